@@ -1,0 +1,1 @@
+"""Governed, verified publication of DVC data."""

@@ -1,0 +1,1 @@
+"""Implementations of the ports; each translates foreign errors at its own border."""

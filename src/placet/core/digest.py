@@ -1,0 +1,75 @@
+"""The only place that hashes: MD5 (DVC's key) and SHA-256 (what Placet trusts), in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """What identifies a stream: MD5 says where DVC keeps it, SHA-256 and size decide.
+
+    Attributes:
+        md5: 32 lower-case hex digits.
+        sha256: 64 lower-case hex digits.
+        size: Bytes.
+    """
+
+    md5: str
+    sha256: str
+    size: int
+
+
+class Hasher:
+    """Both digests of a stream that is fed to it."""
+
+    __slots__ = ("_md5", "_sha256", "_size")
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        self._md5.update(chunk)
+        self._sha256.update(chunk)
+        self._size += len(chunk)
+
+    def digests(self) -> Digests:
+        """The digests of all bytes so far."""
+        return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), self._size)
+
+
+def digest(data: bytes) -> Digests:
+    """Both digests of bytes in memory."""
+    hasher = Hasher()
+    hasher.update(data)
+    return hasher.digests()
+
+
+def digest_chunks(chunks: Iterable[bytes]) -> Digests:
+    """Both digests of a stream, in bounded memory."""
+    hasher = Hasher()
+    for chunk in chunks:
+        hasher.update(chunk)
+    return hasher.digests()
+
+
+def tee(chunks: Iterable[bytes], hasher: Hasher) -> Iterator[bytes]:
+    """The same chunks, each fed to `hasher` before it is passed on."""
+    for chunk in chunks:
+        hasher.update(chunk)
+        yield chunk
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 in lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def md5_hex(data: bytes) -> str:
+    """MD5 in lower-case hex: DVC's content address, never a proof."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,0 +1,220 @@
+"""Every key, path, branch and ref name, and what a safe path is (design 6.1).
+
+Nothing else in Placet spells such a name. Names that come from outside are checked here first.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from placet.errors import Invalid
+
+POLICY = ".placet/policy.yaml"
+DVC_CONFIG = ".dvc/config"
+GITIGNORE = ".gitignore"
+DVC_GITIGNORE = ".dvc/.gitignore"
+POLICY_FILES = (POLICY, DVC_CONFIG, GITIGNORE, DVC_GITIGNORE)
+
+ARTIFACTS = "artifacts/"
+PROPOSALS = ".placet/proposals/"
+FREEZES = ".placet/freezes/"
+LEDGER = ".placet/ledger/"
+
+MAIN = "refs/heads/main"
+DEFAULT_TIER = "publication-storage"
+PROPOSAL_BRANCHES = "refs/heads/proposals/"
+CLOSED_REFS = "refs/placet/closed/"
+FREEZE_BRANCHES = "refs/heads/freezes/"
+
+MAX_PATH_BYTES = 1024
+MAX_NAME_BYTES = 255
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+_ID = re.compile(r"[0-9a-f]{32}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
+_RESERVED_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes"})
+
+
+def is_id(text: str) -> bool:
+    """Is this a proposal id (32 hex)?"""
+    return _ID.fullmatch(text) is not None
+
+
+def is_sha256(text: str) -> bool:
+    """Is this a SHA-256 in lower-case hex?"""
+    return _SHA256.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """May a node, person, group or tier be called so? (It becomes a path part and a branch name.)"""
+    return _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".lock")
+
+
+def unsafe(path: str) -> str | None:
+    """Why this relative path must not be used, or None if it is safe on every system.
+
+    Safe: relative, `/`-separated, valid UTF-8, no empty, `.` or `..` part, no control character,
+    no backslash, no part that Git, DVC, Placet or Windows takes for its own, bounded in length.
+    """
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    if not path or len(encoded) > MAX_PATH_BYTES:
+        return "is empty or longer than 1024 bytes"
+    if "\\" in path or any(unicodedata.category(char) in {"Cc", "Cf"} for char in path):
+        return "holds a backslash, a control or an invisible character"
+    for part in path.split("/"):
+        reason = _unsafe_part(part)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _unsafe_part(part: str) -> str | None:
+    if part in {"", ".", ".."}:
+        return "is absolute, or has an empty, '.' or '..' part"
+    if len(part.encode("utf-8")) > MAX_NAME_BYTES:
+        return "has a name longer than 255 bytes"
+    folded = fold(part).rstrip(". ")
+    if folded in _RESERVED_PARTS or re.fullmatch(r"git~\d+", folded):
+        return f"has a reserved part {part!r}"
+    if _WINDOWS.fullmatch(part) or part[-1] in ". " or any(char in part for char in ':*?"<>|'):
+        return f"has a part {part!r} that Windows cannot hold"
+    return None
+
+
+def forbidden_in_directory(path: str) -> str | None:
+    """Why a directory artifact must not hold this path, or None (design 6.1).
+
+    A file of such a name inside a tracked directory breaks DVC's collection or Git's ignoring.
+    """
+    name = fold(path.rsplit("/", 1)[-1])
+    if name.endswith(".dvc") or name in _RESERVED_FILES:
+        return f"is called {name!r}, which DVC or Git would read as its own"
+    return unsafe(path)
+
+
+def fold(path: str) -> str:
+    """The form in which two paths are compared: NFC and case folding."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def clash(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Two paths of which one equals or contains the other after folding, or None."""
+    ordered = sorted((tuple(fold(path).split("/")), path) for path in paths)
+    for (before, one), (after, two) in zip(ordered, ordered[1:], strict=False):
+        if after[: len(before)] == before:
+            return one, two
+    return None
+
+
+def data_key(md5: str, *, is_dir: bool = False) -> str:
+    """Where DVC 3 keeps an object, in a cache or a remote."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}{'.dir' if is_dir else ''}"
+
+
+def sums_key(sha256: str) -> str:
+    """Where the digest list of a directory artifact is kept, in cache and remote, by its SHA-256."""
+    return f"placet/sums/{sha256[:2]}/{sha256[2:]}"
+
+
+def metafile(node: str, path: str) -> str:
+    """The `.dvc` file in the Ctrl repository of a node's workspace path."""
+    return f"{ARTIFACTS}{node}/{path}.dvc"
+
+
+def artifact_path(metafile_path: str) -> tuple[str, str] | None:
+    """Node and workspace path of a metafile's path, or None if it is none."""
+    match = re.fullmatch(r"artifacts/([^/]+)/(.+)\.dvc", metafile_path)
+    return (match[1], match[2]) if match else None
+
+
+def folder(proposal: str) -> str:
+    """The folder of a proposal, with a slash at its end."""
+    return f"{PROPOSALS}{proposal[:2]}/{proposal}/"
+
+
+def manifest_path(proposal: str) -> str:
+    """Where a proposal's signed manifest is."""
+    return f"{folder(proposal)}manifest.json"
+
+
+def decision_path(proposal: str, person: str, number: int) -> str:
+    """Where a person's n-th decision on a proposal is."""
+    return f"{folder(proposal)}decisions/{person}-{number}.json"
+
+
+def withdrawal_path(proposal: str) -> str:
+    """Where the signer's withdrawal of a proposal is."""
+    return f"{folder(proposal)}withdraw.json"
+
+
+def receipt_path(proposal: str) -> str:
+    """Where the receipt is; on published branches only."""
+    return f"{folder(proposal)}receipt.json"
+
+
+def proposal_of(path: str) -> tuple[str, str] | None:
+    """Proposal id and file name within its folder, or None if the path is in no proposal's folder."""
+    match = re.fullmatch(r"\.placet/proposals/([0-9a-f]{2})/(\1[0-9a-f]{30})/(.+)", path)
+    return (match[2], match[3]) if match else None
+
+
+def decision_of(name: str) -> tuple[str, int] | None:
+    """Person and number of a decision's name within the folder (`decisions/<person>-<n>.json`)."""
+    match = re.fullmatch(r"decisions/(.+)-([1-9][0-9]{0,5})\.json", name)
+    if match is None or not is_name(match[1]):
+        return None
+    return match[1], int(match[2])
+
+
+def freeze_path(freeze: str) -> str:
+    """Where a freeze or unfreeze statement is."""
+    return f"{FREEZES}{freeze}.json"
+
+
+def ledger_path(sequence: int) -> str:
+    """Where the ledger entry of a sequence number is."""
+    return f"{LEDGER}{sequence // 1000}/{sequence}.json"
+
+
+def published_name(tier: str) -> str:
+    """The short name of a publication tier's published branch."""
+    return "published" if tier == DEFAULT_TIER else f"published-{tier}"
+
+
+def published_ref(tier: str) -> str:
+    """The full ref of a publication tier's published branch."""
+    return f"refs/heads/{published_name(tier)}"
+
+
+def proposal_ref(proposal: str) -> str:
+    """The full ref of an open proposal's branch."""
+    return f"{PROPOSAL_BRANCHES}{proposal}"
+
+
+def closed_ref(proposal: str) -> str:
+    """Where a closed proposal's branch is kept."""
+    return f"{CLOSED_REFS}{proposal}"
+
+
+def freeze_ref(freeze: str) -> str:
+    """The branch that carries a freeze without a merge."""
+    return f"{FREEZE_BRANCHES}{freeze}"
+
+
+def require_safe(path: str, what: str) -> str:
+    """The path, if it is safe.
+
+    Raises:
+        Invalid: kind `unsafe-path`.
+    """
+    reason = unsafe(path)
+    if reason is not None:
+        raise Invalid(f"The path {path!r} of {what} {reason}.", kind="unsafe-path")
+    return path

@@ -1,0 +1,1 @@
+"""What Placet does, written against ports."""

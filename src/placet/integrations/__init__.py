@@ -1,0 +1,1 @@
+"""Faces of the client inside other tools."""

@@ -1,0 +1,300 @@
+"""What the engine needs from the outside world, as small contracts; no implementation lives here.
+
+Every adapter of a port passes the suite of the same name in `placet.testing`. Errors are those of
+`placet.errors`; a foreign exception never crosses a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol, Self
+
+from placet.core.digest import Digests
+
+CopyWay = Literal["part-copy", "version-copy", "stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says about one object; evidence, not proof.
+
+    Attributes:
+        key: Relative to the store's prefix.
+        size: Bytes.
+        sha256: Hex, only where the service computed and verified it over the whole object itself.
+        version: The service's version id, if the bucket is versioned and the call returns it.
+    """
+
+    key: str
+    size: int
+    sha256: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTraits:
+    """What a store was seen to do when probed; false where it could not be shown.
+
+    Attributes:
+        part_copy_sha256: UploadPartCopy returns the SHA-256 of the bytes it copied.
+        versions: GET and copy by version id work, and a PUT returns one.
+        verifies_sha256: A PUT whose `x-amz-checksum-sha256` is wrong is refused.
+        conditional_put: PUT with `If-None-Match: *` does not overwrite.
+        conditional_complete: CompleteMultipartUpload with `If-None-Match: *` does not overwrite.
+    """
+
+    part_copy_sha256: bool = False
+    versions: bool = False
+    verifies_sha256: bool = False
+    conditional_put: bool = False
+    conditional_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """Where a store is: two stores with equal `service` can copy without the client's bytes.
+
+    Attributes:
+        service: Endpoint and protocol, e.g. `s3:http://127.0.0.1:8333`; `file:`; `memory:<n>`.
+        bucket: Bucket or container; empty for a local path.
+        prefix: Key prefix without slashes at the ends; for a local path the absolute path.
+    """
+
+    service: str
+    bucket: str
+    prefix: str
+
+
+class ObjectStore(Protocol):
+    """A flat set of immutable-by-convention objects under one prefix.
+
+    All calls may be repeated; those that write are atomic: a key holds the old bytes, the new ones, or
+    nothing. Safe to call from many threads. Raises `Unavailable` (no answer after retries), `Refused`
+    (credentials do not allow it, kind `store-denied`), `NotFound` (kind `no-bucket` for the bucket).
+    """
+
+    @property
+    def address(self) -> StoreAddress:
+        """Where it is; never holds a credential."""
+        ...
+
+    def traits(self) -> StoreTraits:
+        """Probed once per process on own probe keys under `placet/probe/`, where writing is allowed."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """One object's facts, or None if there is no such object."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with `prefix`, in no promised order."""
+        ...
+
+    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+        """The bytes in bounded chunks.
+
+        Raises:
+            NotFound: kind `no-object`; raised by the call itself or by the first `next`.
+        """
+        ...
+
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False
+    ) -> bool:
+        """Store a stream so that it becomes visible only if it is exactly `want`.
+
+        A body of at most a few MiB is held, checked and sent in one request with its SHA-256 (or its MD5
+        where the service knows no SHA-256); a larger one goes as a multipart upload that is completed only
+        if size and both digests agree, and aborted otherwise. Memory is bounded.
+
+        With `overwrite` false nothing that is there is replaced, where the service can refuse it.
+
+        Returns:
+            True if written; False if the key existed already and was left alone (its content is then
+            unproven).
+
+        Raises:
+            Corrupt: kind `digest-mismatch`; nothing is visible.
+        """
+        ...
+
+    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+        """Copy `key` from `source` inside the service, verified by SHA-256 before it is visible.
+
+        Returns:
+            The way that was used, or None if no verified way exists between these two stores: the caller
+            streams `source.get` into `put`.
+
+        Raises:
+            Corrupt: kind `digest-mismatch`: the source's bytes are not `want`; nothing is visible.
+            Conflict: kind `object-exists`: the key existed already and was left alone.
+            NotFound: kind `no-object`: the source has no such key.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; silent if it is not there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path of a commit that differs from its first parent; `blob` is empty where it was deleted."""
+
+    path: str
+    mode: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit with its changes against its first parent (against nothing for a root).
+
+    Attributes:
+        id: 40 hex.
+        parents: Parents' ids, in order.
+        message: The whole message.
+        changes: Sorted by path.
+    """
+
+    id: str
+    parents: tuple[str, ...]
+    message: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file of a tree: Git's mode (`100644`, ...), blob id, size in bytes (0 for a submodule)."""
+
+    mode: str
+    blob: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefUpdate:
+    """Move `ref` (full name) from `old` to `new`; None means: does not exist, must not exist."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+class Repo(Protocol):
+    """One party's own bare copy of the Ctrl repository, and its remote. Plumbing only: no work tree.
+
+    Object ids are full hex. Replace refs and grafts are off. Safe to use from several processes.
+    """
+
+    def refs(self, prefix: str = "refs/") -> dict[str, str]:
+        """Full ref name -> commit id, as of the last `fetch` (or as they are, inside a server's hook)."""
+        ...
+
+    def line(self, tip: str, after: str | None = None) -> Sequence[Commit]:
+        """The first-parent line that ends at `tip`, oldest first, beginning after `after`.
+
+        Raises:
+            NotFound: kind `no-commit`.
+            Conflict: kind `not-on-line`: `after` is not on the first-parent line of `tip`.
+        """
+        ...
+
+    def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
+        """Path -> entry for all files of a commit under `prefix` (a folder path, or empty)."""
+        ...
+
+    def read(self, blob: str, limit: int) -> bytes:
+        """A blob's bytes.
+
+        Raises:
+            Invalid: kind `too-large`, if it has more than `limit` bytes; nothing is read then.
+            NotFound: kind `no-blob`.
+        """
+        ...
+
+    def commit(
+        self,
+        base: str | None,
+        changes: Mapping[str, bytes | TreeEntry | None],
+        *,
+        parents: Sequence[str],
+        message: str,
+        author: str,
+        when: datetime,
+    ) -> str:
+        """Write a commit: the tree of `base` (or an empty one) with `changes` (None deletes). Moves no ref.
+
+        Args:
+            author: A display name; the e-mail is `<name>@placet.invalid`.
+        """
+        ...
+
+    def fetch(self) -> None:
+        """Bring all refs and objects of the remote here, removing refs that the remote has no more.
+
+        Raises:
+            Unavailable: kind `ctrl-unreachable`.
+        """
+        ...
+
+    def push(self, updates: Sequence[RefUpdate]) -> None:
+        """Move refs on the remote: all or none, each only if it still is at `old`.
+
+        Raises:
+            Conflict: kind `ref-moved`: some ref is no longer at `old`.
+            Refused: kind `push-refused`: the server said no; its words are in `why`.
+            Unavailable: kind `ctrl-unreachable`; whether it happened is unknown: fetch and look.
+        """
+        ...
+
+
+class Forge(Protocol):
+    """Where people see proposals. Plain Git has nothing to do here; hosted forges open pull requests."""
+
+    def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
+        """Make the pull request of a pushed branch, or update it; returns its address, if it has one."""
+        ...
+
+    def merge(self, proposal: str, branch: str) -> bool:
+        """Merge on the forge; False if the forge leaves merging to a push."""
+        ...
+
+
+class Signer(Protocol):
+    """A private key that never leaves its holder (file, agent, HSM)."""
+
+    @property
+    def public(self) -> str:
+        """The public key as policy writes it: `ed25519:<base64 of 32 bytes>`."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """A 64-byte Ed25519 signature over `message` (RFC 8032)."""
+        ...
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        ...
+
+
+class Progress(Protocol):
+    """What a person sees of a long step. Calls are cheap, from any thread, and never raise."""
+
+    def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
+        """Begin a phase with its totals, where they are known."""
+        ...
+
+    def advance(self, objects: int = 0, size: int = 0) -> None:
+        """So much more is done."""
+        ...
+
+    def done(self) -> None:
+        """The phase has ended."""
+        ...

@@ -1,0 +1,1 @@
+"""Contract suites and real test parts, shipped for adapter authors and the demo."""
