@@ -100,9 +100,7 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def put(
-        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False
-    ) -> bool:
+    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
         """Store a stream so that it becomes visible only if it is exactly `want`.
 
         A body of at most a few MiB is held, checked and sent in one request with its SHA-256 (or its MD5

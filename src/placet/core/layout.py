@@ -5,6 +5,7 @@ Nothing else in Placet spells such a name. Names that come from outside are chec
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -107,7 +108,7 @@ def fold(path: str) -> str:
 def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     """Two paths of which one equals or contains the other after folding, or None."""
     ordered = sorted((tuple(fold(path).split("/")), path) for path in paths)
-    for (before, one), (after, two) in zip(ordered, ordered[1:], strict=False):
+    for (before, one), (after, two) in itertools.pairwise(ordered):
         if after[: len(before)] == before:
             return one, two
     return None
