@@ -1,0 +1,215 @@
+"""Do these approvals satisfy this policy? One pure function of facts, which says what is missing (I7, I9).
+
+Thresholds count distinct people; a person fills one place of one requirement only; proposers and the
+operators of the proposing node fill none; nothing matches -> denied.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from placet.core import globs
+from placet.core.policy import Approvals, Policy, Rule
+from placet.core.statement import Artifact, CheckResult, Manifest, Sees
+
+
+@dataclass(frozen=True, slots=True)
+class Assent:
+    """One person's approval that counts, and what they had before them."""
+
+    person: str
+    seen: Sees
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A decision that explains itself.
+
+    Attributes:
+        allowed: Nothing stands against it and nothing is missing.
+        reasons: Why it is refused whatever the approvals, one sentence each.
+        missing: Which approvals are still needed, and who could give them.
+        rules: The rules that were applied, by name.
+    """
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    missing: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """The approvals of one rule, with its name."""
+
+    rule: str
+    needs: tuple[Approvals, ...]
+
+
+def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
+    """The first rule that matches an artifact of a node for a tier; None = denied."""
+    for rule in policy.form.rules:
+        if (rule.tiers is None or tier in rule.tiers) and any(
+            globs.matches(pattern, f"{node}/{path}") for pattern in rule.paths
+        ):
+            return rule
+    return None
+
+
+def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> Outcome:
+    """Judge a manifest of any kind by the policy and the approvals that count.
+
+    Signatures, positions and times are the caller's business; content rules (paths, limits, checks)
+    and thresholds are decided here.
+    """
+    reasons: list[str] = []
+    if manifest.kind == "publish":
+        requirements = list(_publish(policy, manifest, reasons))
+    elif manifest.kind == "policy":
+        requirements = [Requirement("governance.policy", policy.form.governance.policy)]
+    else:
+        reasons.append("Retraction proposals are not judged by this version.")
+        requirements = []
+    if not requirements and not reasons:
+        reasons.append("No rule applies, so nothing could be approved.")
+    given = _countable(policy, manifest, assents)
+    missing = [text for one in requirements for text in unmet(policy, one, given, excluded(policy, manifest))]
+    return Outcome(
+        allowed=not reasons and not missing,
+        reasons=tuple(dict.fromkeys(reasons)),
+        missing=tuple(dict.fromkeys(missing)),
+        rules=tuple(dict.fromkeys(one.rule for one in requirements)),
+    )
+
+
+def excluded(policy: Policy, manifest: Manifest) -> frozenset[str]:
+    """Who must not approve this manifest: its signer and the operators of its node."""
+    out = {manifest.person} if manifest.person else set()
+    node = policy.form.nodes.get(manifest.node or "")
+    return frozenset(out | set(node.operators if node else ()))
+
+
+def could_approve(policy: Policy, need: Approvals, barred: frozenset[str]) -> list[str]:
+    """The people whose approval could fill this requirement."""
+    members = {person for group in need.groups for person in policy.form.groups[group].members}
+    return sorted(members - barred)
+
+
+def sees(policy: Policy, person: str) -> Sees:
+    """The most that policy shows to a person: the best of their groups."""
+    groups = (group for group in policy.form.groups.values() if person in group.members)
+    return "bytes" if any(group.sees == "bytes" for group in groups) else "report"
+
+
+def unmet(
+    policy: Policy, requirement: Requirement, assents: Mapping[str, Assent], barred: frozenset[str]
+) -> list[str]:
+    """One sentence for each need of a requirement that is not met; empty if all are met together."""
+    if _fill(policy, requirement.needs, frozenset(assents), assents):
+        return []
+    out = [
+        _missing(policy, requirement.rule, need, assents, barred)
+        for need in requirement.needs
+        if not _fill(policy, (need,), frozenset(assents), assents)
+    ]
+    return out or [
+        f"Rule {requirement.rule}: one person cannot fill two requirements; another one is needed."
+    ]
+
+
+def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator[Requirement]:
+    node, tier = manifest.node or "", manifest.tier or ""
+    known = policy.form.nodes.get(node)
+    if known is None or tier not in policy.form.tiers:
+        reasons.append(f"The policy has no node {node!r} or no tier {tier!r}.")
+        return
+    if not manifest.artifacts:
+        reasons.append("The manifest has no artifact.")
+    for artifact in manifest.artifacts:
+        if not any(globs.matches(pattern, artifact.path) for pattern in known.paths):
+            reasons.append(f"Node {node} may not propose {artifact.path}.")
+        rule = rule_for(policy, node, artifact.path, tier)
+        if rule is None:
+            reasons.append(f"No rule matches {node}/{artifact.path} for tier {tier}.")
+            continue
+        reasons += _over_limits(rule, artifact)
+        reasons += _failed_checks(rule, artifact, manifest.checks)
+        yield Requirement(rule.name, rule.approvals)
+
+
+def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
+    for name, limit, value in (
+        ("bytes", rule.limits.bytes, artifact.size),
+        ("files", rule.limits.files, artifact.files),
+    ):
+        if limit is not None and value > limit:
+            yield f"{artifact.path} has {value} {name}; rule {rule.name} allows {limit}."
+
+
+def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
+    of_artifact = [result for result in results if result.path == artifact.path]
+    wanted = {*rule.checks, *(["type"] if rule.limits.types is not None else [])}
+    for name in sorted(wanted - {result.check for result in of_artifact}):
+        yield f"Check {name} of {artifact.path} is missing."
+    for result in of_artifact:
+        if not result.passed:
+            yield f"Check {result.check} of {artifact.path} failed: {result.summary}"
+
+
+def _countable(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> dict[str, Assent]:
+    barred = excluded(policy, manifest)
+    out: dict[str, Assent] = {}
+    for assent in assents:
+        if assent.person in policy.form.people and assent.person not in barred:
+            seen: Sees = "bytes" if assent.seen == sees(policy, assent.person) == "bytes" else "report"
+            out[assent.person] = Assent(assent.person, seen)
+    return out
+
+
+def _fill(
+    policy: Policy, needs: tuple[Approvals, ...], free: frozenset[str], assents: Mapping[str, Assent]
+) -> bool:
+    """Can distinct people out of `free` fill every need? Exhaustive over equivalent choices."""
+    if not needs:
+        return True
+    need, rest = needs[0], needs[1:]
+    members = {person for group in need.groups for person in policy.form.groups[group].members}
+    seen_kinds: set[tuple[object, ...]] = set()
+    for chosen in itertools.combinations(sorted(free & members), need.count):
+        kind = tuple(sorted(_traits(policy, person, assents) for person in chosen))
+        if kind in seen_kinds:
+            continue
+        seen_kinds.add(kind)
+        organisations = {policy.form.people[person].organisation for person in chosen}
+        with_bytes = sum(assents[person].seen == "bytes" for person in chosen)
+        if (
+            len(organisations) >= need.organisations
+            and with_bytes >= need.bytes
+            and _fill(policy, rest, free - set(chosen), assents)
+        ):
+            return True
+    return False
+
+
+def _traits(policy: Policy, person: str, assents: Mapping[str, Assent]) -> tuple[object, ...]:
+    groups = tuple(sorted(name for name, group in policy.form.groups.items() if person in group.members))
+    return policy.form.people[person].organisation, assents[person].seen, groups
+
+
+def _missing(
+    policy: Policy, rule: str, need: Approvals, assents: Mapping[str, Assent], barred: frozenset[str]
+) -> str:
+    able = could_approve(policy, need, barred)
+    given = [person for person in able if person in assents]
+    others = [person for person in able if person not in assents]
+    parts = [f"{max(need.count - len(given), 0)} of {need.count} approvals are missing"]
+    organisations = {policy.form.people[person].organisation for person in given}
+    if len(organisations) < need.organisations:
+        parts.append(f"from {need.organisations} organisations ({len(organisations)} so far)")
+    with_bytes = sum(assents[person].seen == "bytes" for person in given)
+    if with_bytes < need.bytes:
+        parts.append(f"{need.bytes} of them having seen the bytes ({with_bytes} so far)")
+    who = f"could come from {', '.join(others)}" if others else "nobody is left who could give them"
+    return f"Rule {rule}: {', '.join(parts)} (group {', '.join(need.groups)}; {who})."

@@ -1,0 +1,122 @@
+"""The states of a proposal as one table, and the one pure function that derives a state (design 7).
+
+Nothing stores a state. The diagram in `docs/reference/states.md` is generated from `TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class State(StrEnum):
+    """Where a proposal stands."""
+
+    DRAFT = "DRAFT"
+    PROPOSED = "PROPOSED"
+    RETURNED = "RETURNED"
+    REJECTED = "REJECTED"
+    WITHDRAWN = "WITHDRAWN"
+    EXPIRED = "EXPIRED"
+    STALE = "STALE"
+    APPROVED = "APPROVED"
+    LANDED = "LANDED"
+    QUARANTINED = "QUARANTINED"
+    PUBLISHED = "PUBLISHED"
+    SUPERSEDED = "SUPERSEDED"
+    RETRACTED = "RETRACTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One arrow: who may cause it, and which record it leaves in Git."""
+
+    source: State
+    target: State
+    by: str
+    record: str
+
+
+_S = State
+TRANSITIONS: tuple[Transition, ...] = (
+    Transition(_S.DRAFT, _S.PROPOSED, "node or person", "branch with the signed manifest"),
+    Transition(_S.PROPOSED, _S.APPROVED, "reviewers", "decisions that satisfy the effective policy"),
+    Transition(_S.PROPOSED, _S.RETURNED, "reviewer", "decision `return`"),
+    Transition(_S.PROPOSED, _S.REJECTED, "reviewer", "decision `reject`"),
+    Transition(_S.PROPOSED, _S.WITHDRAWN, "signer", "withdrawal"),
+    Transition(_S.PROPOSED, _S.EXPIRED, "time", "the manifest's expiry"),
+    Transition(_S.PROPOSED, _S.STALE, "another landing", "new policy, or new `previous` of a path"),
+    Transition(_S.APPROVED, _S.RETURNED, "reviewer", "decision `return`"),
+    Transition(_S.APPROVED, _S.REJECTED, "reviewer", "decision `reject`"),
+    Transition(_S.APPROVED, _S.STALE, "another landing", "new policy, or new `previous` of a path"),
+    Transition(_S.APPROVED, _S.EXPIRED, "time", "the manifest's or a decision's expiry"),
+    Transition(_S.APPROVED, _S.WITHDRAWN, "signer", "withdrawal"),
+    Transition(_S.APPROVED, _S.LANDED, "whoever merges", "commit on `main` with the complete proposal"),
+    Transition(_S.PROPOSED, _S.QUARANTINED, "whoever bypasses the gate", "commit on `main` without valid approvals"),
+    Transition(_S.LANDED, _S.PUBLISHED, "the node's agent", "receipt and ledger entry `publish`"),
+    Transition(_S.LANDED, _S.QUARANTINED, "policy drift", "policy files on `main` that nobody approved"),
+    Transition(_S.LANDED, _S.EXPIRED, "time", "the manifest's expiry"),
+    Transition(_S.LANDED, _S.WITHDRAWN, "signer, or a revert", "withdrawal, or metafiles gone from `main`"),
+    Transition(_S.LANDED, _S.SUPERSEDED, "a later landing of the path", "its metafile on `main`"),
+    Transition(_S.QUARANTINED, _S.LANDED, "reviewers", "valid decisions added on `main`"),
+    Transition(_S.QUARANTINED, _S.WITHDRAWN, "a revert", "metafiles gone from `main`"),
+    Transition(_S.PUBLISHED, _S.SUPERSEDED, "a later publication of the path", "ledger entry `publish`"),
+    Transition(_S.PUBLISHED, _S.RETRACTED, "the node, or who may retract", "ledger entry `retract`"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """What Git and the clock say of one proposal; `derive` needs nothing else."""
+
+    landed: Literal["no", "yes", "superseded", "reverted"] = "no"
+    published: Literal["no", "yes", "superseded", "retracted"] = "no"
+    withdrawn: bool = False
+    rejected: bool = False
+    returned: bool = False
+    stale: bool = False
+    expired: bool = False
+    allowed: bool = False
+    drift: bool = False
+
+
+def derive(facts: StateFacts) -> State:
+    """The state that follows; total over all facts."""
+    if facts.published != "no":
+        return {"yes": State.PUBLISHED, "superseded": State.SUPERSEDED, "retracted": State.RETRACTED}[
+            facts.published
+        ]
+    if facts.landed == "no":
+        return _open(facts)
+    if facts.landed == "superseded":
+        return State.SUPERSEDED
+    if facts.landed == "reverted" or facts.withdrawn:
+        return State.WITHDRAWN
+    if facts.stale:
+        return State.STALE
+    if facts.expired:
+        return State.EXPIRED
+    blocked = facts.rejected or facts.returned or facts.drift or not facts.allowed
+    return State.QUARANTINED if blocked else State.LANDED
+
+
+def _open(facts: StateFacts) -> State:
+    for fact, state in (
+        (facts.withdrawn, State.WITHDRAWN),
+        (facts.rejected, State.REJECTED),
+        (facts.returned, State.RETURNED),
+        (facts.stale, State.STALE),
+        (facts.expired, State.EXPIRED),
+        (facts.allowed, State.APPROVED),
+    ):
+        if fact:
+            return state
+    return State.PROPOSED
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", "    [*] --> DRAFT"]
+    lines += [f"    {one.source} --> {one.target}: {one.by}" for one in TRANSITIONS]
+    return "\n".join(lines) + "\n"
