@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Literal, Protocol, Self
 
@@ -295,4 +296,29 @@ class Progress(Protocol):
 
     def done(self) -> None:
         """The phase has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a party verified last of one Ctrl repository; losing it costs rollback detection only.
+
+    Attributes:
+        main: The last tip of `main` that was accepted.
+        published: Branch name -> (commit, sequence and digest of its last ledger entry).
+    """
+
+    main: str | None = None
+    published: Mapping[str, tuple[str, int, str]] = dataclass_field(default_factory=dict)
+
+
+class TrustMemory(Protocol):
+    """A party's memory outside the clone, one record a repository; writes are atomic."""
+
+    def recall(self, repository: str) -> Remembered:
+        """What was remembered; empty if nothing was."""
+        ...
+
+    def remember(self, repository: str, what: Remembered) -> None:
+        """Replace the record."""
         ...

@@ -1,0 +1,186 @@
+"""One proposal as Git shows it, and what follows: which decisions count, its outcome, its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from placet.core import layout
+from placet.core.assent import Assent, Outcome, could_approve, excluded, judge_manifest, rule_for
+from placet.core.policy import Approvals, Policy
+from placet.core.statement import Decision, Manifest, Signed, parse_time, proposal_id
+from placet.core.states import State, StateFacts, derive
+from placet.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decision whose signature held where it came in, with the blob that carries it."""
+
+    decision: Signed[Decision]
+    path: str
+    blob: str
+
+
+@dataclass(slots=True)
+class Case:
+    """All that is known of one proposal.
+
+    Attributes:
+        policy: The effective policy of the proposal: before its landing commit, or now if it is open.
+        landed: The landing commit, or None.
+        stale: Why it is STALE, or empty.
+        ended: What happened to its metafiles after landing.
+    """
+
+    id: str
+    manifest: Signed[Manifest]
+    blob: str
+    policy: Policy
+    landed: str | None = None
+    stale: str = ""
+    ended: Literal["", "superseded", "reverted"] = ""
+    decisions: list[Recorded] = field(default_factory=list)
+    withdrawn: bool = False
+    withdrawal: tuple[str, str] | None = None
+
+    def metafiles(self) -> dict[str, str]:
+        """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
+        body = self.manifest.body
+        if body.kind == "policy":
+            return {layout.POLICY: self.manifest.subjects[0].value}
+        return {layout.metafile(body.node or "", one.path): one.metafile for one in body.artifacts}
+
+
+def chains(case: Case) -> dict[str, list[Recorded]]:
+    """Each person's decisions in order, for whom they form one unbroken chain from 1 (design 4).
+
+    A gap, a wrong `previous` or two different decisions of one number void that person's decisions.
+    """
+    by_person: dict[str, list[Recorded]] = {}
+    for one in case.decisions:
+        by_person.setdefault(one.decision.body.person, []).append(one)
+    out = {}
+    for person, given in sorted(by_person.items()):
+        given.sort(key=lambda one: one.decision.body.n)
+        before: str | None = None
+        for number, one in enumerate(given, start=1):
+            if (one.decision.body.n, one.decision.body.previous) != (number, before):
+                break
+            before = one.decision.digest
+        else:
+            out[person] = given
+    return out
+
+
+def outcome(case: Case, when: datetime | None) -> Outcome:
+    """Do the decisions that count satisfy the proposal's effective policy?
+
+    Args:
+        case: The proposal.
+        when: Decisions that have expired by then do not count; None: expiry is not looked at.
+    """
+    return judge_manifest(case.policy, case.manifest.body, list(_assents(case, when)))
+
+
+def state(
+    case: Case,
+    when: datetime,
+    *,
+    drift: bool = False,
+    published: Literal["no", "yes", "superseded", "retracted"] = "no",
+) -> State:
+    """The state of a proposal at a time; see `placet.core.states`."""
+    verdicts = {
+        chain[-1].decision.body.verdict for person, chain in chains(case).items() if _may_judge(case, person)
+    }
+    adopted_anyway = case.manifest.body.kind == "policy" and case.landed is not None
+    return derive(
+        StateFacts(
+            landed="no" if case.landed is None else case.ended or "yes",
+            published=published,
+            withdrawn=case.withdrawn,
+            rejected="reject" in verdicts,
+            returned="return" in verdicts,
+            stale=bool(case.stale),
+            expired=not adopted_anyway and parse_time(case.manifest.body.expires) <= when,
+            allowed=outcome(case, when).allowed,
+            drift=drift,
+        )
+    )
+
+
+def succession_problem(before: Policy, after: Policy) -> str:
+    """Why `after` cannot follow `before` in the policy chain, or empty."""
+    if after.form.repository != before.form.repository:
+        return "it names another repository"
+    if after.form.number != before.form.number + 1 or after.form.previous != before.digest:
+        return f"it must be number {before.form.number + 1} with previous: {before.digest}"
+    return ""
+
+
+def _assents(case: Case, when: datetime | None) -> Iterator[Assent]:
+    for person, chain in chains(case).items():
+        body = chain[-1].decision.body
+        late = when is not None and body.expires is not None and parse_time(body.expires) <= when
+        if body.verdict == "approve" and not late and body.policy == case.policy.digest:
+            yield Assent(person, body.seen.level)
+
+
+def _may_judge(case: Case, person: str) -> bool:
+    """May this person's `return` or `reject` stop the proposal? Whoever could have approved it may."""
+    policy, body = case.policy, case.manifest.body
+    barred = excluded(policy, body)
+    return any(person in could_approve(policy, need, barred) for need in needs_of(policy, body))
+
+
+def needs_of(policy: Policy, body: Manifest) -> list[Approvals]:
+    """Every requirement that the policy has for this manifest."""
+    if body.kind == "policy":
+        return list(policy.form.governance.policy)
+    rules = (rule_for(policy, body.node or "", one.path, body.tier or "") for one in body.artifacts)
+    return list(dict.fromkeys(need for rule in rules if rule for need in rule.approvals))
+
+
+def check_manifest(proposal: str, manifest: Signed[Manifest], repository: str) -> None:
+    """Is this a manifest of this repository, with the id that follows from its content?
+
+    Raises:
+        Invalid: kind `manifest`.
+    """
+    body = manifest.body
+    problem = ""
+    if body.repository != repository:
+        problem = "belongs to another repository"
+    elif proposal_id(manifest.subjects, body) != proposal:
+        problem = "does not have the id that follows from its content"
+    elif body.kind == "publish":
+        problem = _publish_problem(manifest)
+    elif body.kind == "policy":
+        names = [one.name for one in manifest.subjects]
+        wrong = names != [layout.POLICY] or body.artifacts or not body.person or body.node or body.tier
+        problem = "is a policy proposal with something else in it" if wrong else ""
+    else:
+        problem = "is of a kind that this version does not know"
+    if problem:
+        raise Invalid(f"The manifest of proposal {proposal} {problem}.", kind="manifest")
+
+
+def _publish_problem(manifest: Signed[Manifest]) -> str:
+    body = manifest.body
+    if not body.node or body.person or not body.tier or not body.artifacts:
+        return "must name a node, a tier and at least one artifact, and no person"
+    if len(body.artifacts) != len(manifest.subjects):
+        return "must have one subject an artifact"
+    for subject, artifact in zip(manifest.subjects, body.artifacts, strict=True):
+        reason = layout.unsafe(artifact.path)
+        if reason:
+            return f"has the path {artifact.path!r}, which {reason}"
+        kind = "dirHash" if artifact.dir else "sha256"
+        if subject.name != f"{layout.ARTIFACTS}{body.node}/{artifact.path}" or kind not in subject.digest:
+            return f"has a subject that is not its artifact {artifact.path}"
+    if layout.clash(artifact.path for artifact in body.artifacts):
+        return "has two artifacts of which one contains the other"
+    return ""

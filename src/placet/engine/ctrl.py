@@ -1,0 +1,235 @@
+"""The Ctrl repository as one party sees it now: fetched, recomputed, compared with what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from placet.core import layout
+from placet.core.statement import Id
+from placet.core.states import State
+from placet.engine.cases import Case, state
+from placet.engine.history import Alarm, History
+from placet.engine.published import Publication, PublishedLine
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
+from placet.ports import Commit, Remembered, Repo, TrustMemory
+
+
+@dataclass(slots=True)
+class View:
+    """Everything that follows from one state of the Ctrl repository.
+
+    Attributes:
+        history: `main`, folded to its tip.
+        publications: Tier -> its verified published branch.
+        broken: Tier -> why its published branch does not recompute.
+        branches: Proposal id -> tip of its branch, for open proposals.
+        open: Proposal id -> the proposal as its branch holds it.
+        closed: Ids of proposals whose branch was closed.
+    """
+
+    repo: Repo
+    history: History
+    line: Sequence[Commit]
+    publications: dict[str, Publication] = field(default_factory=dict)
+    broken: dict[str, PlacetError] = field(default_factory=dict)
+    branches: dict[str, str] = field(default_factory=dict)
+    open: dict[str, Case] = field(default_factory=dict)
+    closed: dict[str, str] = field(default_factory=dict)
+    alarms: list[Alarm] = field(default_factory=list)
+
+    @property
+    def main(self) -> str:
+        """The tip of `main`."""
+        return self.line[-1].id
+
+    def cases(self) -> dict[str, Case]:
+        """All proposals: what landed on `main`, what is open, what was closed without landing."""
+        on_main = {key: case for key, case in self.history.cases.items() if case.landed is not None}
+        return {**self.open, **on_main}
+
+    def state(self, case: Case, now: datetime) -> State:
+        """The state of one proposal now."""
+        tier = case.manifest.body.tier
+        publication = self.publications.get(tier) if tier else None
+        standing = publication.standing(case.id) if publication else "no"
+        return state(case, now, drift=self.history.drift(), published=standing)
+
+    def find(self, prefix: str) -> Case:
+        """The proposal whose id begins so.
+
+        Raises:
+            NotFound: kind `no-proposal`.
+            Conflict: kind `ambiguous-id`.
+        """
+        found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
+        if not prefix or not found:
+            raise NotFound(
+                f"There is no proposal {prefix!r}.",
+                kind="no-proposal",
+                mend="`placet list` shows all of them.",
+            )
+        if len(found) > 1:
+            raise Conflict(
+                f"{prefix!r} is not one proposal but {len(found)}.",
+                kind="ambiguous-id",
+                mend=f"Give more digits: {', '.join(sorted(found)[:5])}",
+            )
+        return next(iter(found.values()))
+
+
+def main_tip(repo: Repo) -> str:
+    """The tip of `main` in a bare cache, a server, or a researcher's clone.
+
+    Raises:
+        NotFound: kind `no-main`.
+    """
+    tip = ref_tip(repo, layout.MAIN, remote_first=True)
+    if tip is None:
+        raise NotFound(
+            "The repository has no branch main.",
+            kind="no-main",
+            why="It is not a Ctrl repository, or it was never initialised.",
+            mend="An administrator makes one with `placet init --ctrl`.",
+        )
+    return tip
+
+
+def ref_tip(repo: Repo, ref: str, *, remote_first: bool = False) -> str | None:
+    """A ref's commit; in a researcher's clone also as the remote-tracking branch of `origin`."""
+    name = ref.removeprefix("refs/heads/")
+    tracking = f"refs/remotes/origin/{name}"
+    names = (tracking, ref) if remote_first else (ref, tracking)
+    refs = repo.refs()
+    return next((refs[one] for one in names if one in refs), None)
+
+
+def load(
+    repo: Repo, trust_root: str, now: datetime, memory: TrustMemory | None = None, *, fetch: bool = True
+) -> View:
+    """Fetch (unless told not to), recompute everything, and compare with what was remembered.
+
+    Idempotent; writes nothing but the fetched objects and the trust memory.
+
+    Raises:
+        Unavailable: kind `ctrl-unreachable`.
+        Corrupt: kinds `trust-root`, `root-commit`, `rolled-back`.
+    """
+    if fetch:
+        repo.fetch()
+    line = repo.line(main_tip(repo))
+    view = View(repo, History(repo, trust_root), line)
+    view.history.advance(line)
+    for tier in view.history.policy.form.tiers:
+        _load_published(view, tier, now)
+    for ref, commit in sorted(repo.refs(layout.PROPOSAL_BRANCHES).items()):
+        _load_open(view, ref.removeprefix(layout.PROPOSAL_BRANCHES), commit)
+    prefix = layout.CLOSED_REFS
+    view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
+    view.alarms += view.history.alarms
+    if memory is not None:
+        _compare(view, memory)
+    return view
+
+
+def published_line(view: View, tier: str, now: datetime) -> tuple[PublishedLine, Publication]:
+    """A fresh verification of one published branch, stopped at its last judged commit.
+
+    Raises:
+        NotFound: kind `no-published-branch`.
+        Corrupt: the branch does not recompute.
+    """
+    ref = layout.published_ref(tier)
+    tip = ref_tip(view.repo, ref)
+    if tip is None:
+        raise NotFound(
+            f"There is no branch {layout.published_name(tier)} for tier {tier}.",
+            kind="no-published-branch",
+            mend="Whoever may change the policy begins it: placet init --ctrl --tier",
+        )
+    line = PublishedLine(History(view.repo, view.history.trust_root), view.line, tier, now)
+    return line, line.verify(view.repo.line(tip))
+
+
+def _load_published(view: View, tier: str, now: datetime) -> None:
+    try:
+        _, view.publications[tier] = published_line(view, tier, now)
+    except NotFound as error:
+        view.alarms.append(Alarm("", str(error)))
+    except (Corrupt, Invalid) as error:
+        view.broken[tier] = error
+        view.alarms.append(Alarm("", str(error)))
+
+
+def _load_open(view: View, proposal: Id, commit: str) -> None:
+    landed = view.history.cases.get(proposal)
+    if landed is not None and landed.landed is not None:
+        return
+    try:
+        view.open[proposal] = read_open(view.history, proposal, commit)
+        view.branches[proposal] = commit
+    except (Corrupt, Invalid, NotFound) as error:
+        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is not a proposal: {error}"))
+
+
+def read_open(history: History, proposal: str, commit: str) -> Case:
+    """A proposal as its branch holds it, judged by the policy that is effective now.
+
+    Raises:
+        Invalid, Corrupt: the branch does not hold exactly this proposal.
+    """
+    if not layout.is_id(proposal):
+        raise Invalid(f"{proposal[:80]!r} is not a proposal id.", kind="proposal-id")
+    files = history.repo.tree(commit, layout.folder(proposal))
+    manifest = files.get(layout.manifest_path(proposal))
+    if manifest is None or any(entry.mode != "100644" for entry in files.values()):
+        raise Invalid("It has no manifest, or a file that is not a plain one.", kind="proposal-files")
+    case = history.read_case(proposal, manifest.blob, history.policy)
+    for path, entry in sorted(files.items()):
+        if path == layout.withdrawal_path(proposal):
+            history.record_withdrawal(case, path, entry.blob, history.policy)
+        elif path != layout.manifest_path(proposal):
+            history.record_decision(case, path, entry.blob, (history.policy,))
+    _check_metafiles(history, case, commit)
+    case.stale = history.stale(case, history.policy)
+    return case
+
+
+def _check_metafiles(history: History, case: Case, commit: str) -> None:
+    tree = history.repo.tree(commit)
+    for path, digest in case.metafiles().items():
+        entry = tree.get(path)
+        if entry is None or history.blob_sha256(entry.mode, entry.blob) != digest:
+            raise Corrupt(
+                f"{path} on the branch is not what the manifest of {case.id} says.", kind="metafile-changed"
+            )
+
+
+def _compare(view: View, memory: TrustMemory) -> None:
+    repository = view.history.repository
+    before = memory.recall(repository)
+    if before.main is not None and before.main not in view.history.positions:
+        raise _rolled_back("main", before.main)
+    published = dict(before.published)
+    for publication in view.publications.values():
+        known = before.published.get(publication.branch)
+        if known is not None and not _contains(publication, known):
+            raise _rolled_back(publication.branch, known[0])
+        last = publication.entries[-1]
+        published[publication.branch] = (publication.tip, last.body.sequence, last.digest)
+    memory.remember(repository, Remembered(view.main, published))
+
+
+def _contains(publication: Publication, known: tuple[str, int, str]) -> bool:
+    _, sequence, digest = known
+    return sequence < len(publication.entries) and publication.entries[sequence].digest == digest
+
+
+def _rolled_back(branch: str, commit: str) -> Corrupt:
+    return Corrupt(
+        f"The branch {branch} was rolled back or rewritten.",
+        kind="rolled-back",
+        why=f"Commit {commit[:12]}, seen and verified here before, is no longer on its first-parent line.",
+        mend="Do not go on. Ask the administrator of the Ctrl repository and other nodes what they see.",
+    )

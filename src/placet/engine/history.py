@@ -1,0 +1,314 @@
+"""What `main` says: its first-parent line folded, commit by commit, into policies and proposals.
+
+Only the effect of each first-parent commit counts (design 4): merge commits, squashes and rebases are
+alike. Everything read here is hostile; what does not recompute is ignored and alarmed, never trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from placet.core import layout
+from placet.core.digest import sha256_hex
+from placet.core.envelope import MAX_ENVELOPE
+from placet.core.policy import MAX_POLICY, Policy, parse_policy
+from placet.core.statement import Decision, Manifest, Withdrawal, parse
+from placet.engine.cases import Case, Recorded, check_manifest, outcome, succession_problem
+from placet.errors import Corrupt, Invalid
+from placet.ports import Commit, Repo
+
+MAX_METAFILE = 1 << 16
+_REGULAR = "100644"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something on a branch that should not be there; `commit` is where it came in."""
+
+    commit: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A policy of the chain: its files' blobs, the commit that made it effective, and its proposal."""
+
+    policy: Policy
+    blobs: Mapping[str, str]
+    commit: str
+    case: Case | None
+
+
+class History:
+    """The state of `main` after a prefix of its first-parent line; `advance` takes the next commits."""
+
+    def __init__(self, repo: Repo, trust_root: str) -> None:
+        self.repo = repo
+        self.trust_root = trust_root
+        self.tip: str | None = None
+        self.positions: dict[str, int] = {}
+        self.tree: dict[str, tuple[str, str]] = {}
+        self.cases: dict[str, Case] = {}
+        self.alarms: list[Alarm] = []
+        self.last_landed: dict[str, str] = {}
+        self.policies: list[Adopted] = []
+        self._digests: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+
+    @property
+    def policy(self) -> Policy:
+        """The effective policy at the tip."""
+        return self.policies[-1].policy
+
+    @property
+    def repository(self) -> str:
+        """The repository's identity, from policy 0."""
+        return self.policies[0].policy.form.repository
+
+    def drift(self) -> bool:
+        """Do the policy files at the tip differ from the effective policy's?"""
+        return any(self.sha256_at(path) != sha256_hex(data) for path, data in self.policy.derived().items())
+
+    def advance(self, commits: Iterable[Commit]) -> None:
+        """Fold the next commits of the line.
+
+        Raises:
+            Corrupt: kind `trust-root`: the first commit does not hold the pinned policy 0.
+        """
+        for commit in commits:
+            self._apply(commit)
+            touched = {change.path for change in commit.changes}
+            if not self.policies:
+                self._begin(commit)
+                continue
+            policy = self.policy
+            for proposal in sorted({found[0] for path in touched if (found := layout.proposal_of(path))}):
+                self._read_folder(commit, proposal, policy, touched)
+            self._land(commit, policy, touched)
+            self._end(touched)
+            self._adopt(commit, touched)
+
+    def sha256_at(self, path: str) -> str | None:
+        """SHA-256 of the regular file at the tip, or None if there is none or it is too large."""
+        return self.blob_sha256(*self.tree.get(path, ("", "")))
+
+    def blob_sha256(self, mode: str, blob: str) -> str | None:
+        """SHA-256 of a regular file's blob, or None if it is no regular file or too large."""
+        if mode != _REGULAR:
+            return None
+        if blob not in self._digests:
+            try:
+                self._digests[blob] = sha256_hex(self.repo.read(blob, max(MAX_POLICY, MAX_METAFILE)))
+            except Invalid:
+                self._digests[blob] = ""
+        return self._digests[blob] or None
+
+    def complete(self, case: Case) -> bool:
+        """Does the tip hold all metafiles of the case, byte for byte?"""
+        return all(self.sha256_at(path) == digest for path, digest in case.metafiles().items())
+
+    def read_case(self, proposal: str, manifest_blob: str, policy: Policy) -> Case:
+        """A proposal from its manifest's blob, with everything checked that needs no position.
+
+        Raises:
+            Invalid, Corrupt: not a manifest of this repository, or not signed by whom it must be.
+        """
+        manifest = parse(self.repo.read(manifest_blob, MAX_ENVELOPE), Manifest)
+        check_manifest(proposal, manifest, self.repository)
+        signer = manifest.body.node or manifest.body.person or ""
+        keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
+        if not manifest.envelope.signed_by(keys):
+            raise Corrupt(
+                f"The manifest of proposal {proposal} is not signed by a key of {signer!r}.",
+                kind="manifest-signature",
+            )
+        return Case(proposal, manifest, manifest_blob, policy)
+
+    def record_decision(self, case: Case, path: str, blob: str, policies: Iterable[Policy]) -> Recorded:
+        """Take a decision into a case if it is well-formed and signed under every given policy.
+
+        Raises:
+            Invalid, Corrupt: it is not; the case is unchanged.
+        """
+        decision = parse(self.repo.read(blob, MAX_ENVELOPE), Decision)
+        found = layout.proposal_of(path)
+        named = layout.decision_of(found[1]) if found else None
+        body = decision.body
+        if named != (body.person, body.n) or decision.subjects[0].value != body.manifest:
+            raise Invalid(f"{path} does not hold the decision of its name.", kind="decision-name")
+        if (body.repository, body.manifest) != (self.repository, case.manifest.digest):
+            raise Invalid(f"{path} is about another manifest or repository.", kind="decision-subject")
+        for policy in policies:
+            if not decision.envelope.signed_by(policy.person_keys(body.person)):
+                raise Corrupt(f"{path} is not signed by a key of {body.person}.", kind="decision-signature")
+        recorded = Recorded(decision, path, blob)
+        case.decisions.append(recorded)
+        return recorded
+
+    def record_withdrawal(self, case: Case, path: str, blob: str, policy: Policy) -> None:
+        """Take a withdrawal into a case if the manifest's signer signed it.
+
+        Raises:
+            Invalid, Corrupt: it is not; the case is unchanged.
+        """
+        withdrawal = parse(self.repo.read(blob, MAX_ENVELOPE), Withdrawal)
+        body = case.manifest.body
+        keys = policy.node_keys(body.node) if body.node else policy.person_keys(body.person or "")
+        if (withdrawal.body.repository, withdrawal.body.manifest) != (self.repository, case.manifest.digest):
+            raise Invalid(f"{path} is about another manifest or repository.", kind="withdraw-subject")
+        if not withdrawal.envelope.signed_by(keys):
+            raise Corrupt(f"{path} is not signed by the proposal's signer.", kind="withdraw-signature")
+        case.withdrawn = True
+        case.withdrawal = (path, blob)
+
+    def stale(self, case: Case, policy: Policy) -> str:
+        """Why the case would be STALE if it landed on top of this state, or empty."""
+        body = case.manifest.body
+        if body.policy != policy.digest:
+            return "the policy changed after it was proposed"
+        for artifact in body.artifacts:
+            path = layout.metafile(body.node or "", artifact.path)
+            if artifact.previous != self.last_landed.get(path):
+                return f"another version of {artifact.path} landed in the meantime"
+        return ""
+
+    def _apply(self, commit: Commit) -> None:
+        self.positions[commit.id] = len(self.positions)
+        self.tip = commit.id
+        for change in commit.changes:
+            if change.blob:
+                self.tree[change.path] = (change.mode, change.blob)
+            else:
+                self.tree.pop(change.path, None)
+
+    def _begin(self, commit: Commit) -> None:
+        found = self.sha256_at(layout.POLICY)
+        if found != self.trust_root:
+            raise Corrupt(
+                "The Ctrl repository does not begin with the policy that is pinned as trust_root.",
+                kind="trust-root",
+                why=f"Its first commit {commit.id[:12]} holds policy sha256:{found}.",
+                mend="Ask an administrator for the right trust_root, by another way than this repository.",
+            )
+        policy = parse_policy(self.repo.read(self.tree[layout.POLICY][1], MAX_POLICY))
+        self._remember(commit, policy, None)
+        if set(self.tree) != set(policy.derived()) or self.drift():
+            raise Corrupt(
+                "The first commit holds more, or something else, than policy 0 asks for.", kind="root-commit"
+            )
+
+    def _remember(self, commit: Commit, policy: Policy, case: Case | None) -> None:
+        blobs = {path: self.tree.get(path, ("", ""))[1] for path in policy.derived()}
+        self.policies.append(Adopted(policy, blobs, commit.id, case))
+
+    def _read_folder(self, commit: Commit, proposal: str, policy: Policy, touched: set[str]) -> None:
+        path = layout.manifest_path(proposal)
+        mode, blob = self.tree.get(path, ("", ""))
+        case = self.cases.get(proposal)
+        if path in touched and (case is None or blob != case.blob):
+            if case is not None and case.landed is not None:
+                self._alarm(commit, f"the manifest of landed proposal {proposal} was changed or removed")
+            elif mode == _REGULAR:
+                case = self._register(commit, proposal, blob, policy)
+        if case is None:
+            return
+        for name in sorted(path for path in touched if path.startswith(layout.folder(proposal))):
+            self._read_record(commit, case, name, policy)
+
+    def _register(self, commit: Commit, proposal: str, blob: str, policy: Policy) -> Case | None:
+        try:
+            case = self.read_case(proposal, blob, policy)
+        except (Invalid, Corrupt) as error:
+            self._alarm(commit, f"proposal {proposal} is not one: {error}")
+            return None
+        self.cases[proposal] = case
+        return case
+
+    def _read_record(self, commit: Commit, case: Case, path: str, policy: Policy) -> None:
+        mode, blob = self.tree.get(path, ("", ""))
+        known = {one.path: one.blob for one in case.decisions}
+        if path == layout.manifest_path(case.id) or known.get(path) == blob:
+            return
+        if mode != _REGULAR or path in known:
+            self._alarm(commit, f"the record {path} was changed or removed")
+            return
+        policies = (policy,) if case.landed is None else (policy, case.policy)
+        try:
+            if path == layout.withdrawal_path(case.id):
+                self.record_withdrawal(case, path, blob, policy)
+            else:
+                self.record_decision(case, path, blob, policies)
+        except (Invalid, Corrupt) as error:
+            self._alarm(commit, str(error))
+
+    def _land(self, commit: Commit, policy: Policy, touched: set[str]) -> None:
+        landing = [
+            case
+            for _, case in sorted(self.cases.items())
+            if case.landed is None
+            and (layout.manifest_path(case.id) in touched or not touched.isdisjoint(case.metafiles()))
+            and self.complete(case)
+        ]
+        for case in landing:
+            case.stale = self.stale(case, policy)
+            case.landed = commit.id
+            case.policy = policy
+            self._drop_unsigned(case, policy)
+        for case in landing:
+            for path in case.metafiles():
+                self._owners[path] = case.id
+                if case.manifest.body.kind != "policy":
+                    self.last_landed[path] = case.manifest.digest
+
+    def _drop_unsigned(self, case: Case, policy: Policy) -> None:
+        case.decisions = [
+            one
+            for one in case.decisions
+            if one.decision.envelope.signed_by(policy.person_keys(one.decision.body.person))
+        ]
+
+    def _end(self, touched: set[str]) -> None:
+        for case in self.cases.values():
+            if case.landed is None or case.ended or case.manifest.body.kind == "policy":
+                continue
+            metafiles = case.metafiles()
+            if touched.isdisjoint(metafiles) or self.complete(case):
+                continue
+            taken = any(self._owners.get(path) != case.id for path in metafiles)
+            case.ended = "superseded" if taken else "reverted"
+
+    def _adopt(self, commit: Commit, touched: set[str]) -> None:
+        from_here = [
+            case
+            for _, case in sorted(self.cases.items())
+            if case.manifest.body.kind == "policy"
+            and case.landed is not None
+            and case.policy.digest == self.policy.digest
+            and self.complete(case)
+        ]
+        for case in from_here:
+            if not case.stale and not case.withdrawn and outcome(case, None).allowed:
+                self._succeed(commit, case)
+                break
+        if not touched.isdisjoint(layout.POLICY_FILES) and self.drift():
+            self._alarm(commit, "the policy files were changed without a valid approval")
+
+    def _succeed(self, commit: Commit, case: Case) -> None:
+        try:
+            policy = parse_policy(self.repo.read(self.tree[layout.POLICY][1], MAX_POLICY))
+        except Invalid as error:
+            self._alarm(commit, f"the approved policy cannot be read: {error}")
+            return
+        problem = succession_problem(self.policy, policy)
+        if problem or any(
+            self.sha256_at(path) != sha256_hex(data) for path, data in policy.derived().items()
+        ):
+            self._alarm(
+                commit, f"the approved policy is not adopted: {problem or 'its derived files differ'}"
+            )
+            return
+        self._remember(commit, policy, case)
+
+    def _alarm(self, commit: Commit, text: str) -> None:
+        self.alarms.append(Alarm(commit.id, text))

@@ -1,0 +1,286 @@
+"""A published branch: recomputed commit by commit from its genesis, and continued (design 6.1).
+
+Each commit's tree is a pure function of (previous tree, judged commit, proposal, receipt, entry). The
+same code writes it (agents), admits it (the forge's hook) and verifies it (everybody).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from placet.core import layout
+from placet.core.envelope import MAX_ENVELOPE
+from placet.core.ledger import check_next
+from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
+from placet.core.states import State
+from placet.engine.cases import Case, chains, state
+from placet.engine.history import Adopted, History
+from placet.errors import Corrupt, Invalid, NotFound
+from placet.ports import Commit, Repo
+
+_REGULAR = "100644"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One publication of the ledger that can be shown to a person."""
+
+    case: Case
+    entry: Signed[LedgerEntry]
+    receipt: Signed[Receipt]
+
+
+@dataclass(slots=True)
+class Publication:
+    """A published branch up to a verified commit.
+
+    Attributes:
+        tip: The last commit that was verified.
+        judged: The judged commit of the last entry (the root commit after genesis).
+        blobs: The whole tree, path -> blob.
+        current: Metafile path -> id of the proposal whose version stands there.
+    """
+
+    tier: str
+    tip: str
+    judged: str
+    policy: str
+    blobs: dict[str, str]
+    entries: list[Signed[LedgerEntry]] = field(default_factory=list)
+    publications: dict[str, Published] = field(default_factory=dict)
+    current: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def branch(self) -> str:
+        """The branch's short name."""
+        return layout.published_name(self.tier)
+
+    def standing(self, proposal: str) -> Literal["no", "yes", "superseded"]:
+        """Is the proposal published here, and does its version still stand at all its paths?"""
+        found = self.publications.get(proposal)
+        if found is None:
+            return "no"
+        stands = all(self.current.get(path) == proposal for path in found.case.metafiles())
+        return "yes" if stands else "superseded"
+
+
+class PublishedLine:
+    """Verifies a published branch against `main`, advancing one `History` from judged commit to next."""
+
+    def __init__(self, history: History, line: Sequence[Commit], tier: str, now: datetime) -> None:
+        self.history = history
+        self.tier = tier
+        self.now = now
+        self._line = line
+        self._index = {commit.id: index for index, commit in enumerate(line)}
+        self._taken = 0
+
+    def verify(self, commits: Sequence[Commit]) -> Publication:
+        """Recompute the whole branch.
+
+        Raises:
+            Corrupt: kind `published-branch` or `ledger`: the first commit that does not recompute; what
+                came before it is valid.
+        """
+        if len(commits) < 2 or commits[0].id != self._line[0].id:  # noqa: PLR2004 - root and genesis
+            raise self._bad("does not begin with the root commit and a genesis entry")
+        self.take(commits[0].id)
+        publication = self._genesis(commits[0], commits[1])
+        for commit in commits[2:]:
+            self.follow(publication, commit)
+        return publication
+
+    def take(self, judged: str) -> None:
+        """Advance `main`'s history to a judged commit; never back.
+
+        Raises:
+            Corrupt: it is not on `main`'s first-parent line, or before the last judged commit.
+        """
+        index = self._index.get(judged)
+        if index is None or index + 1 < self._taken:
+            raise self._bad(f"names {judged[:12]} as judged commit, which is not next on main's line")
+        self.history.advance(self._line[self._taken : index + 1])
+        self._taken = index + 1
+
+    def finish(self) -> None:
+        """Advance `main`'s history to its tip."""
+        self.take(self._line[-1].id)
+
+    def follow(self, publication: Publication, commit: Commit) -> None:
+        """Verify the next commit of the branch and take it into `publication`.
+
+        Raises:
+            Corrupt: it does not recompute; `publication` is unchanged.
+        """
+        if len(commit.parents) != 2 or commit.parents[0] != publication.tip:  # noqa: PLR2004
+            raise self._bad(f"has commit {commit.id[:12]} without the two parents that it must have")
+        entry = self._entry(commit, len(publication.entries))
+        check_next(publication.entries[-1], entry, self.now)
+        if entry.body.judged != commit.parents[1]:
+            raise self._bad(f"has an entry {entry.body.sequence} that names another judged commit")
+        self.take(commit.parents[1])
+        if entry.body.kind == "policy":
+            case, receipt = self._policy_entry(publication, entry), None
+        elif entry.body.kind == "publish":
+            case, receipt = self._publish_entry(publication, entry, commit)
+        else:
+            raise self._bad(f"has an entry of kind {entry.body.kind}, which this version does not know")
+        if commit.message.strip() != f"{entry.body.kind} {entry.body.proposal}":
+            raise self._bad(f"has commit {commit.id[:12]} whose message is not its entry")
+        if entry.body.decisions != counted_digests(case) or entry.body.manifest != case.manifest.digest:
+            raise self._bad(f"has entry {entry.body.sequence} with other decisions than those that count")
+        expected = next_blobs(self.history, publication, case)
+        expected[layout.ledger_path(entry.body.sequence)] = _blob(
+            commit, layout.ledger_path(entry.body.sequence)
+        )
+        if receipt is not None:
+            expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
+        self._check_changes(publication.blobs, expected, commit)
+        publication.blobs = expected
+        publication.tip, publication.judged = commit.id, commit.parents[1]
+        publication.policy = self.history.policy.digest
+        publication.entries.append(entry)
+        if receipt is not None:
+            publication.publications[case.id] = Published(case, entry, receipt)
+            publication.current.update(dict.fromkeys(case.metafiles(), case.id))
+
+    def _genesis(self, root: Commit, commit: Commit) -> Publication:
+        entry = self._entry(commit, 0)
+        check_next(None, entry, self.now)
+        policy = self.history.policy
+        named = (entry.body.policy, entry.body.repository, entry.body.branch)
+        if named != (policy.digest, self.history.repository, layout.published_name(self.tier)):
+            raise self._bad("has a genesis entry of another policy, repository or branch")
+        self._check_signer(entry, policy.person_keys(entry.body.actor))
+        if entry.body.actor not in policy.governors():
+            raise self._bad(f"was begun by {entry.body.actor}, who may not change policy 0")
+        if commit.parents != (root.id,) or commit.message.strip() != f"genesis {self.history.repository}":
+            raise self._bad("has a genesis commit that is not one")
+        before = {change.path: change.blob for change in root.changes}
+        path = layout.ledger_path(0)
+        expected = {**before, path: _blob(commit, path)}
+        self._check_changes(before, expected, commit)
+        return Publication(self.tier, commit.id, root.id, policy.digest, expected, [entry])
+
+    def _entry(self, commit: Commit, sequence: int) -> Signed[LedgerEntry]:
+        path = layout.ledger_path(sequence)
+        try:
+            entry = parse(self.history.repo.read(_blob(commit, path), MAX_ENVELOPE), LedgerEntry)
+        except (Invalid, NotFound) as error:
+            raise self._bad(
+                f"has commit {commit.id[:12]} without ledger entry {sequence} ({error})"
+            ) from error
+        if entry.body.sequence != sequence or entry.body.branch != layout.published_name(self.tier):
+            raise self._bad(f"has an entry {sequence} that says it is another one")
+        return entry
+
+    def _policy_entry(self, publication: Publication, entry: Signed[LedgerEntry]) -> Case:
+        pending = pending_policy(self.history, publication)
+        if pending is None or pending.case is None or pending.commit != entry.body.judged:
+            raise self._bad(f"has a policy entry {entry.body.sequence} that does not follow a landed policy")
+        if entry.body.proposal != pending.case.id or entry.body.policy != pending.policy.digest:
+            raise self._bad(f"has a policy entry {entry.body.sequence} of another policy")
+        self._check_signer(entry, self.history.policy.node_keys(entry.body.actor))
+        return pending.case
+
+    def _publish_entry(
+        self, publication: Publication, entry: Signed[LedgerEntry], commit: Commit
+    ) -> tuple[Case, Signed[Receipt]]:
+        body = entry.body
+        case = self.history.cases.get(body.proposal or "")
+        if case is None:
+            raise self._bad(f"publishes {body.proposal}, which is not on main")
+        problem = publish_problem(self.history, publication, case, parse_time(body.time))
+        if problem:
+            raise self._bad(f"publishes {case.id}, but {problem}")
+        node = case.manifest.body.node or ""
+        keys = self.history.policy.node_keys(node)
+        if body.actor != node or body.policy != self.history.policy.digest:
+            raise self._bad(f"publishes {case.id} in another's name or under another policy")
+        self._check_signer(entry, keys)
+        receipt = parse(
+            self.history.repo.read(_blob(commit, layout.receipt_path(case.id)), MAX_ENVELOPE), Receipt
+        )
+        if receipt.digest != body.receipt or not receipt.envelope.signed_by(keys):
+            raise self._bad(f"has a receipt of {case.id} that its node did not sign")
+        said = (receipt.body.manifest, receipt.body.judged, receipt.body.node, receipt.body.tier)
+        if said != (case.manifest.digest, body.judged, node, self.tier) or (
+            receipt.body.repository != self.history.repository
+        ):
+            raise self._bad(f"has a receipt of {case.id} about something else")
+        return case, receipt
+
+    def _check_signer(self, entry: Signed[LedgerEntry], keys: tuple[str, ...]) -> None:
+        if not entry.envelope.signed_by(keys):
+            raise self._bad(f"has entry {entry.body.sequence} that {entry.body.actor} did not sign")
+
+    def _check_changes(self, before: dict[str, str], after: dict[str, str], commit: Commit) -> None:
+        found = {change.path: (change.mode, change.blob) for change in commit.changes}
+        wanted = {path: (_REGULAR, blob) for path, blob in after.items() if before.get(path) != blob}
+        if found != wanted:
+            odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
+            raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
+
+    def _bad(self, problem: str) -> Corrupt:
+        return Corrupt(
+            f"The branch {layout.published_name(self.tier)} {problem}.",
+            kind="published-branch",
+            why="What is published does not follow from what was approved.",
+            mend="Trust nothing after the last valid commit; an administrator moves the branch back to it.",
+        )
+
+
+def next_blobs(history: History, publication: Publication, case: Case) -> dict[str, str]:
+    """The tree of the next commit, path -> blob, without its new ledger entry and receipt."""
+    blobs = {**publication.blobs, **history.policies[-1].blobs}
+    if case.manifest.body.kind == "publish":
+        blobs.update({path: history.tree[path][1] for path in case.metafiles()})
+    blobs[layout.manifest_path(case.id)] = case.blob
+    for chain in chains(case).values():
+        blobs.update({one.path: one.blob for one in chain})
+    return blobs
+
+
+def counted_digests(case: Case) -> tuple[str, ...]:
+    """The digests of the decisions that count, in the order of their paths."""
+    counted = [one for chain in chains(case).values() for one in chain]
+    return tuple(one.decision.digest for one in sorted(counted, key=lambda one: one.path))
+
+
+def pending_policy(history: History, publication: Publication) -> Adopted | None:
+    """The first effective policy that this branch has no entry for, if there is one."""
+    digests = [adopted.policy.digest for adopted in history.policies]
+    position = digests.index(publication.policy) + 1
+    return history.policies[position] if position < len(digests) else None
+
+
+def publish_problem(history: History, publication: Publication, case: Case, when: datetime) -> str:
+    """Why this case may not be published next at `history`'s tip, or empty (I1, I2, I7)."""
+    if case.manifest.body.kind != "publish" or case.manifest.body.tier != publication.tier:
+        return f"it is not for tier {publication.tier}"
+    if case.id in publication.publications:
+        return "it is published already"
+    if publication.policy != history.policy.digest:
+        return "the branch has no entry for the effective policy yet"
+    found = state(case, when, drift=history.drift())
+    if found is not State.LANDED:
+        return f"it is {found}"
+    others = {path for path in publication.current if path not in case.metafiles()}
+    pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
+    return f"{pair[0]} and {pair[1]} clash" if pair else ""
+
+
+def read_line(repo: Repo, ref: str) -> Sequence[Commit]:
+    """The first-parent line of a ref; empty if there is no such ref."""
+    tip = repo.refs(ref).get(ref)
+    return repo.line(tip) if tip else ()
+
+
+def _blob(commit: Commit, path: str) -> str:
+    for change in commit.changes:
+        if change.path == path and change.blob:
+            return change.blob
+    raise Corrupt(f"Commit {commit.id[:12]} does not add {path}.", kind="published-branch")
