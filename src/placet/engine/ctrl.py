@@ -49,6 +49,13 @@ class View:
         on_main = {key: case for key, case in self.history.cases.items() if case.landed is not None}
         return {**self.open, **on_main}
 
+    def known(self, ident: str) -> Case | None:
+        """The proposal of exactly this id, closed ones included."""
+        case = self.cases().get(ident)
+        if case is None and ident in self.closed:
+            case = read_open(self.history, ident, self.closed[ident])
+        return case
+
     def state(self, case: Case, now: datetime) -> State:
         """The state of one proposal now."""
         tier = case.manifest.body.tier
@@ -185,12 +192,12 @@ def read_open(history: History, proposal: str, commit: str) -> Case:
     manifest = files.get(layout.manifest_path(proposal))
     if manifest is None or any(entry.mode != "100644" for entry in files.values()):
         raise Invalid("It has no manifest, or a file that is not a plain one.", kind="proposal-files")
-    case = history.read_case(proposal, manifest.blob, history.policy)
+    case = history.read_case(proposal, manifest.blob, None)
     for path, entry in sorted(files.items()):
         if path == layout.withdrawal_path(proposal):
-            history.record_withdrawal(case, path, entry.blob, history.policy)
+            history.record_withdrawal(case, path, entry.blob, case.policy)
         elif path != layout.manifest_path(proposal):
-            history.record_decision(case, path, entry.blob, (history.policy,))
+            history.record_decision(case, path, entry.blob, (case.policy,))
     _check_metafiles(history, case, commit)
     case.stale = history.stale(case, history.policy)
     return case

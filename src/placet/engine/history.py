@@ -108,14 +108,23 @@ class History:
         """Does the tip hold all metafiles of the case, byte for byte?"""
         return all(self.sha256_at(path) == digest for path, digest in case.metafiles().items())
 
-    def read_case(self, proposal: str, manifest_blob: str, policy: Policy) -> Case:
+    def read_case(self, proposal: str, manifest_blob: str, policy: Policy | None) -> Case:
         """A proposal from its manifest's blob, with everything checked that needs no position.
+
+        Args:
+            proposal: Its id.
+            manifest_blob: Where the manifest is.
+            policy: Whose keys count; None: of the chain's policy that the manifest names, for open ones,
+                so that a proposal that a new policy made STALE is still shown as such.
 
         Raises:
             Invalid, Corrupt: not a manifest of this repository, or not signed by whom it must be.
         """
         manifest = parse(self.repo.read(manifest_blob, MAX_ENVELOPE), Manifest)
         check_manifest(proposal, manifest, self.repository)
+        if policy is None:
+            named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
+            policy = next(named, self.policy)
         signer = manifest.body.node or manifest.body.person or ""
         keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
         if not manifest.envelope.signed_by(keys):

@@ -1,0 +1,256 @@
+"""Propose: sign a manifest of tracked artifacts, or of the next policy, and push its branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from placet.core import layout
+from placet.core.assent import judge_manifest, rule_for
+from placet.core.digest import sha256_hex
+from placet.core.policy import Policy, parse_policy
+from placet.core.statement import (
+    Artifact,
+    CheckResult,
+    DirObject,
+    Manifest,
+    Provenance,
+    Signed,
+    Subject,
+    format_time,
+    proposal_id,
+    subject,
+)
+from placet.core.states import State
+from placet.engine.cases import Case, succession_problem
+from placet.engine.ctrl import View
+from placet.errors import Conflict, Refused
+from placet.ports import RefUpdate, Signer
+
+_ENDED = frozenset(
+    {State.RETURNED, State.STALE, State.EXPIRED, State.WITHDRAWN, State.SUPERSEDED, State.REJECTED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One tracked output as it is to be proposed.
+
+    Attributes:
+        path: Relative to the workspace.
+        sha256: Of the file, or the `dirHash` of the directory.
+        metafile: The canonical `.dvc` bytes of the Ctrl repository.
+        dir: The `.dir` object of a directory.
+    """
+
+    path: str
+    md5: str
+    sha256: str
+    size: int
+    files: int
+    metafile: bytes
+    dir: DirObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A proposal as `propose` leaves it; `created` is false if it was there already."""
+
+    id: str
+    case_state: State
+    created: bool
+    branch: str
+
+
+def propose(
+    view: View,
+    candidates: Sequence[Candidate],
+    signer: Signer,
+    *,
+    node: str,
+    tier: str,
+    message: str,
+    checks: Sequence[CheckResult],
+    provenance: Provenance,
+    now: datetime,
+) -> Proposed:
+    """Sign and push a `publish` proposal. Proposing the same content again finds the open one.
+
+    Atomic: one push makes the branch, or nothing.
+
+    Raises:
+        Refused: kinds `not-a-node`, `policy`: the policy would never allow it, whoever approves.
+        Conflict: kind `path-clash`: an artifact equals, contains or clashes with another one.
+    """
+    policy = view.history.policy
+    if signer.public not in policy.node_keys(node):
+        raise Refused(
+            f"The policy does not know this key as a key of node {node}.",
+            kind="not-a-node",
+            mend=f"Ask for a policy change that adds {signer.public}",
+        )
+    candidates = sorted(candidates, key=lambda one: one.path)
+    subjects = tuple(
+        subject(f"{layout.ARTIFACTS}{node}/{one.path}", one.sha256, directory=one.dir is not None)
+        for one in candidates
+    )
+    body = Manifest(
+        repository=view.history.repository,
+        time=format_time(now),
+        kind="publish",
+        node=node,
+        person=None,
+        project=policy.form.project,
+        tier=tier,
+        artifacts=tuple(_artifact(view, node, one) for one in candidates),
+        policy=policy.digest,
+        follows=None,
+        checks=tuple(checks),
+        provenance=provenance,
+        message=message,
+        expires=format_time(now + timedelta(days=_expires_days(policy, node, candidates, tier))),
+    )
+    _refuse_hopeless(view, body)
+    metafiles = {layout.metafile(node, one.path): one.metafile for one in candidates}
+    _refuse_clash(view, metafiles)
+    return _push(view, subjects, body, files=metafiles, signer=signer, now=now)
+
+
+def propose_policy(
+    view: View, data: bytes, signer: Signer, *, person: str, message: str, now: datetime
+) -> Proposed:
+    """Sign and push a proposal of kind `policy`: the next policy and the files that follow from it.
+
+    Raises:
+        Invalid: kind `policy`: the file is malformed.
+        Refused: kinds `not-a-person`, `policy`.
+    """
+    before = view.history.policy
+    after = parse_policy(data)
+    if signer.public not in before.person_keys(person):
+        raise Refused(
+            f"The policy does not know this key as a key of {person}.",
+            kind="not-a-person",
+            mend="Check `person` and `key` in placet.toml.",
+        )
+    problem = succession_problem(before, after)
+    if problem:
+        raise Refused("This policy cannot follow the effective one.", kind="policy", why=f"{problem}.")
+    subjects = (subject(layout.POLICY, after.digest),)
+    body = Manifest(
+        repository=view.history.repository,
+        time=format_time(now),
+        kind="policy",
+        node=None,
+        person=person,
+        project=before.form.project,
+        tier=None,
+        artifacts=(),
+        policy=before.digest,
+        follows=None,
+        checks=(),
+        provenance=Provenance(),
+        message=message,
+        expires=format_time(now + timedelta(days=before.form.governance.expires_days)),
+    )
+    return _push(view, subjects, body, files=after.derived(), signer=signer, now=now)
+
+
+def _artifact(view: View, node: str, one: Candidate) -> Artifact:
+    return Artifact(
+        path=layout.require_safe(one.path, "an artifact"),
+        md5=one.md5,
+        size=one.size,
+        files=one.files,
+        metafile=sha256_hex(one.metafile),
+        dir=one.dir,
+        previous=view.history.last_landed.get(layout.metafile(node, one.path)),
+    )
+
+
+def _expires_days(policy: Policy, node: str, candidates: Sequence[Candidate], tier: str) -> int:
+    rules = (rule_for(policy, node, one.path, tier) for one in candidates)
+    return min((rule.expires_days for rule in rules if rule), default=1)
+
+
+def _refuse_hopeless(view: View, body: Manifest) -> None:
+    verdict = judge_manifest(view.history.policy, body, ())
+    if verdict.reasons:
+        raise Refused(
+            "The policy does not allow this proposal, whoever approves it.",
+            kind="policy",
+            why=" ".join(verdict.reasons),
+            mend="`placet policy explain PATH` shows the rule.",
+        )
+
+
+def _refuse_clash(view: View, metafiles: Mapping[str, bytes]) -> None:
+    standing = {path for path in view.history.tree if path.startswith(layout.ARTIFACTS)}
+    standing |= {path for one in view.publications.values() for path in one.current}
+    names = [path.removesuffix(".dvc") for path in standing | set(metafiles)]
+    pair = layout.clash(names)
+    if pair:
+        raise Conflict(
+            f"{pair[0]} and {pair[1]} clash: one equals or contains the other.",
+            kind="path-clash",
+            why="A nested pair of outputs breaks every stock `dvc pull`.",
+            mend="Choose another path.",
+        )
+
+
+def _push(
+    view: View,
+    subjects: tuple[Subject, ...],
+    body: Manifest,
+    *,
+    files: Mapping[str, bytes],
+    signer: Signer,
+    now: datetime,
+) -> Proposed:
+    ident, body, older = _continue(view, subjects, body, now)
+    if older is not None and not older[1]:
+        return Proposed(ident, view.state(older[0], now), created=False, branch=layout.proposal_ref(ident))
+    manifest = Signed.make(subjects, body, (signer.public, signer.sign))
+    commit = view.repo.commit(
+        view.main,
+        {**files, layout.manifest_path(ident): manifest.envelope.to_bytes()},
+        parents=[view.main],
+        message=f"propose {ident}\n\n{body.message}",
+        author=body.node or body.person or "",
+        when=now,
+    )
+    updates = [RefUpdate(layout.proposal_ref(ident), None, commit)]
+    updates += closing(view, older[0].id) if older else []
+    view.repo.push(updates)
+    return Proposed(ident, State.PROPOSED, created=True, branch=layout.proposal_ref(ident))
+
+
+def _continue(
+    view: View, subjects: tuple[Subject, ...], body: Manifest, now: datetime
+) -> tuple[str, Manifest, tuple[Case, bool] | None]:
+    """The id to use, and the proposal of the same content: (case, has it ended?), if there is one."""
+    older: tuple[Case, bool] | None = None
+    while (case := view.known(ident := proposal_id(subjects, body))) is not None:
+        if view.state(case, now) not in _ENDED:
+            return ident, body, (case, False)
+        older = (case, True)
+        body = _following(body, case)
+    return ident, body, older
+
+
+def _following(body: Manifest, case: Case) -> Manifest:
+    return msgspec.structs.replace(body, follows=case.manifest.digest)
+
+
+def closing(view: View, ident: str) -> list[RefUpdate]:
+    """Close a proposal's branch in the same push, keeping its commits (design 4)."""
+    commit = view.branches.get(ident)
+    if commit is None or ident in view.closed:
+        return []
+    return [
+        RefUpdate(layout.closed_ref(ident), None, commit),
+        RefUpdate(layout.proposal_ref(ident), commit, None),
+    ]

@@ -1,0 +1,237 @@
+"""Review: signed decisions on a proposal, withdrawal, and the merge of an approved one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from placet.core import layout
+from placet.core.assent import could_approve, excluded, sees
+from placet.core.policy import Policy
+from placet.core.statement import (
+    Decision,
+    P,
+    Seen,
+    Signed,
+    Verdict,
+    Withdrawal,
+    format_time,
+    subject,
+)
+from placet.core.states import State
+from placet.engine.cases import Case, Recorded, chains, needs_of, outcome
+from placet.engine.ctrl import View
+from placet.engine.propose import closing
+from placet.errors import Conflict, Invalid, Refused
+from placet.ports import RefUpdate, Signer, TreeEntry
+
+_DECIDABLE = frozenset({State.PROPOSED, State.APPROVED, State.RETURNED, State.REJECTED, State.QUARANTINED})
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision as it was recorded, and what is still missing for the proposal."""
+
+    id: str
+    person: str
+    verdict: Verdict
+    n: int
+    digest: str
+    missing: tuple[str, ...]
+
+
+def decide(
+    view: View,
+    case: Case,
+    signer: Signer,
+    *,
+    person: str,
+    verdict: Verdict,
+    comment: str,
+    seen: Seen,
+    now: datetime,
+    days: int | None = None,
+) -> Decided:
+    """Sign a decision and push it: to the proposal's branch, or to `main` if it has landed already.
+
+    Atomic. A person's decisions form a chain; nothing is ever changed or removed.
+
+    Raises:
+        Refused: kinds `unknown-key`, `not-a-reviewer`, `own-proposal`, `not-decidable`, `not-seen`.
+        Conflict: kind `already-decided`: the same verdict of this person stands already.
+        Invalid: kind `no-comment`: `return` and `reject` need a reason.
+    """
+    policy = case.policy
+    _check_entitled(policy, case, signer, person)
+    found = view.state(case, now)
+    if found not in _DECIDABLE:
+        raise Refused(
+            f"Proposal {case.id[:12]} is {found}; nothing can be decided about it.",
+            kind="not-decidable",
+            why=f"It is so because {case.stale}." if found is State.STALE and case.stale else "",
+            mend="The node proposes it again with `placet propose`.",
+        )
+    if verdict != "approve" and not comment.strip():
+        raise Invalid(f"A decision to {verdict} needs a reason.", kind="no-comment", mend="Give it with -m.")
+    _check_seen(policy, person, seen)
+    chain = chains(case).get(person, [])
+    if chain and chain[-1].decision.body.verdict == verdict and not _expired(chain[-1].decision.body, now):
+        raise Conflict(
+            f"{person} has already decided so: {verdict} (decision {len(chain)}). Nothing was changed.",
+            kind="already-decided",
+        )
+    body = Decision(
+        repository=view.history.repository,
+        time=format_time(now),
+        manifest=case.manifest.digest,
+        person=person,
+        n=len(chain) + 1,
+        previous=chain[-1].decision.digest if chain else None,
+        verdict=verdict,
+        role=_role(policy, case, person),
+        seen=seen,
+        comment=comment,
+        policy=policy.digest,
+        expires=format_time(now + timedelta(days=days)) if days else None,
+    )
+    path = layout.decision_path(case.id, person, body.n)
+    signed = _record(view, case, path, body, signer, now=now, message=f"{verdict} {case.id}")
+    after = replace(case, decisions=[*case.decisions, Recorded(signed, path, "")])
+    return Decided(case.id, person, verdict, body.n, signed.digest, outcome(after, now).missing)
+
+
+def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: datetime) -> str:
+    """Take a proposal back, signed by the manifest's own signer. Idempotent.
+
+    Raises:
+        Refused: kinds `not-own-proposal`, `not-decidable`.
+    """
+    body = case.manifest.body
+    keys = case.policy.node_keys(body.node) if body.node else case.policy.person_keys(body.person or "")
+    if signer.public not in keys:
+        raise Refused(
+            f"Only {body.node or body.person} can withdraw proposal {case.id[:12]}.", kind="not-own-proposal"
+        )
+    if case.withdrawn:
+        return case.id
+    if view.state(case, now) in {State.PUBLISHED, State.SUPERSEDED}:
+        raise Refused(
+            f"Proposal {case.id[:12]} is published already.",
+            kind="not-decidable",
+            mend="What is published is retracted, not withdrawn.",
+        )
+    statement = Withdrawal(
+        repository=view.history.repository,
+        time=format_time(now),
+        manifest=case.manifest.digest,
+        reason=reason,
+    )
+    path = layout.withdrawal_path(case.id)
+    _record(view, case, path, statement, signer, now=now, message=f"withdraw {case.id}")
+    return case.id
+
+
+def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
+    """Land an approved proposal on `main` by a merge commit; for plain Git, where nobody else merges.
+
+    Atomic: `main` moves, the branch is closed, or nothing happens. Running it again finds it landed.
+
+    Returns:
+        The landing commit.
+
+    Raises:
+        Refused: kind `not-approved`, with what is missing.
+        Conflict: kind `ref-moved`: `main` moved in the meantime; run it again.
+    """
+    if case.landed is not None:
+        return case.landed
+    found = view.state(case, now)
+    if found is not State.APPROVED:
+        raise Refused(
+            f"Proposal {case.id[:12]} is {found} and cannot be merged.",
+            kind="not-approved",
+            why=" ".join((*outcome(case, now).reasons, *outcome(case, now).missing)) or case.stale,
+            mend=f"`placet show {case.id[:12]}` tells who can approve it.",
+        )
+    branch = view.branches[case.id]
+    tree = view.repo.tree(branch)
+    inside = layout.folder(case.id)
+    wanted = set(case.metafiles()) | (
+        set(layout.POLICY_FILES) if case.manifest.body.kind == "policy" else set()
+    )
+    files: dict[str, bytes | TreeEntry | None] = {
+        path: entry for path, entry in tree.items() if path.startswith(inside) or path in wanted
+    }
+    commit = view.repo.commit(
+        view.main, files, parents=[view.main, branch], message=f"merge {case.id}", author=author, when=now
+    )
+    view.repo.push([RefUpdate(layout.MAIN, view.main, commit), *closing(view, case.id)])
+    return commit
+
+
+def _record(
+    view: View, case: Case, path: str, body: P, signer: Signer, *, now: datetime, message: str
+) -> Signed[P]:
+    about = subject(layout.manifest_path(case.id), case.manifest.digest)
+    signed = Signed.make((about,), body, (signer.public, signer.sign))
+    landed = case.landed is not None
+    ref = layout.MAIN if landed else layout.proposal_ref(case.id)
+    base = view.main if landed else view.branches[case.id]
+    commit = view.repo.commit(
+        base,
+        {path: signed.envelope.to_bytes()},
+        parents=[base],
+        message=message,
+        author=getattr(body, "person", None) or case.manifest.body.node or case.manifest.body.person or "",
+        when=now,
+    )
+    view.repo.push([RefUpdate(ref, base, commit)])
+    return signed
+
+
+def _check_entitled(policy: Policy, case: Case, signer: Signer, person: str) -> None:
+    if signer.public not in policy.person_keys(person):
+        raise Refused(
+            f"The effective policy does not know this key as a key of {person}.",
+            kind="unknown-key",
+            why=f"The key is {signer.public}.",
+            mend="Ask for a policy change that adds it, or use the key that the policy has.",
+        )
+    body = case.manifest.body
+    if person in excluded(policy, body):
+        raise Refused(
+            f"{person} may not decide about proposal {case.id[:12]}: it is their own.", kind="own-proposal"
+        )
+    able = {one for need in needs_of(policy, body) for one in could_approve(policy, need, frozenset())}
+    if person not in able:
+        raise Refused(
+            f"No rule counts a decision of {person} about proposal {case.id[:12]}.",
+            kind="not-a-reviewer",
+            why=f"The rules ask for: {', '.join(sorted(able)) or 'nobody'}.",
+        )
+
+
+def _check_seen(policy: Policy, person: str, seen: Seen) -> None:
+    if seen.level == "bytes" and sees(policy, person) != "bytes":
+        raise Refused(
+            f"The policy does not show bytes to {person}.", kind="not-seen", mend="Decide on the report."
+        )
+
+
+def _role(policy: Policy, case: Case, person: str) -> str:
+    groups = [group for need in needs_of(policy, case.manifest.body) for group in need.groups]
+    return next(group for group in groups if person in policy.form.groups[group].members)
+
+
+def _expired(body: Decision, now: datetime) -> bool:
+    return body.expires is not None and body.expires <= format_time(now)
+
+
+def seen_report(case: Case) -> Seen:
+    """What somebody saw who read the node's check results only."""
+    return Seen(level="report", digests=tuple(sorted({one.digest for one in case.manifest.body.checks})))
+
+
+def seen_bytes(case: Case) -> Seen:
+    """What somebody saw who had all bytes, proven equal to the manifest's digests."""
+    return Seen(level="bytes", digests=tuple(sorted({one.value for one in case.manifest.subjects})))
