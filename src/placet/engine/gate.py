@@ -1,0 +1,186 @@
+"""The gate of the plain forge: judges a push by its content, never by its pusher (design 4, 6.1).
+
+Runs inside the server's `pre-receive` hook, on the repository as it is plus the pushed objects. What it
+lets pass is exactly what agents and `verify` would accept; whoever reaches the repository by its path
+bypasses it, and is found by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from placet.core import layout
+from placet.core.assent import judge_manifest
+from placet.core.states import State
+from placet.engine.cases import Case, state
+from placet.engine.ctrl import View, load, published_line, read_open
+from placet.engine.history import History
+from placet.engine.published import PublishedLine
+from placet.errors import Conflict, PlacetError, Refused
+from placet.ports import Change, Commit, RefUpdate, Repo
+
+
+def judge_push(repo: Repo, trust_root: str, updates: Sequence[RefUpdate], now: datetime) -> None:
+    """Let a push pass, or say why not. Reads only.
+
+    Raises:
+        Refused: kind `push-refused`; nothing of the push may be taken then.
+    """
+    view = load(repo, trust_root, now, fetch=False)
+    for update in updates:
+        try:
+            _judge(view, update, updates, now)
+        except Refused:
+            raise
+        except PlacetError as error:
+            raise refuse(update.ref, str(error)) from error
+
+
+def refuse(ref: str, why: str) -> Refused:
+    """The refusal of a push, in the words that its pusher will see."""
+    return Refused(f"The push to {ref.removeprefix('refs/heads/')} is refused.", kind="push-refused", why=why)
+
+
+def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
+    ref = update.ref
+    if ref == layout.MAIN:
+        _judge_main(view, update, now)
+    elif ref.startswith(layout.published_ref(layout.DEFAULT_TIER)):
+        _judge_published(view, update, now)
+    elif ref.startswith(layout.PROPOSAL_BRANCHES):
+        _judge_proposal(view, update, updates)
+    elif ref.startswith(layout.CLOSED_REFS):
+        _judge_closed(view, update, updates)
+    else:
+        raise refuse(ref, "A Ctrl repository has no such branch or tag.")
+
+
+def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
+    if update.new is None or update.old != view.main:
+        raise refuse(update.ref, "main is never removed or replaced.")
+    history = view.history
+    for commit in _continued(view.repo, update):
+        alarms = len(history.alarms)
+        history.advance([commit])
+        if len(history.alarms) > alarms:
+            raise refuse(update.ref, "; ".join(alarm.text for alarm in history.alarms[alarms:]))
+        for change in commit.changes:
+            if not _explained(history, commit, change, now):
+                raise refuse(update.ref, f"{change.path} does not follow from an approved proposal.")
+        for tier in view.publications.values():
+            _refuse_clash(update.ref, set(history.tree) | set(tier.current))
+
+
+def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
+    try:
+        return repo.line(update.new or "", after=update.old)
+    except Conflict as error:
+        raise refuse(update.ref, "The old tip is not on the first-parent line of the new one.") from error
+
+
+def _explained(history: History, commit: Commit, change: Change, now: datetime) -> bool:
+    """Does this change of `main` follow from a proposal that is valid at this commit?"""
+    if not change.blob or change.mode != "100644":
+        return False
+    if change.path in layout.POLICY_FILES:
+        return history.policies[-1].commit == commit.id and _valid(history, history.policies[-1].case, now)
+    found = layout.proposal_of(change.path)
+    if found is not None:
+        case = history.cases.get(found[0])
+        if case is None or not _record_of(case, change):
+            return False
+        return case.landed not in {None, commit.id} or _valid(history, case, now)
+    landed = (case for case in history.cases.values() if case.landed == commit.id)
+    return any(change.path in case.metafiles() and _valid(history, case, now) for case in landed)
+
+
+def _valid(history: History, case: Case | None, now: datetime) -> bool:
+    return case is not None and state(case, now, drift=history.drift()) is State.LANDED
+
+
+def _record_of(case: Case, change: Change) -> bool:
+    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
+    return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
+
+
+def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
+    named = [tier for tier in view.history.policy.form.tiers if layout.published_ref(tier) == update.ref]
+    if not named or update.new is None:
+        raise refuse(update.ref, "It is the branch of no tier, or it would be removed.")
+    if update.old is None:
+        line = PublishedLine(History(view.repo, view.history.trust_root), view.line, named[0], now)
+        line.verify(view.repo.line(update.new))
+        return
+    line, publication = published_line(view, named[0], now)
+    if publication.tip != update.old:
+        raise refuse(update.ref, "It is not at the commit that the push expects.")
+    for commit in _continued(view.repo, update):
+        line.follow(publication, commit)
+        entry = publication.entries[-1].body
+        keys = view.history.policy.node_keys(entry.actor)
+        if not publication.entries[-1].envelope.signed_by(keys):
+            raise refuse(update.ref, f"{entry.actor} may no longer sign: its key was revoked on main.")
+        case = view.history.cases[entry.proposal or ""]
+        if entry.kind == "publish" and state(case, now, drift=view.history.drift()) is not State.LANDED:
+            raise refuse(update.ref, f"Proposal {case.id} can no longer be published: see main.")
+
+
+def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+    ident = update.ref.removeprefix(layout.PROPOSAL_BRANCHES)
+    if update.new is None:
+        kept = RefUpdate(layout.closed_ref(ident), None, update.old)
+        if kept not in updates:
+            raise refuse(update.ref, "A proposal's branch is only closed, in a push that keeps its commits.")
+        return
+    known = view.history.cases.get(ident)
+    if known is not None and known.landed is not None:
+        raise refuse(update.ref, "The proposal has landed; decisions are added on main now.")
+    case = read_open(view.history, ident, update.new)
+    commits = _own_commits(view, update)
+    if update.old is None:
+        verdict = judge_manifest(view.history.policy, case.manifest.body, ())
+        if case.stale or verdict.reasons or ident in view.closed:
+            raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
+    elif read_open(view.history, ident, update.old).blob != case.blob:
+        raise refuse(update.ref, "The manifest of a proposal never changes.")
+    _check_own_changes(update, case, commits)
+
+
+def _own_commits(view: View, update: RefUpdate) -> Sequence[Commit]:
+    if update.old is not None:
+        return _continued(view.repo, update)
+    line = view.repo.line(update.new or "")
+    forks = [index for index, commit in enumerate(line) if commit.id in view.history.positions]
+    if not forks:
+        raise refuse(update.ref, "The branch does not begin on main.")
+    return line[forks[-1] + 1 :]
+
+
+def _check_own_changes(update: RefUpdate, case: Case, commits: Sequence[Commit]) -> None:
+    own = set(case.metafiles())
+    if case.manifest.body.kind == "policy":
+        own |= set(layout.POLICY_FILES)
+    if update.old is not None:
+        own = set()
+    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
+    for change in (change for commit in commits for change in commit.changes):
+        is_record = (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
+        if change.mode != "100644" or not (change.path in own or is_record):
+            raise refuse(update.ref, f"It changes {change.path}, which is not its own, or removes it.")
+
+
+def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+    ident = update.ref.removeprefix(layout.CLOSED_REFS)
+    ref = layout.proposal_ref(ident)
+    if update.old is not None or RefUpdate(ref, update.new, None) not in updates:
+        raise refuse(update.ref, "It only takes the last commit of the branch that the same push removes.")
+    if view.repo.refs(ref).get(ref) != update.new:
+        raise refuse(update.ref, "It is not the last commit of the proposal's branch.")
+
+
+def _refuse_clash(ref: str, paths: set[str]) -> None:
+    artifacts = (path.removesuffix(".dvc") for path in paths if path.startswith(layout.ARTIFACTS))
+    pair = layout.clash(artifacts)
+    if pair:
+        raise refuse(ref, f"{pair[0]} and {pair[1]} clash: one equals or contains the other.")
