@@ -1,0 +1,204 @@
+"""The only place that reads the environment and files of settings; everybody else gets values.
+
+`placet.toml` is looked for in the working directory and its parents; each key can be overridden by a
+variable `PLACET_*`. DVC's own configuration, all four levels, is read by DVC's own class.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from placet.core import layout
+from placet.errors import Invalid, NotFound
+
+SETTINGS = "placet.toml"
+_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs"})
+_MAX_JOBS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one party has set, on its own machine; never taken from the Ctrl repository.
+
+    Attributes:
+        root: The folder of `placet.toml`, or the working directory.
+        node: This node's name, if this is a node.
+        person: This person's name, if this is a reviewer or an administrator.
+        ctrl: URL of the Ctrl repository.
+        trust_root: SHA-256 of policy 0.
+        key: File of the signing key.
+        internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
+        tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
+        jobs: Transfers at once.
+        home: Where caches and trust memory are kept, outside any clone.
+    """
+
+    root: Path
+    home: Path
+    node: str | None = None
+    person: str | None = None
+    ctrl: str | None = None
+    trust_root: str | None = None
+    forge: str = "git"
+    key: Path | None = None
+    internal: Mapping[str, str] = field(default_factory=dict)
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    jobs: int = 16
+
+    @property
+    def identity(self) -> str:
+        """The name under which this party writes commits."""
+        return self.node or self.person or "placet"
+
+
+def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `placet.toml` at or above `start`, then the environment.
+
+    Raises:
+        Invalid: kind `settings`: malformed file, unknown key, wrong type.
+    """
+    env = os.environ if environ is None else environ
+    folder = (start or Path.cwd()).resolve()
+    root = next((one for one in (folder, *folder.parents) if (one / SETTINGS).is_file()), None)
+    values: dict[str, Any] = _read(root / SETTINGS) if root else {}
+    for key in _KEYS - {"internal", "tiers"}:
+        if f"PLACET_{key.upper()}" in env:
+            values[key] = env[f"PLACET_{key.upper()}"]
+    home = env.get("PLACET_HOME")
+    return _settings(root or folder, Path(home) if home else _home(), values)
+
+
+def environment() -> dict[str, str]:
+    """The process's environment, for Git and for AWS's credential chain."""
+    return dict(os.environ)
+
+
+def find_dvc(root: Path) -> Path | None:
+    """The root of the DVC project at or above a folder."""
+    folder = root.resolve()
+    return next((one for one in (folder, *folder.parents) if (one / ".dvc").is_dir()), None)
+
+
+def dvc_config(project: Path) -> dict[str, Any]:
+    """DVC's configuration of a project, merged from all four levels by DVC's own class.
+
+    Raises:
+        Invalid: kind `dvc-config`.
+    """
+    from dvc.config import Config, ConfigError  # noqa: PLC0415 - 0.1 s, not needed by every command
+
+    try:
+        return dict(Config(str(project / ".dvc")))
+    except ConfigError as error:
+        raise Invalid(f"DVC's configuration cannot be read: {error}", kind="dvc-config") from error
+
+
+def site_cache(environ: Mapping[str, str] | None = None) -> Path:
+    """Where DVC keeps its state databases (dvc/repo/__init__.py, `_get_site_cache_dir`)."""
+    env = os.environ if environ is None else environ
+    return Path(env.get("DVC_SITE_CACHE_DIR", "/var/tmp/dvc"))  # noqa: S108 - DVC's own default
+
+
+def _home() -> Path:
+    return Path(platformdirs.user_state_dir("placet"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path}: {error}", kind="settings", mend="See docs/reference/settings.md.") from error
+    unknown = sorted(set(values) - _KEYS)
+    if unknown:
+        raise Invalid(
+            f"{path}: there is no setting {unknown[0]!r}.",
+            kind="settings",
+            mend=f"Known: {', '.join(sorted(_KEYS))}.",
+        )
+    return values
+
+
+def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
+    node, person = _name(values, "node"), _name(values, "person")
+    if node and person:
+        raise Invalid(
+            "placet.toml names both a node and a person.", kind="settings", mend="Keep one of them."
+        )
+    trust_root = _text(values, "trust_root")
+    if trust_root is not None:
+        trust_root = trust_root.removeprefix("sha256:")
+        if not layout.is_sha256(trust_root):
+            raise Invalid("trust_root is not a SHA-256 (64 hex digits).", kind="settings")
+    key = _text(values, "key")
+    internal = values.get("internal", {})
+    if isinstance(internal, str):
+        internal = {node or "": internal}
+    return Settings(
+        root=root,
+        home=home,
+        node=node,
+        person=person,
+        ctrl=_text(values, "ctrl"),
+        trust_root=trust_root,
+        forge=_text(values, "forge") or "git",
+        key=(root / Path(key).expanduser()) if key else None,
+        internal=_table("internal", internal),
+        tiers=_table("tiers", values.get("tiers", {})),
+        jobs=_jobs(values.get("jobs", 16)),
+    )
+
+
+def _text(values: Mapping[str, Any], key: str) -> str | None:
+    value = values.get(key)
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise Invalid(f"The setting {key} must be a text.", kind="settings")
+    return value
+
+
+def _name(values: Mapping[str, Any], key: str) -> str | None:
+    value = _text(values, key)
+    if value is not None and not layout.is_name(value):
+        raise Invalid(
+            f"The setting {key} is {value!r}.",
+            kind="settings",
+            why="A name has lower-case letters, digits, '.', '_' and '-', at most 64.",
+        )
+    return value
+
+
+def _table(key: str, value: object) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise Invalid(f"The setting {key} must be a table of texts.", kind="settings")
+    return value
+
+
+def _jobs(value: object) -> int:
+    try:
+        jobs = int(str(value))
+    except ValueError:
+        jobs = 0
+    if not 1 <= jobs <= _MAX_JOBS:
+        raise Invalid(f"The setting jobs is {value!r}; it must be 1 to {_MAX_JOBS}.", kind="settings")
+    return jobs
+
+
+def require_ctrl(settings: Settings) -> str:
+    """The Ctrl repository's URL.
+
+    Raises:
+        NotFound: kind `no-ctrl`.
+    """
+    if settings.ctrl is None:
+        raise NotFound(
+            "No Ctrl repository is set.",
+            kind="no-ctrl",
+            mend=f'Write ctrl = "<URL>" to {settings.root / SETTINGS}, or set PLACET_CTRL.',
+        )
+    return settings.ctrl

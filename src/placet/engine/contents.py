@@ -1,0 +1,134 @@
+"""Which objects an artifact of a manifest consists of, proven from the manifest's SHA-256 down.
+
+Everything that is read from a tier is hostile: the digest list and the `.dir` object count only if their
+SHA-256 is the manifest's, are parsed strictly, and must name the same paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from placet.core import layout
+from placet.core.digest import Digests, digest
+from placet.core.dvcfile import decode_dir
+from placet.core.statement import Artifact, Manifest, Signed
+from placet.core.sums import check_same_paths, decode_sums
+from placet.errors import Corrupt
+from placet.ports import ObjectStore
+
+MAX_LIST = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object: where it is, which file of the artifact it is, and what it must be."""
+
+    key: str
+    path: str
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All objects of one artifact; `sums` and `dir` are the bytes of a directory's two lists."""
+
+    artifact: Artifact
+    sha256: str
+    items: tuple[Item, ...]
+    sums: bytes | None = None
+    dir: bytes | None = None
+
+    def lists(self) -> Iterator[tuple[str, bytes]]:
+        """The objects that are written after all files, in this order: digest list, `.dir`."""
+        if self.sums is not None and self.dir is not None:
+            yield layout.sums_key(self.sha256), self.sums
+            yield layout.data_key(self.artifact.md5, is_dir=True), self.dir
+
+
+def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Contents]:
+    """The contents of every artifact, as an internal or a publication tier lists them.
+
+    Raises:
+        Corrupt: kind `digest-mismatch` or `md5-twin`.
+        NotFound: kind `no-object`.
+        Invalid: a list that is not what DVC or Placet writes.
+    """
+    found = [
+        _read(store, artifact, subject.value)
+        for artifact, subject in zip(manifest.body.artifacts, manifest.subjects, strict=True)
+    ]
+    _refuse_twins(found)
+    return found
+
+
+def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
+    """A small object's bytes, proven by SHA-256.
+
+    Raises:
+        Corrupt: kind `digest-mismatch`: other bytes, or more than `limit`.
+        NotFound: kind `no-object`.
+    """
+    parts, size = [], 0
+    for chunk in store.get(key):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise _mismatch(key)
+    data = b"".join(parts)
+    if digest(data).sha256 != sha256:
+        raise _mismatch(key)
+    return data
+
+
+def _read(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
+    if artifact.dir is None:
+        key = layout.data_key(artifact.md5)
+        return Contents(artifact, sha256, (Item(key, "", artifact.md5, sha256),))
+    limit = min(artifact.files * (layout.MAX_PATH_BYTES + 70), MAX_LIST)
+    sums = read_object(store, layout.sums_key(sha256), sha256, limit)
+    listing = read_object(
+        store, layout.data_key(artifact.md5, is_dir=True), artifact.dir.sha256, artifact.dir.size
+    )
+    entries = decode_dir(listing, max_entries=artifact.files, max_bytes=artifact.dir.size)
+    digests = decode_sums(sums, max_entries=artifact.files, max_bytes=limit)
+    check_same_paths(entries, digests)
+    by_path = {one.path: one.sha256 for one in digests}
+    items = tuple(
+        Item(layout.data_key(one.md5), one.relpath, one.md5, by_path[one.relpath]) for one in entries
+    )
+    if digest(listing).md5 != artifact.md5 or len(items) != artifact.files:
+        raise _mismatch(layout.data_key(artifact.md5, is_dir=True))
+    return Contents(artifact, sha256, items, sums, listing)
+
+
+def _refuse_twins(found: list[Contents]) -> None:
+    known: dict[str, str] = {}
+    for item in (item for contents in found for item in contents.items):
+        if known.setdefault(item.md5, item.sha256) != item.sha256:
+            raise twin(item.key, item.md5)
+
+
+def twin(key: str, md5: str) -> Corrupt:
+    """The refusal of two contents with one MD5: DVC would take one for the other."""
+    return Corrupt(
+        f"TWIN: two different contents have the MD5 {md5}.",
+        kind="md5-twin",
+        why=f"Object {key} would stand for bytes that were not approved.",
+        mend="This does not happen by chance. Stop, and ask who made the file.",
+    )
+
+
+def _mismatch(key: str) -> Corrupt:
+    return Corrupt(
+        f"CORRUPT: object {key} is not what was approved.",
+        kind="digest-mismatch",
+        why="Its SHA-256 differs from the manifest's.",
+        mend="Nothing was published. Push the artifact again from the node, or find out who changed it.",
+    )
+
+
+def digests_of(item: Item, size: int) -> Digests:
+    """What the object must be, once its size is known."""
+    return Digests(item.md5, item.sha256, size)

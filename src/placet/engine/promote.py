@@ -1,0 +1,356 @@
+"""Promote: approved bytes from internal to publication storage, verified before visible (design 9).
+
+Order (I3): data objects, digest lists, `.dir` objects, receipt and ledger entry, and last of all one
+compare-and-swap of the published branch. Whatever fails, running it again ends in the same state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from placet.core import layout
+from placet.core.digest import digest
+from placet.core.policy import Tier
+from placet.core.statement import (
+    EntryKind,
+    LedgerEntry,
+    Promoted,
+    Receipt,
+    Signed,
+    format_time,
+    subject,
+)
+from placet.core.states import State
+from placet.engine import transfer
+from placet.engine.cases import Case, outcome
+from placet.engine.contents import Contents, Item, digests_of, read_contents, twin
+from placet.engine.ctrl import View, load, published_line
+from placet.engine.history import History
+from placet.engine.published import (
+    Publication,
+    counted_digests,
+    next_blobs,
+    pending_policy,
+    publish_problem,
+)
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
+from placet.ports import (
+    Clock,
+    CopyWay,
+    ObjectStore,
+    Progress,
+    RefUpdate,
+    Repo,
+    Signer,
+    TreeEntry,
+    TrustMemory,
+)
+
+log = logging.getLogger(__name__)
+
+_RACES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A publication tier as this node reaches it: its store, and how its own settings name it."""
+
+    store: ObjectStore
+    url: str
+    endpointurl: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What became of one landed proposal: published (with its receipt), or why not."""
+
+    id: str
+    state: State
+    commit: str | None
+    artifacts: tuple[Promoted, ...]
+    error: PlacetError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Promoter:
+    """One node's promotion: its keys, its stores, its copy of the Ctrl repository."""
+
+    repo: Repo
+    trust_root: str
+    memory: TrustMemory
+    clock: Clock
+    signer: Signer
+    node: str
+    source: ObjectStore
+    targets: Mapping[str, Target]
+    jobs: int
+    progress: Progress
+
+    def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
+        """Promote the given landed proposals, or all of this node's that wait.
+
+        One failing proposal does not keep the others from being promoted. Idempotent.
+
+        Raises:
+            Corrupt: the Ctrl repository does not recompute, or was rolled back: nothing is promoted.
+            NotFound: kind `no-proposal`.
+        """
+        view = self._load()
+        self._follow_policies(view)
+        cases = [view.find(ident) for ident in ids] if ids else self._waiting(view)
+        out = []
+        for case in cases:
+            try:
+                out.append(self._promote(case.id))
+            except PlacetError as error:
+                log.warning("proposal %s was not promoted: %s", case.id, error)
+                out.append(Promotion(case.id, view.state(case, self.clock.now()), None, (), error))
+        return out
+
+    def _load(self) -> View:
+        view = load(self.repo, self.trust_root, self.clock.now(), self.memory)
+        for tier, error in view.broken.items():
+            log.error("tier %s: %s", tier, error)
+            raise error
+        for alarm in view.alarms:
+            log.warning("alarm at %s: %s", alarm.commit[:12] or "-", alarm.text)
+        return view
+
+    def _waiting(self, view: View) -> list[Case]:
+        now = self.clock.now()
+        own = (case for case in view.history.cases.values() if case.manifest.body.node == self.node)
+        return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
+
+    def _follow_policies(self, view: View) -> None:
+        """Add the `policy` entries that the published branches still lack."""
+        for tier in view.history.policy.form.tiers:
+            for _ in range(_RACES):
+                if tier not in view.publications:
+                    break
+                line, publication = published_line(view, tier, self.clock.now())
+                pending = pending_policy(view.history, publication)
+                if pending is None or pending.case is None:
+                    break
+                line.take(pending.commit)
+                case = line.history.cases[pending.case.id]
+                self._record(line.history, publication, case, kind="policy", receipt=None)
+                view = self._load()
+
+    def _promote(self, ident: str) -> Promotion:
+        view = self._load()
+        case, tier = self._decide(view, ident)
+        if tier is None:
+            standing = view.state(case, self.clock.now())
+            return Promotion(ident, standing, None, ())
+        target = self._target(view, tier)
+        contents = read_contents(self.source, case.manifest)
+        promoted = tuple(self._copy(one, target.store) for one in contents)
+        for _ in range(_RACES):
+            view = self._load()
+            case, tier = self._decide(view, ident)
+            if tier is None:
+                break
+            publication = view.publications[tier]
+            receipt = self._receipt(view, case, tier, promoted)
+            try:
+                commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
+            except Conflict:
+                log.info("somebody else moved %s; trying again", publication.branch)
+                continue
+            return Promotion(ident, State.PUBLISHED, commit, promoted)
+        else:
+            raise Conflict(
+                f"The published branch kept moving while {ident[:12]} was promoted.",
+                kind="ref-moved",
+                mend="Run it again.",
+            )
+        return Promotion(ident, State.PUBLISHED, None, promoted)
+
+    def _decide(self, view: View, ident: str) -> tuple[Case, str | None]:
+        """The case and the tier to publish it to; None if it is published already (design 9, step 1)."""
+        case = view.history.cases.get(ident)
+        if case is None or case.landed is None:
+            raise Refused(
+                f"Proposal {ident[:12]} has not landed on main.",
+                kind="not-landed",
+                mend=f"Approve it, then: placet merge {ident[:12]}",
+            )
+        body = case.manifest.body
+        if body.kind != "publish" or body.node != self.node or body.tier is None:
+            raise Refused(
+                f"Proposal {ident[:12]} is not node {self.node}'s to promote.", kind="not-own-proposal"
+            )
+        publication = view.publications.get(body.tier)
+        if publication is None:
+            raise NotFound(
+                f"Tier {body.tier} has no published branch yet.",
+                kind="no-published-branch",
+                mend=f"An administrator runs: placet init --ctrl --tier {body.tier}",
+            )
+        if ident in publication.publications:
+            return case, None
+        now = self.clock.now()
+        problem = publish_problem(view.history, publication, case, now)
+        if problem:
+            verdict = outcome(case, now)
+            drift = (
+                ("The policy files on main were changed without approval.",) if view.history.drift() else ()
+            )
+            raise Refused(
+                f"Proposal {ident[:12]} was not promoted: {problem}.",
+                kind="not-approved",
+                why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
+                mend=f"`placet show {ident[:12]}` tells what is missing.",
+            )
+        return case, body.tier
+
+    def _target(self, view: View, tier: str) -> Target:
+        target = self.targets.get(tier)
+        if target is None:
+            raise NotFound(
+                f"This node has no remote for tier {tier}.",
+                kind="no-remote",
+                mend=f'Name the DVC remote in placet.toml: [tiers] {tier} = "<remote>"',
+            )
+        wanted = view.history.policy.form.tiers[tier]
+        if not _same_place(target, wanted):
+            raise Refused(
+                f"Tier {tier} is at another place in this node's settings than in the policy.",
+                kind="tier-mismatch",
+                why=f"Here: {target.url} ({target.endpointurl}); policy: {wanted.url} ({wanted.endpointurl}).",
+                mend="Change the node's DVC remote, or propose a policy that names the new place.",
+            )
+        if target.store.address == self.source.address:
+            raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
+        return target
+
+    def _copy(self, contents: Contents, target: ObjectStore) -> Promoted:
+        """Bring every object of one artifact into the tier, each with its SHA-256 proven."""
+        by_key = {item.key: item for item in contents.items}
+        here = transfer.sizes(self.source, list(by_key), self.jobs)
+        there = transfer.sizes(target, list(by_key), self.jobs)
+        missing = sorted(by_key.keys() - here.keys())
+        if missing:
+            raise NotFound(
+                f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
+                f" ({len(missing)} missing).",
+                kind="no-object",
+                mend=f"On the node: placet push {contents.artifact.path}",
+            )
+        size = sum(here[item.key] for item in contents.items)
+        if size != contents.artifact.size:
+            raise Corrupt(
+                f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
+                f" {contents.artifact.size}.",
+                kind="digest-mismatch",
+            )
+        self.progress.start(f"promote {contents.artifact.path}", len(by_key), size)
+
+        def move(item: Item) -> CopyWay | None:
+            want = digests_of(item, here[item.key])
+            if item.key in there:
+                if not transfer.prove(target, item.key, want):
+                    raise twin(item.key, item.md5)
+                way = None
+            else:
+                way = transfer.copy_verified(self.source, target, item.key, want)
+            self.progress.advance(1, want.size)
+            return way
+
+        ways = transfer.run(move, list(by_key.values()), self.jobs)
+        counted = Counter("found" if way is None else way for way in ways)
+        for key, data in contents.lists():
+            counted["list" if self._put(target, key, data) else "found"] += 1
+        self.progress.done()
+        found = counted.pop("found", 0)
+        return Promoted(
+            path=contents.artifact.path,
+            objects=found + sum(counted.values()),
+            size=size,
+            copied=sum(counted.values()),
+            found=found,
+            ways=dict(sorted(counted.items())),
+        )
+
+    def _put(self, target: ObjectStore, key: str, data: bytes) -> bool:
+        want = digest(data)
+        if target.put(key, [data], want):
+            return True
+        if not transfer.prove(target, key, want):
+            raise twin(key, want.md5)
+        return False
+
+    def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:
+        body = Receipt(
+            repository=view.history.repository,
+            time=format_time(self.clock.now()),
+            manifest=case.manifest.digest,
+            judged=view.main,
+            node=self.node,
+            tier=tier,
+            artifacts=promoted,
+        )
+        about = subject(layout.manifest_path(case.id), case.manifest.digest)
+        return Signed.make((about,), body, (self.signer.public, self.signer.sign))
+
+    def _record(
+        self,
+        history: History,
+        publication: Publication,
+        case: Case,
+        *,
+        kind: EntryKind,
+        receipt: Signed[Receipt] | None,
+    ) -> str:
+        """Write the ledger entry and move the published branch, in one commit and one push."""
+        before = publication.entries[-1]
+        if history.tip is None:
+            raise Invalid("The Ctrl repository is empty.", kind="no-main")
+        now = self.clock.now()
+        body = LedgerEntry(
+            repository=history.repository,
+            time=max(format_time(now), before.body.time),
+            branch=publication.branch,
+            sequence=before.body.sequence + 1,
+            previous=before.digest,
+            kind=kind,
+            proposal=case.id,
+            manifest=case.manifest.digest,
+            decisions=counted_digests(case),
+            policy=history.policy.digest,
+            receipt=receipt.digest if receipt else None,
+            judged=history.tip,
+            actor=self.node,
+        )
+        about = subject(layout.manifest_path(case.id), case.manifest.digest)
+        entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
+        wanted = next_blobs(history, publication, case)
+        changes: dict[str, bytes | TreeEntry | None] = {
+            path: TreeEntry("100644", blob, 0)
+            for path, blob in wanted.items()
+            if publication.blobs.get(path) != blob
+        }
+        changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
+        if receipt is not None:
+            changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
+        commit = self.repo.commit(
+            publication.tip,
+            changes,
+            parents=[publication.tip, history.tip],
+            message=f"{kind} {case.id}",
+            author=self.node,
+            when=now,
+        )
+        ref = layout.published_ref(publication.tier)
+        self.repo.push([RefUpdate(ref, publication.tip, commit)])
+        return commit
+
+
+def _same_place(target: Target, wanted: Tier) -> bool:
+    def plain(text: str | None) -> str:
+        return (text or "").rstrip("/")
+
+    return (plain(target.url), plain(target.endpointurl)) == (plain(wanted.url), plain(wanted.endpointurl))

@@ -1,0 +1,233 @@
+"""Verify: from the bytes on a researcher's disk back to the trust root (design 4; threats 2, 3, 15).
+
+bytes -> digest list -> manifest -> decisions -> effective policy -> policy chain -> trust root, and
+receipt -> ledger -> published branch. Reads only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from placet.core import layout
+from placet.core.digest import digest_chunks, sha256_hex
+from placet.core.statement import Artifact, parse_time
+from placet.core.sums import encode_sums
+from placet.engine.ctrl import View
+from placet.engine.published import Publication, Published
+from placet.engine.transfer import run
+from placet.errors import Invalid, NotFound
+from placet.ports import Progress
+
+DataState = Literal["verified", "not-pulled", "corrupt"]
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One artifact as it was published, and whether the bytes here are those.
+
+    Attributes:
+        path: In the Ctrl repository, without `.dvc`.
+        approvals: Who approved it, having seen what.
+        problem: What is wrong with the bytes; empty if nothing is.
+    """
+
+    path: str
+    proposal: str
+    sha256: str
+    size: int
+    files: int
+    data: DataState
+    problem: str
+    approvals: tuple[str, ...]
+    policy: int
+    sequence: int
+    published: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of a verification; `ok` is the whole answer."""
+
+    repository: str
+    trust_root: str
+    branch: str
+    commit: str
+    entries: int
+    policies: int
+    age_s: int
+    artifacts: tuple[Verified, ...]
+    alarms: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Everything that was looked at is as approved."""
+        return not self.problems
+
+
+def verify(
+    view: View,
+    *,
+    tier: str,
+    root: Path | None,
+    targets: Sequence[str],
+    now: datetime,
+    jobs: int,
+    progress: Progress,
+) -> Report:
+    """Check a published branch and, where they are on disk, the bytes.
+
+    Args:
+        view: A freshly loaded view: the chain of policies, decisions and ledger recomputed already.
+        tier: The publication tier whose branch is meant.
+        root: The clone's work tree, or None to look at the record only.
+        targets: Proposal ids or artifact paths; none = everything that stands published.
+        now: For ages.
+        jobs: Files that are hashed at once.
+        progress: Told of hashed files and bytes.
+
+    Raises:
+        Corrupt: the branch does not recompute.
+        NotFound: kinds `no-published-branch`, `not-published`.
+    """
+    if tier in view.broken:
+        raise view.broken[tier]
+    publication = view.publications.get(tier)
+    if publication is None:
+        raise NotFound(f"There is no published branch of tier {tier} here.", kind="no-published-branch")
+    found = [
+        _artifact(view, publication, path, root, jobs, progress) for path in _selected(publication, targets)
+    ]
+    last = parse_time(publication.entries[-1].body.time)
+    problems = [f"{one.path}: {one.problem}" for one in found if one.problem]
+    limit = view.history.policy.form.tiers[tier].max_age_days
+    if limit is not None and now - last > timedelta(days=limit):
+        problems.append(f"the newest entry is older than {limit} days: this may be an old state")
+    return Report(
+        repository=view.history.repository,
+        trust_root=view.history.trust_root,
+        branch=publication.branch,
+        commit=publication.tip,
+        entries=len(publication.entries),
+        policies=len(view.history.policies),
+        age_s=max(int((now - last).total_seconds()), 0),
+        artifacts=tuple(found),
+        alarms=tuple(alarm.text for alarm in view.alarms),
+        problems=tuple(problems),
+    )
+
+
+def _selected(publication: Publication, targets: Sequence[str]) -> list[str]:
+    if not targets:
+        return sorted(publication.current)
+    out: list[str] = []
+    for target in targets:
+        name = target.rstrip("/").removesuffix(".dvc")
+        hits = [
+            path
+            for path, ident in sorted(publication.current.items())
+            if path.removesuffix(".dvc") == name
+            or path.startswith(f"{name}/")
+            or (len(target) >= 4 and ident.startswith(target))  # noqa: PLR2004 - shortest id prefix
+        ]
+        if not hits:
+            raise NotFound(
+                f"{target} is not published on {publication.branch}.",
+                kind="not-published",
+                mend="`placet log` shows everything that was.",
+            )
+        out += hits
+    return list(dict.fromkeys(out))
+
+
+def _artifact(
+    view: View, publication: Publication, metafile: str, root: Path | None, jobs: int, progress: Progress
+) -> Verified:
+    published = publication.publications[publication.current[metafile]]
+    artifact, sha256 = _of_manifest(published, metafile)
+    path = metafile.removesuffix(".dvc")
+    problem = ""
+    data: DataState = "not-pulled"
+    if root is not None:
+        problem, data = _check_bytes(root, metafile, artifact, sha256, jobs, progress)
+    body = published.entry.body
+    numbers = {one.policy.digest: one.policy.form.number for one in view.history.policies}
+    return Verified(
+        path=path,
+        proposal=published.case.id,
+        sha256=sha256,
+        size=artifact.size,
+        files=artifact.files,
+        data=data,
+        problem=problem,
+        approvals=tuple(_approvals(published)),
+        policy=numbers[published.case.policy.digest],
+        sequence=body.sequence,
+        published=body.time,
+    )
+
+
+def _approvals(published: Published) -> Iterator[str]:
+    for one in published.case.decisions:
+        body = one.decision.body
+        if body.verdict == "approve":
+            yield f"{body.person} ({body.seen.level})"
+
+
+def _of_manifest(published: Published, metafile: str) -> tuple[Artifact, str]:
+    manifest = published.case.manifest
+    for artifact, subject in zip(manifest.body.artifacts, manifest.subjects, strict=True):
+        if layout.metafile(manifest.body.node or "", artifact.path) == metafile:
+            return artifact, subject.value
+    raise Invalid(f"The manifest of {published.case.id} has no {metafile}.", kind="manifest")
+
+
+def _check_bytes(
+    root: Path, metafile: str, artifact: Artifact, sha256: str, jobs: int, progress: Progress
+) -> tuple[str, DataState]:
+    """What is wrong with the files on disk, and what that makes of the data."""
+    here = root / metafile
+    if not here.is_file() or sha256_hex(here.read_bytes()) != artifact.metafile:
+        return "its .dvc file in the work tree is not the approved one", "corrupt"
+    data = root / metafile.removesuffix(".dvc")
+    if not os.path.lexists(data):
+        return "", "not-pulled"
+    if artifact.dir is None:
+        if not data.is_file():
+            return "is not a file", "corrupt"
+        progress.start(f"verify {artifact.path}", 1, artifact.size)
+        same = _sha256_of(data, progress) == sha256
+        progress.done()
+        return ("", "verified") if same else ("its bytes are not the approved ones", "corrupt")
+    if not data.is_dir():
+        return "is not a directory", "corrupt"
+    progress.start(f"verify {artifact.path}", artifact.files, artifact.size)
+    files = sorted(_files(data))
+    digests = run(lambda path: _sha256_of(data / path, progress), files, jobs)
+    progress.done()
+    try:
+        found = sha256_hex(encode_sums(zip(files, digests, strict=True)))
+    except Invalid as error:
+        return str(error), "corrupt"
+    if found == sha256:
+        return "", "verified"
+    return f"its {len(files)} files are not the {artifact.files} approved ones", "corrupt"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for base, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            yield (Path(base) / name).relative_to(folder).as_posix()
+
+
+def _sha256_of(path: Path, progress: Progress) -> str:
+    with path.open("rb") as stream:
+        found = digest_chunks(iter(lambda: stream.read(_CHUNK), b""))
+    progress.advance(1, found.size)
+    return found.sha256
