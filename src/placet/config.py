@@ -128,9 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
     node, person = _name(values, "node"), _name(values, "person")
     if node and person:
-        raise Invalid(
-            "placet.toml names both a node and a person.", kind="settings", mend="Keep one of them."
-        )
+        raise Invalid("placet.toml names both a node and a person.", kind="settings", mend="Keep one.")
     trust_root = _text(values, "trust_root")
     if trust_root is not None:
         trust_root = trust_root.removeprefix("sha256:")

@@ -53,7 +53,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.APPROVED, _S.EXPIRED, "time", "the manifest's or a decision's expiry"),
     Transition(_S.APPROVED, _S.WITHDRAWN, "signer", "withdrawal"),
     Transition(_S.APPROVED, _S.LANDED, "whoever merges", "commit on `main` with the complete proposal"),
-    Transition(_S.PROPOSED, _S.QUARANTINED, "a bypass of the gate", "commit on `main` without valid approvals"),
+    Transition(_S.PROPOSED, _S.QUARANTINED, "a bypass of the gate", "commit on `main`, approvals missing"),
     Transition(_S.LANDED, _S.PUBLISHED, "the node's agent", "receipt and ledger entry `publish`"),
     Transition(_S.LANDED, _S.QUARANTINED, "policy drift", "policy files on `main` that nobody approved"),
     Transition(_S.LANDED, _S.EXPIRED, "time", "the manifest's expiry"),

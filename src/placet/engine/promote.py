@@ -220,7 +220,7 @@ class Promoter:
             raise Refused(
                 f"Tier {tier} is at another place in this node's settings than in the policy.",
                 kind="tier-mismatch",
-                why=f"Here: {target.url} ({target.endpointurl}); policy: {wanted.url} ({wanted.endpointurl}).",
+                why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
                 mend="Change the node's DVC remote, or propose a policy that names the new place.",
             )
         if target.store.address == self.source.address:
