@@ -1,0 +1,17 @@
+"""The command line: options in, one call of the client, a result out. Nothing is decided here."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run `placet` with the process's arguments and exit with its code."""
+    if sys.argv[1:] in (["--version"], ["-V"]):
+        from importlib.metadata import version
+
+        print(f"placet {version('placet')}")
+        return
+    from placet.cli.app import run
+
+    sys.exit(run(sys.argv[1:]))

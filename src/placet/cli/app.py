@@ -1,0 +1,94 @@
+"""The program: common options, errors and exit codes, and the list of commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+
+import click
+import typer
+
+from placet.cli import author, data, node, policy, review, setup
+from placet.cli.output import Output, output
+from placet.errors import PlacetError
+
+EPILOG = (
+    "Common options, anywhere: --json (one object on stdout, also for errors), -q, -v, --no-progress. "
+    "Exit codes: 0 done, 1 failure, 2 usage, 3 partly done (run again), 10 not found, 11 conflict, "
+    "12 refused by policy, 13 verification failed, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="placet",
+    help="Governed, verified publication of DVC data: nothing leaves until the right people approved"
+    " exactly these bytes, and anyone can check it afterwards.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (setup, data, author, review, node, policy):
+    module.register(app)
+
+
+def run(argv: list[str]) -> int:
+    """Run the program with these arguments; returns the exit code, and never raises."""
+    arguments = output.take(argv)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if output.verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="placet", standalone_mode=False)
+    except PlacetError as error:
+        return _failed(output, error)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        return _usage(output, error)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence before the user
+        return _bug(output, error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(out: Output, error: PlacetError) -> int:
+    if out.json:
+        print(json.dumps(error.to_dict()))
+    else:
+        print(f"error: {error.what}", file=sys.stderr)
+        for text in (error.why, error.mend):
+            if text:
+                print(f"       {text}", file=sys.stderr)
+    if out.verbose:
+        traceback.print_exception(error)
+    return error.exit_code
+
+
+def _usage(out: Output, error: click.ClickException) -> int:
+    if out.json:
+        print(json.dumps({"error": "Usage", "kind": "usage", "what": error.format_message(), "exit_code": 2}))
+    else:
+        error.show()
+    return 2
+
+
+def _bug(out: Output, error: Exception) -> int:
+    what = f"Placet made a mistake: {type(error).__name__}: {error}"
+    if out.json:
+        print(json.dumps({"error": "Bug", "kind": "bug", "what": what, "exit_code": 1}))
+    else:
+        print(f"error: {what}", file=sys.stderr)
+        print(
+            "       Please report it; -v shows where. Nothing that was written is half done.", file=sys.stderr
+        )
+    if out.verbose:
+        traceback.print_exception(error)
+    return 1

@@ -1,0 +1,133 @@
+"""Commands of a node's agent and of everybody who checks afterwards: promote, agent, verify, doctor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from placet.cli.data import Targets
+from placet.cli.output import output, size, table
+from placet.errors import PlacetError
+
+if TYPE_CHECKING:
+    from placet.engine.doctor import Finding
+    from placet.engine.promote import Promotion
+    from placet.engine.verify import Report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (promote, agent, verify, doctor):
+        app.command()(command)
+
+
+def promote(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(help="Proposals by id; none = all of this node's that have landed."),
+    ] = None,
+) -> None:
+    """Promote what has landed: verified copy, receipt, ledger entry, published branch."""
+    from placet.client import Client
+
+    with Client(progress=output.progress()) as client:
+        _finish(client.promote(ids or ()))
+
+
+def agent(
+    once: Annotated[bool, typer.Option("--once", help="Promote what waits, then end.")] = False,
+    interval: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks.")] = 30.0,
+) -> None:
+    """Promote as a service: look at the Ctrl repository, promote, and look again."""
+    from placet.agent import Agent
+    from placet.client import Client
+
+    with Client(progress=output.progress()) as client:
+        if once:
+            _finish(client.promote())
+        else:
+            Agent(client, interval_s=interval).run()
+
+
+def verify(
+    targets: Targets = None,
+    tier: Annotated[str, typer.Option(help="The publication tier.")] = "",
+    no_fetch: Annotated[bool, typer.Option("--no-fetch", help="Offline: with what the clone holds.")] = False,
+    record: Annotated[bool, typer.Option("--record", help="The record only, not the bytes here.")] = False,
+) -> None:
+    """Check, from the bytes in this clone back to the trust root; exit 13 if anything is wrong."""
+    from placet.client import Client
+
+    with Client(progress=output.progress()) as client:
+        report = client.verify(targets or (), tier=tier or None, fetch=not no_fetch, data=not record)
+        output.show(report, _report)
+        if not report.ok:
+            raise typer.Exit(13)
+
+
+def doctor() -> None:
+    """Say what works here and what does not: settings, keys, trust root, remotes, stores, versions."""
+    from placet.client import Client
+
+    with Client() as client:
+        findings = client.doctor()
+        output.show(findings, _findings)
+        if any(one.level == "fail" for one in findings):
+            raise typer.Exit(1)
+
+
+def _finish(promotions: list[Promotion]) -> None:
+    output.show(promotions, _promotions)
+    error = next((one.error for one in promotions if one.error is not None), None)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
+
+
+def _promotions(found: list[Promotion], console: Console) -> None:
+    if not found:
+        console.print("Nothing waits to be promoted.")
+    for one in found:
+        console.print(f"[bold]{one.id}[/bold]  {one.state}")
+        for part in one.artifacts:
+            ways = ", ".join(f"{count} by {way}" for way, count in part.ways.items()) or "none copied"
+            console.print(
+                f"  {part.path}: {part.objects} objects, {size(part.size)} ({ways}; {part.found} found)"
+            )
+        if isinstance(one.error, PlacetError):
+            console.print(f"  {one.error}", markup=False, style="red")
+
+
+def _report(found: Report, console: Console) -> None:
+    rows = [
+        (
+            one.path,
+            one.data,
+            one.files,
+            size(one.size),
+            one.sha256[:16],
+            ", ".join(one.approvals),
+            one.sequence,
+        )
+        for one in found.artifacts
+    ]
+    columns = ("artifact", "bytes", "files", "size", "sha256", "approved by", "entry")
+    console.print(table("", columns, rows))
+    console.print(f"trust root  sha256:{found.trust_root}")
+    console.print(
+        f"branch      {found.branch} at {found.commit[:12]}, {found.entries} ledger entries, "
+        f"{found.policies} policies, newest entry {found.age_s} s old"
+    )
+    for text in found.alarms:
+        console.print(f"alarm: {text}", style="yellow", markup=False)
+    for text in found.problems:
+        console.print(f"PROBLEM: {text}", style="red", markup=False)
+    console.print("Everything that is here is exactly what was approved." if found.ok else "NOT verified.")
+
+
+def _findings(found: list[Finding], console: Console) -> None:
+    console.print(table("", ("", "what", "finding"), [(one.level, one.name, one.text) for one in found]))
+    for one in found:
+        if one.mend and one.level != "ok":
+            console.print(f"{one.name}: {one.mend}", markup=False)

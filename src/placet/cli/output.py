@@ -1,0 +1,141 @@
+"""How results, tables and progress reach a person or a program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+T = TypeVar("T")
+_FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
+
+
+class Output:
+    """The common options, and what follows from them."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.quiet = False
+        self.verbose = False
+        self.no_progress = False
+
+    def take(self, argv: list[str]) -> list[str]:
+        """Set the common options found in the arguments; returns the others."""
+        rest = []
+        for index, one in enumerate(argv):
+            if one == "--":
+                return rest + argv[index:]
+            if one in _FLAGS:
+                setattr(self, _FLAGS[one], True)
+            elif one == "--no-progress":
+                self.no_progress = True
+            else:
+                rest.append(one)
+        return rest
+
+    def show(self, result: T, human: Callable[[T, Console], None]) -> None:
+        """Print a result: as one JSON object, or for a person."""
+        if self.json:
+            print(json.dumps(plain(result), ensure_ascii=False))
+        elif not self.quiet:
+            human(result, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+
+    def progress(self) -> Bars | None:
+        """Progress bars on stderr, if a person looks at them."""
+        wanted = not (self.json or self.quiet or self.no_progress) and sys.stderr.isatty()
+        return Bars() if wanted else None
+
+
+output = Output()
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON is any value
+    """A result as values that JSON has."""
+    if isinstance(value, msgspec.Struct):
+        return plain(msgspec.to_builtins(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(one) for one in value]
+    if isinstance(value, Enum):
+        return value.value
+    return str(value) if isinstance(value, Path) else value
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    """A table for a terminal."""
+    out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        out.add_column(column, overflow="fold")
+    for row in rows:
+        out.add_row(*(str(cell) for cell in row))
+    return out
+
+
+def size(count: int) -> str:
+    """Bytes for a person, in powers of 1000."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""
+
+
+class Bars:
+    """Progress as bars, one a phase."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[done]}/{task.fields[objects]}"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._done = 0
+
+    def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
+        """Begin a bar."""
+        self._bars.start()
+        self._done = 0
+        self._task = self._bars.add_task(phase, total=size or None, objects=objects or "?", done=0)
+        return self
+
+    def advance(self, objects: int = 0, size: int = 0) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._done += objects
+            self._bars.update(self._task, advance=size, done=self._done)
+
+    def done(self) -> None:
+        """Remove the bar."""
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+            self._task = None
+        self._bars.stop()

@@ -1,0 +1,77 @@
+"""`placet policy`: lint, explain, propose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from placet.cli.author import proposed
+from placet.cli.output import output
+
+if TYPE_CHECKING:
+    from placet.engine.show import Explanation
+
+policy = typer.Typer(help="Look at, check and change the policy.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    policy.command()(lint)
+    policy.command()(explain)
+    policy.command()(propose)
+    app.add_typer(policy, name="policy")
+
+
+def lint(file: Annotated[Path, typer.Argument(help="A policy file.")]) -> None:
+    """Find mistakes (exit 2, with line and column) and weaknesses (exit 12) of a policy file."""
+    from placet.client import lint_policy
+
+    found = lint_policy(file)
+    output.show({"weaknesses": found}, _weaknesses)
+    if found:
+        raise typer.Exit(12)
+
+
+def explain(
+    path: Annotated[str, typer.Argument(help="A workspace path, or <node>/<path> with --node.")],
+    node: Annotated[str, typer.Option(help="The node; this one by default.")] = "",
+    tier: Annotated[str, typer.Option(help="The publication tier.")] = "",
+) -> None:
+    """Tell which rule of the effective policy holds for a path, and who could approve."""
+    from placet.client import Client
+
+    with Client() as client:
+        output.show(client.explain(path, node=node or None, tier=tier or None), _explained)
+
+
+def propose(
+    file: Annotated[Path, typer.Argument(help="The next policy.")],
+    message: Annotated[str, typer.Option("-m", "--message", help="What changes, and why.")],
+) -> None:
+    """Propose the next policy; it counts once it is approved under the effective one and merged."""
+    from placet.client import Client
+
+    with Client() as client:
+        output.show(client.propose_policy(file, message=message), proposed)
+
+
+def _weaknesses(found: dict[str, list[str]], console: Console) -> None:
+    for text in found["weaknesses"] or ["No weakness found."]:
+        console.print(text, markup=False)
+
+
+def _explained(found: Explanation, console: Console) -> None:
+    if found.rule is None:
+        console.print(f"No rule matches {found.node}/{found.path} for {found.tier}: denied.", markup=False)
+        return
+    console.print(f"{found.node}/{found.path} for {found.tier}: rule {found.rule}", markup=False)
+    for text in found.needs:
+        console.print(f"  needs  {text}", markup=False)
+    console.print(f"  could approve: {', '.join(found.people) or 'nobody'}")
+    if found.checks:
+        console.print(f"  checks: {', '.join(found.checks)}")
+    for name, value in found.limits.items():
+        console.print(f"  {name}: {value}", markup=False)

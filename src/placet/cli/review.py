@@ -1,0 +1,86 @@
+"""Commands of who decides: check, approve, reject, return, merge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from placet.cli.author import Ident
+from placet.cli.output import output, table
+
+if TYPE_CHECKING:
+    from placet.engine.checks import Checked
+    from placet.engine.review import Decided
+
+Reason = Annotated[str, typer.Option("-m", "--message", help="The reason; the node reads it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(check)
+    app.command()(approve)
+    app.command()(reject)
+    app.command(name="return")(return_)
+    app.command()(merge)
+
+
+def check(ident: Ident) -> None:
+    """Run the policy's checks again, on the bytes where they are readable; exit 12 if one fails."""
+    from placet.client import Client
+
+    with Client(progress=output.progress()) as client:
+        found = client.check(ident)
+        output.show(found, _checked)
+        if not found.passed:
+            raise typer.Exit(12)
+
+
+def approve(
+    ident: Ident,
+    message: Annotated[str, typer.Option("-m", "--message", help="A comment.")] = "",
+    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
+) -> None:
+    """Approve exactly these bytes with your own key; the checks run again first."""
+    from placet.client import Client
+
+    with Client(progress=output.progress()) as client:
+        output.show(client.decide(ident, "approve", comment=message, days=days), _decided)
+
+
+def reject(ident: Ident, message: Reason) -> None:
+    """Say no."""
+    from placet.client import Client
+
+    with Client() as client:
+        output.show(client.decide(ident, "reject", comment=message), _decided)
+
+
+def return_(ident: Ident, message: Reason) -> None:
+    """Send a proposal back to its node with comments."""
+    from placet.client import Client
+
+    with Client() as client:
+        output.show(client.decide(ident, "return", comment=message), _decided)
+
+
+def merge(ident: Ident) -> None:
+    """Land an approved proposal on `main`, where the forge is plain Git."""
+    from placet.client import Client
+
+    with Client() as client:
+        commit = client.merge(ident)
+        output.show({"commit": commit}, lambda found, console: console.print(f"landed as {found['commit']}"))
+
+
+def _checked(found: Checked, console: Console) -> None:
+    rows = [(one.check, one.path, "passed" if one.passed else "FAILED", one.summary) for one in found.results]
+    console.print(table("", ("check", "path", "result", "summary"), rows))
+    console.print(f"Looked at: the {found.on}.")
+
+
+def _decided(found: Decided, console: Console) -> None:
+    console.print(f"{found.person}: {found.verdict} {found.id[:12]} (decision {found.n})")
+    for text in found.missing:
+        console.print(text, markup=False)

@@ -1,0 +1,361 @@
+"""Placet for Python programs: one class with the verbs of the command line.
+
+    import placet
+
+    with placet.Client() as node:
+        node.track(["outputs/model.pkl"])
+        node.push()
+        proposal = node.propose(["outputs/model.pkl"], message="first model")
+
+Every method opens what it needs through `placet.wire`, calls one function of the engine and returns its
+result, a frozen value. Errors are those of `placet.errors`. A client may be used from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from placet import wire
+from placet.config import Settings, load_settings
+from placet.core import layout
+from placet.core.lint import lint
+from placet.core.policy import Policy, parse_policy
+from placet.core.statement import Provenance, Verdict
+from placet.core.states import State
+from placet.engine import propose as proposing
+from placet.engine import review, show
+from placet.engine.begin import begin_tier
+from placet.engine.cases import Case
+from placet.engine.checkout import CheckedOut, checkout
+from placet.engine.checks import Checked, check_artifacts
+from placet.engine.contents import prove_contents, read_contents
+from placet.engine.ctrl import View, load
+from placet.engine.diff import Diff, diff
+from placet.engine.fetch import Fetched, fetch
+from placet.engine.promote import Promotion
+from placet.engine.push import Pushed, push
+from placet.engine.status import Status, status
+from placet.engine.track import Tracked, track
+from placet.engine.verify import Report, verify
+from placet.errors import Invalid, NotFound, Refused
+from placet.ports import Progress
+
+
+class Client:
+    """One party's Placet: a node, a reviewer, an administrator or a researcher.
+
+    Args:
+        path: Where to look for `placet.toml` and the DVC project; the working directory by default.
+        progress: Told of long steps; nothing is printed by default.
+        settings: Instead of `placet.toml`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        progress: Progress | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        start = Path(path) if path is not None else None
+        self.settings = settings or load_settings(start)
+        self._wire = wire.Wire(self.settings, start or Path.cwd(), progress)
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what was opened."""
+        self.close()
+
+    def close(self) -> None:
+        """Close processes and databases; may be called twice."""
+        self._wire.close()
+
+    # --- the data plane -------------------------------------------------------------------------
+
+    def track(self, paths: Iterable[str | Path]) -> list[Tracked]:
+        """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
+        return track(
+            self._wire.workspace,
+            [str(path) for path in paths],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def status(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Status:
+        """What differs between workspace and cache or, with a remote, between cache and remote."""
+        store = self._wire.store(remote) if remote else None
+        return status(
+            self._wire.workspace, store, [str(one) for one in targets], self._wire.state, self.settings.jobs
+        )
+
+    def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
+        """Upload what a remote lacks: files, then digest lists, then `.dir` objects."""
+        return push(
+            self._wire.workspace,
+            self._wire.store(remote or self._wire.internal_remote()),
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def fetch(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Fetched:
+        """Download into the cache what it lacks, every object verified before it is there."""
+        return fetch(
+            self._wire.workspace,
+            self._wire.store(remote or self._wire.default_remote()),
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
+        """Make the workspace hold what its `.dvc` files say, from the cache."""
+        return checkout(
+            self._wire.workspace,
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+            force=force,
+        )
+
+    def pull(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
+    ) -> tuple[Fetched, CheckedOut]:
+        """Fetch, then check out."""
+        wanted = list(targets)
+        return self.fetch(wanted, remote=remote), self.checkout(wanted, force=force)
+
+    # --- the governed path ----------------------------------------------------------------------
+
+    def view(self, *, fetch: bool = True) -> View:
+        """The Ctrl repository, recomputed from its trust root and compared with what was seen before."""
+        return load(self._wire.repo, self._wire.trust_root(), self.now(), self._wire.memory, fetch=fetch)
+
+    def propose(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        message: str,
+        tier: str | None = None,
+        provenance: Provenance | None = None,
+    ) -> proposing.Proposed:
+        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent."""
+        wanted = [str(path) for path in paths]
+        if not wanted:
+            raise Invalid("There is nothing to propose.", kind="no-paths", mend="Name at least one path.")
+        node = self._node()
+        tracked = self.track(wanted)
+        self.push(wanted)
+        view = self.view()
+        tier = tier or layout.DEFAULT_TIER
+        files = self._wire.artifact_files(tracked)
+        jobs = self.settings.jobs
+        checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
+        proposed = proposing.propose(
+            view,
+            [wire.candidate(one) for one in tracked],
+            self._wire.signer(),
+            node=node,
+            tier=tier,
+            message=message,
+            checks=checks,
+            provenance=provenance or Provenance(),
+            now=self.now(),
+        )
+        return self._announce(proposed, message)
+
+    def list(self, *, state: State | None = None) -> list[show.Summary]:
+        """All proposals, newest first."""
+        return show.summaries(self.view(), self.now(), state)
+
+    def show(self, ident: str) -> show.Detail:
+        """One proposal with everything a reviewer needs, but the bytes."""
+        view = self.view()
+        return show.detail(view, view.find(ident), self.now())
+
+    def diff(self, ident: str) -> Diff:
+        """What a proposal changes against what is published; file by file where the bytes are readable."""
+        view = self.view()
+        case = view.find(ident)
+        return diff(view, case, self._wire.reviewer_store(case.manifest.body.node))
+
+    def check(self, ident: str) -> Checked:
+        """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
+        view = self.view()
+        return self._check(view.find(ident))
+
+    def decide(
+        self, ident: str, verdict: Verdict, *, comment: str = "", days: int | None = None
+    ) -> review.Decided:
+        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded."""
+        view = self.view()
+        case = view.find(ident)
+        checked = self._check(case) if verdict == "approve" else None
+        if checked is not None and not checked.passed:
+            raise Refused(
+                f"Proposal {case.id[:12]} does not pass its checks and was not approved.",
+                kind="checks-failed",
+                why=" ".join(one.summary for one in checked.results if not one.passed),
+                mend=f"placet return {case.id[:12]} -m REASON",
+            )
+        seen = review.seen_bytes(case) if checked and checked.on == "bytes" else review.seen_report(case)
+        return review.decide(
+            view,
+            case,
+            self._wire.signer(),
+            person=self._person(),
+            verdict=verdict,
+            comment=comment,
+            seen=seen,
+            now=self.now(),
+            days=days,
+        )
+
+    def withdraw(self, ident: str, *, reason: str) -> str:
+        """Take an own proposal back. Idempotent."""
+        view = self.view()
+        return review.withdraw(view, view.find(ident), self._wire.signer(), reason=reason, now=self.now())
+
+    def merge(self, ident: str) -> str:
+        """Land an approved proposal on `main`, where the forge is plain Git; returns the commit."""
+        view = self.view()
+        case = view.find(ident)
+        if self._wire.forge.merge(case.id, layout.proposal_ref(case.id)):
+            return self.view().main
+        return review.merge(view, case, author=self.settings.identity, now=self.now())
+
+    def promote(self, ids: Sequence[str] = ()) -> list[Promotion]:
+        """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
+        self._node()
+        return self._wire.promoter().run(ids)
+
+    def verify(
+        self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
+    ) -> Report:
+        """From the bytes of this clone back to the trust root."""
+        view = load(
+            self._wire.clone_repo(fetch=fetch),
+            self._wire.trust_root(),
+            self.now(),
+            self._wire.memory,
+            fetch=False,
+        )
+        return verify(
+            view,
+            tier=tier or layout.DEFAULT_TIER,
+            root=self._wire.clone_root() if data else None,
+            targets=list(targets),
+            now=self.now(),
+            jobs=self.settings.jobs,
+            progress=self._wire.progress,
+        )
+
+    def fetch_proposal(self, ident: str, folder: Path) -> list[Path]:
+        """The bytes of a proposal, verified, into a new folder; for reviewers who see bytes."""
+        view = self.view()
+        case = view.find(ident)
+        store = self._wire.reviewer_store(case.manifest.body.node)
+        if store is None:
+            raise NotFound(
+                f"This party has no remote for the internal tier of {case.manifest.body.node}.",
+                kind="no-remote",
+                mend=f'Write to placet.toml: [internal] {case.manifest.body.node} = "<DVC remote>"',
+            )
+        return wire.write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
+
+    def log(self, *, tier: str | None = None) -> list[show.LogLine]:
+        """The ledger as a timeline."""
+        return show.timeline(self.view(), tier)
+
+    # --- policy and set-up ----------------------------------------------------------------------
+
+    def propose_policy(self, file: Path, *, message: str) -> proposing.Proposed:
+        """Propose the next policy. `number` and `previous` must follow the effective one."""
+        view = self.view()
+        proposed = proposing.propose_policy(
+            view,
+            file.read_bytes(),
+            self._wire.signer(),
+            person=self._person(),
+            message=message,
+            now=self.now(),
+        )
+        return self._announce(view, proposed, message)
+
+    def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> show.Explanation:
+        """Which rule holds for a path, why, and who could approve."""
+        name = node or self._node()
+        return show.explain(self.view().history.policy, name, path, tier or layout.DEFAULT_TIER)
+
+    def effective_policy(self) -> Policy:
+        """The policy that holds now."""
+        return self.view().history.policy
+
+    def begin_tier(self, tier: str) -> str:
+        """Begin the published branch of a tier that the effective policy has and the repository lacks."""
+        view = self.view()
+        if tier not in view.history.policy.form.tiers:
+            raise NotFound(f"The effective policy has no tier {tier!r}.", kind="no-tier")
+        root = view.line[0].id
+        first = view.history.policies[0].policy
+        return begin_tier(self._wire.repo, root, first, tier, self._wire.signer(), self.now())
+
+    def now(self) -> datetime:
+        """The time that this client's decisions are made at."""
+        return self._wire.clock.now()
+
+    def _check(self, case: Case) -> Checked:
+        body = case.manifest.body
+        store = self._wire.reviewer_store(body.node)
+        if store is None or body.kind != "publish":
+            return Checked(case.id, "report", body.checks)
+        contents = read_contents(store, case.manifest)
+        jobs, progress = self.settings.jobs, self._wire.progress
+        prove_contents(store, contents, jobs, progress)
+        files = wire.remote_files(store, contents)
+        results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
+        return Checked(case.id, "bytes", tuple(results))
+
+    def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
+        self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)
+        return proposed
+
+    def _node(self) -> str:
+        if self.settings.node is None:
+            raise Invalid(
+                "This is not a node's workspace.",
+                kind="not-a-node",
+                mend='Write node = "<name>" to placet.toml, or set PLACET_NODE.',
+            )
+        return self.settings.node
+
+    def _person(self) -> str:
+        if self.settings.person is None:
+            raise Invalid(
+                "These are not a person's settings.",
+                kind="not-a-person",
+                mend='Write person = "<name>" to placet.toml, or set PLACET_PERSON.',
+            )
+        return self.settings.person
+
+
+def lint_policy(file: Path) -> list[str]:
+    """The weaknesses of a policy file.
+
+    Raises:
+        Invalid: kind `policy`, with line and column.
+    """
+    return lint(parse_policy(wire.read_file(file)))
