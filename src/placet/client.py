@@ -27,7 +27,8 @@ from placet.core.policy import Policy, parse_policy
 from placet.core.statement import Provenance, Verdict
 from placet.core.states import State
 from placet.engine import propose as proposing
-from placet.engine import review, show
+from placet.engine import review
+from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
 from placet.engine.checkout import CheckedOut, checkout
@@ -35,6 +36,7 @@ from placet.engine.checks import Checked, check_artifacts
 from placet.engine.contents import prove_contents, read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
+from placet.engine.doctor import Finding
 from placet.engine.fetch import Fetched, fetch
 from placet.engine.promote import Promotion
 from placet.engine.push import Pushed, push
@@ -81,7 +83,7 @@ class Client:
 
     # --- the data plane -------------------------------------------------------------------------
 
-    def track(self, paths: Iterable[str | Path]) -> list[Tracked]:
+    def track(self, paths: Iterable[str | Path]) -> Sequence[Tracked]:
         """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
         return track(
             self._wire.workspace,
@@ -177,14 +179,14 @@ class Client:
         )
         return self._announce(proposed, message)
 
-    def list(self, *, state: State | None = None) -> list[show.Summary]:
+    def list(self, *, state: State | None = None) -> Sequence[showing.Summary]:
         """All proposals, newest first."""
-        return show.summaries(self.view(), self.now(), state)
+        return showing.summaries(self.view(), self.now(), state)
 
-    def show(self, ident: str) -> show.Detail:
+    def show(self, ident: str) -> showing.Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self.view()
-        return show.detail(view, view.find(ident), self.now())
+        return showing.detail(view, view.find(ident), self.now())
 
     def diff(self, ident: str) -> Diff:
         """What a proposal changes against what is published; file by file where the bytes are readable."""
@@ -237,7 +239,7 @@ class Client:
             return self.view().main
         return review.merge(view, case, author=self.settings.identity, now=self.now())
 
-    def promote(self, ids: Sequence[str] = ()) -> list[Promotion]:
+    def promote(self, ids: Sequence[str] = ()) -> Sequence[Promotion]:
         """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
         self._node()
         return self._wire.promoter().run(ids)
@@ -263,7 +265,7 @@ class Client:
             progress=self._wire.progress,
         )
 
-    def fetch_proposal(self, ident: str, folder: Path) -> list[Path]:
+    def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:
         """The bytes of a proposal, verified, into a new folder; for reviewers who see bytes."""
         view = self.view()
         case = view.find(ident)
@@ -276,9 +278,9 @@ class Client:
             )
         return wire.write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
 
-    def log(self, *, tier: str | None = None) -> list[show.LogLine]:
+    def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""
-        return show.timeline(self.view(), tier)
+        return showing.timeline(self.view(), tier)
 
     # --- policy and set-up ----------------------------------------------------------------------
 
@@ -293,12 +295,12 @@ class Client:
             message=message,
             now=self.now(),
         )
-        return self._announce(view, proposed, message)
+        return self._announce(proposed, message)
 
-    def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> show.Explanation:
+    def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> showing.Explanation:
         """Which rule holds for a path, why, and who could approve."""
         name = node or self._node()
-        return show.explain(self.view().history.policy, name, path, tier or layout.DEFAULT_TIER)
+        return showing.explain(self.view().history.policy, name, path, tier or layout.DEFAULT_TIER)
 
     def effective_policy(self) -> Policy:
         """The policy that holds now."""
@@ -312,6 +314,10 @@ class Client:
         root = view.line[0].id
         first = view.history.policies[0].policy
         return begin_tier(self._wire.repo, root, first, tier, self._wire.signer(), self.now())
+
+    def doctor(self) -> Sequence[Finding]:
+        """What works here and what does not; tries credentials on probe objects of its own."""
+        return self._wire.doctor()
 
     def now(self) -> datetime:
         """The time that this client's decisions are made at."""

@@ -7,9 +7,14 @@ variable `PLACET_*`. DVC's own configuration, all four levels, is read by DVC's 
 from __future__ import annotations
 
 import os
+import re
+import secrets
+import shutil
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +205,38 @@ def require_ctrl(settings: Settings) -> str:
             mend=f'Write ctrl = "<URL>" to {settings.root / SETTINGS}, or set PLACET_CTRL.',
         )
     return settings.ctrl
+
+
+def passphrase() -> bytes | None:
+    """The passphrase of the key file, if the environment has one."""
+    found = os.environ.get("PLACET_PASSPHRASE")
+    return found.encode() if found else None
+
+
+def complete_policy(data: bytes) -> bytes:
+    """A policy file with the lines that `init --ctrl` adds: `repository` (random), `number`, `previous`."""
+    text = data.decode("utf-8", "replace")
+    lines = {"repository": secrets.token_hex(16), "number": "0", "previous": "null"}
+    for key, value in lines.items():
+        if not re.search(rf"(?m)^{key}:", text):
+            text = re.sub(r"(?m)^(version: *1 *)$", rf"\1\n{key}: {value}", text, count=1)
+    return text.encode()
+
+
+TEMPLATE = """\
+# Settings of this party; each can be overridden by PLACET_<NAME>. See docs/reference/settings.md.
+node = "CHANGE-ME"                    # this node's name in the policy (or: person = "...")
+ctrl = "git@example.org:ctrl.git"     # the Ctrl repository
+trust_root = "sha256:CHANGE-ME"       # as `placet init --ctrl` printed it, by another way than the repository
+key = "node.key"                      # as made by `placet keygen`
+internal = "internal-storage"         # the DVC remote that is this node's internal tier
+"""
+
+
+def tool_version(name: str) -> str:
+    """The version of Git, DVC or Python here."""
+    if name == "python":
+        return ".".join(map(str, sys.version_info[:3]))
+    if name == "dvc":
+        return version("dvc")
+    return shutil.which(name) or "not found"

@@ -139,6 +139,42 @@ class ObjectStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FileStamp:
+    """A local file as `stat` showed it, links followed; the same stamp means: not changed since.
+
+    Attributes:
+        path: Absolute.
+        inode: Of the file that holds the bytes.
+        mtime_ns: Nanoseconds since the epoch.
+        size: Bytes.
+    """
+
+    path: str
+    inode: int
+    mtime_ns: int
+    size: int
+
+
+class State(Protocol):
+    """What is known of local files from hashing them before. A cache: losing it costs time only.
+
+    Safe for many threads and processes; never raises for a database that is locked, full or broken.
+    """
+
+    def get_many(self, files: Sequence[FileStamp]) -> list[Digests | None]:
+        """The digests of each file, or None where its stamp is not known."""
+        ...
+
+    def put_many(self, rows: Sequence[tuple[FileStamp, Digests]]) -> None:
+        """Remember digests of files that were read; all or none."""
+        ...
+
+    def tell_dvc(self, rows: Sequence[tuple[FileStamp, str]]) -> None:
+        """Tell DVC's own state database the MD5 of files, so that `dvc status` hashes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One path of a commit that differs from its first parent; `blob` is empty where it was deleted."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,7 +92,7 @@ def proposed(found: Proposed, console: Console) -> None:
         console.print(f"It was there already, and is {found.case_state}.")
 
 
-def _list(found: list[Summary], console: Console) -> None:
+def _list(found: Sequence[Summary], console: Console) -> None:
     if not found:
         console.print("There is no proposal.")
         return
@@ -164,7 +165,7 @@ def _diff(found: Diff, console: Console) -> None:
                 console.print(f"  {sign} ... {count} in all")
 
 
-def _log(found: list[LogLine], console: Console) -> None:
+def _log(found: Sequence[LogLine], console: Console) -> None:
     rows = [
         (
             one.branch,

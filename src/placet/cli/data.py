@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +100,7 @@ def pull(
         output.show({"fetched": fetched, "checked_out": checked_out}, _pulled)
 
 
-def _tracked(found: list[Tracked], console: Console) -> None:
+def _tracked(found: Sequence[Tracked], console: Console) -> None:
     rows = [
         (one.path, one.nfiles or 1, size(one.digests.size), one.digests.sha256[:16], one.metafile)
         for one in found
@@ -131,7 +132,7 @@ def _pulled(found: dict[str, Any], console: Console) -> None:
     _checked_out(found["checked_out"], console)
 
 
-def _files(found: dict[str, list[Path]], console: Console) -> None:
+def _files(found: dict[str, Sequence[Path]], console: Console) -> None:
     for path in found["files"][:20]:
         console.print(str(path))
     console.print(f"{len(found['files'])} files, each proven equal to the manifest.")

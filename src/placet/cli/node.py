@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,14 +79,14 @@ def doctor() -> None:
             raise typer.Exit(1)
 
 
-def _finish(promotions: list[Promotion]) -> None:
+def _finish(promotions: Sequence[Promotion]) -> None:
     output.show(promotions, _promotions)
     error = next((one.error for one in promotions if one.error is not None), None)
     if error is not None:
         raise typer.Exit(error.exit_code)
 
 
-def _promotions(found: list[Promotion], console: Console) -> None:
+def _promotions(found: Sequence[Promotion], console: Console) -> None:
     if not found:
         console.print("Nothing waits to be promoted.")
     for one in found:
@@ -126,7 +127,7 @@ def _report(found: Report, console: Console) -> None:
     console.print("Everything that is here is exactly what was approved." if found.ok else "NOT verified.")
 
 
-def _findings(found: list[Finding], console: Console) -> None:
+def _findings(found: Sequence[Finding], console: Console) -> None:
     console.print(table("", ("", "what", "finding"), [(one.level, one.name, one.text) for one in found]))
     for one in found:
         if one.mend and one.level != "ok":

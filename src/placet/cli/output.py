@@ -38,7 +38,7 @@ class Output:
 
     def take(self, argv: list[str]) -> list[str]:
         """Set the common options found in the arguments; returns the others."""
-        rest = []
+        rest: list[str] = []
         for index, one in enumerate(argv):
             if one == "--":
                 return rest + argv[index:]

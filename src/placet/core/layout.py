@@ -124,6 +124,11 @@ def sums_key(sha256: str) -> str:
     return f"placet/sums/{sha256[:2]}/{sha256[2:]}"
 
 
+def sums_pointer(md5: str) -> str:
+    """Where a local cache remembers which digest list belongs to a `.dir` object; never in a remote."""
+    return f"placet/dirs/{md5[:2]}/{md5[2:]}"
+
+
 def metafile(node: str, path: str) -> str:
     """The `.dvc` file in the Ctrl repository of a node's workspace path."""
     return f"{ARTIFACTS}{node}/{path}.dvc"

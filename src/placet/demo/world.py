@@ -110,7 +110,7 @@ class World:
             store = stack.enter_context(Seaweed(root / "store", identities=_identities()))
             (root / "ctrl").mkdir()
             server = stack.enter_context(GitServer(root / "ctrl"))
-            names = ("admin", "erin", "alice", "bob", "researcher", *SITES, *(f"{one}-agent" for one in SITES))
+            names = ("dana", "alice", "bob", "researcher", *SITES, *(f"{one}-agent" for one in SITES))
             parties = {name: _party(root, name) for name in names}
             world = cls(root, store, server, parties)
             world._buckets()
@@ -165,7 +165,10 @@ class World:
         for name, remote in remotes.items():
             section = f"['remote \"{name}\"']"
             public += [section, *(f"    {key} = {remote[key]}" for key in ("url", "endpointurl"))]
-            local += [section, *(f"    {key} = {remote[key]}" for key in ("access_key_id", "secret_access_key"))]
+            local += [
+                section,
+                *(f"    {key} = {remote[key]}" for key in ("access_key_id", "secret_access_key")),
+            ]
         (folder / ".dvc" / "config").write_text("\n".join(public) + "\n")
         (folder / ".dvc" / "config.local").write_text("\n".join(local) + "\n")
 
@@ -178,7 +181,9 @@ class World:
         for site in SITES:
             self.store.create_bucket(f"internal-{site}")
         self.store.create_bucket(PUBLICATION, versioned=True)
-        self.store.deny(PUBLICATION, [one for one in _identities() if one != "admin"], hide_versions=["researcher"])
+        self.store.deny(
+            PUBLICATION, [one for one in _identities() if one != "admin"], hide_versions=["researcher"]
+        )
 
 
 def _identities() -> dict[str, Identity]:
@@ -205,7 +210,11 @@ def _party(root: Path, name: str) -> Party:
         f"[user]\n    name = {name}\n    email = {name}@demo.invalid\n[init]\n    defaultBranch = main\n"
         "[advice]\n    detachedHead = false\n"
     )
-    env = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START") if key in os.environ}
+    env = {
+        key: os.environ[key]
+        for key in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START")
+        if key in os.environ
+    }
     env["PATH"] = f"{_TOOLS}{os.pathsep}{env.get('PATH', os.defpath)}"
     env |= {
         "HOME": str(home),

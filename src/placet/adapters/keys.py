@@ -1,0 +1,109 @@
+"""Signing keys in files: Ed25519, PKCS#8 PEM, optionally with a passphrase."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
+
+
+class FileSigner:
+    """A private key that was read from a file; shows its public key only."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.public = f"ed25519:{base64.b64encode(raw).decode()}"
+
+    def __repr__(self) -> str:
+        return f"FileSigner({self.public})"
+
+    def sign(self, message: bytes) -> bytes:
+        """A 64-byte signature (RFC 8032)."""
+        return self._key.sign(message)
+
+
+def generate(path: Path, passphrase: bytes | None = None) -> FileSigner:
+    """Make a key file, readable by its owner only; never replaces one.
+
+    Raises:
+        Conflict: kind `key-exists`.
+        Unavailable: kind `disk`.
+    """
+    key = Ed25519PrivateKey.generate()
+    cover: KeySerializationEncryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, cover)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text)
+    except FileExistsError as error:
+        raise Conflict(
+            f"{path} exists already; a key is never overwritten.",
+            kind="key-exists",
+            mend="Name another file.",
+        ) from error
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", kind="disk") from error
+    return FileSigner(key)
+
+
+def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
+    """Read a key file.
+
+    Raises:
+        NotFound: kind `no-key`.
+        Refused: kinds `key-permissions`, `key-passphrase`.
+        Invalid: kind `key-format`.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        data = path.read_bytes()
+    except OSError as error:
+        raise NotFound(
+            f"There is no key at {path} ({error.strerror}).", kind="no-key", mend=f"placet keygen {path}"
+        ) from error
+    if mode & 0o077:
+        raise Refused(
+            f"Others can read the key {path} (mode {mode:o}).",
+            kind="key-permissions",
+            mend=f"chmod 600 {path}",
+        )
+    try:
+        key = load_pem_private_key(data, passphrase)
+    except TypeError as error:
+        raise Refused(
+            f"The key {path} needs a passphrase, or has none.",
+            kind="key-passphrase",
+            mend="Set PLACET_PASSPHRASE, or remove it.",
+        ) from error
+    except ValueError as error:
+        if b"ENCRYPTED" in data:
+            raise Refused(f"The passphrase of {path} is wrong.", kind="key-passphrase") from error
+        raise _not_a_key(path) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _not_a_key(path)
+    return FileSigner(key)
+
+
+def _not_a_key(path: Path) -> Invalid:
+    return Invalid(
+        f"{path} is not an Ed25519 key in PEM form.", kind="key-format", mend="Make one with `placet keygen`."
+    )

@@ -1,0 +1,203 @@
+"""State of local files: our SQLite database, and DVC's own, which is told so that `dvc status` stays fast.
+
+Both are caches. Whatever goes wrong with them is logged and costs a second reading of the file, never more.
+Layout of DVC's rows: dvc_data/hashfile/state.py and cache.py.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import diskcache
+
+from placet.core.digest import Digests, md5_hex
+from placet.ports import FileStamp
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 30.0
+_BATCH = 900
+_VERSION = 1
+_DVC_MAJOR = 3
+_INODE_MASK = (1 << 63) - 1
+_SCHEMA = """CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, inode INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL,
+    md5 BLOB NOT NULL, sha256 BLOB NOT NULL) WITHOUT ROWID"""
+_UPSERT = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)"
+_DVC_UPSERT = """INSERT INTO Cache (
+    key, raw, store_time, expire_time, access_time, tag, mode, filename, value
+    ) VALUES (?, 1, 0, null, 0, null, 1, null, ?)
+    ON CONFLICT (key, raw) DO UPDATE SET value = excluded.value"""
+
+
+class StateDb:
+    """The `State` port over SQLite.
+
+    Args:
+        path: Our database; made with its folder if it is not there.
+        dvc: The folder of DVC's state database (`dvc_hashes`), or None to leave DVC alone.
+    """
+
+    def __init__(self, path: Path, dvc: Path | None = None) -> None:
+        self._path = path
+        self._dvc = dvc
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def get_many(self, files: Sequence[FileStamp]) -> list[Digests | None]:
+        """The digests of each file, or None where its stamp is not known."""
+        rows: dict[bytes, tuple[int, int, int, bytes, bytes]] = {}
+
+        def look(connection: sqlite3.Connection) -> None:
+            for start in range(0, len(files), _BATCH):
+                keys = [_key(one.path) for one in files[start : start + _BATCH]]
+                marks = ",".join("?" * len(keys))
+                sql = f"SELECT path, inode, mtime_ns, size, md5, sha256 FROM files WHERE path IN ({marks})"  # noqa: S608
+                rows.update((row[0], row[1:]) for row in connection.execute(sql, keys))
+
+        self._try(look)
+        return [_match(one, rows.get(_key(one.path))) for one in files]
+
+    def put_many(self, rows: Sequence[tuple[FileStamp, Digests]]) -> None:
+        """Remember digests of files that were read; all or none."""
+        values = [
+            (
+                _key(stamp.path),
+                stamp.inode & _INODE_MASK,
+                stamp.mtime_ns,
+                stamp.size,
+                bytes.fromhex(known.md5),
+                bytes.fromhex(known.sha256),
+            )
+            for stamp, known in rows
+            if stamp.size == known.size
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany(_UPSERT, values)
+
+        if values:
+            self._try(write)
+
+    def tell_dvc(self, rows: Sequence[tuple[FileStamp, str]]) -> None:
+        """Upsert rows in DVC's own state database, which is made as DVC makes it if it is not there."""
+        if self._dvc is None or not rows:
+            return
+        values = [(stamp.path, _dvc_row(stamp, md5)) for stamp, md5 in rows]
+        try:
+            database = self._dvc / "cache.db"
+            if not database.is_file():
+                _make_dvc_database(self._dvc)
+            with closing(sqlite3.connect(database, timeout=_TIMEOUT_S)) as connection, connection:
+                connection.executemany(_DVC_UPSERT, values)
+        except (sqlite3.Error, OSError, UnicodeError, diskcache.Timeout) as error:
+            log.warning("DVC's state database %s was not updated: %s", self._dvc, error)
+
+    def close(self) -> None:
+        """Close the connection; a later call opens it again."""
+        with self._lock:
+            self._drop()
+
+    def _try(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        with self._lock:
+            for attempt in (1, 2):
+                try:
+                    work(self._open())
+                except (sqlite3.OperationalError, OSError) as error:
+                    log.warning("the state database %s was not used: %s", self._path, error)
+                    self._drop()
+                    return
+                except sqlite3.DatabaseError as error:
+                    log.warning("the state database %s is broken (%s); making a new one", self._path, error)
+                    self._drop()
+                    if attempt == 1:
+                        self._remove()
+                else:
+                    return
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, timeout=_TIMEOUT_S, check_same_thread=False)
+            try:
+                _prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in {0, _VERSION}:
+        raise sqlite3.DatabaseError(f"version {version} is unknown")
+    connection.execute(_SCHEMA)
+    connection.execute(f"PRAGMA user_version={_VERSION}")
+
+
+def dvc_hashes(site_cache: Path, root: Path, tmp: Path) -> Path:
+    """The folder of DVC's state database for a project, as DVC 3 derives it (dvc/repo/__init__.py).
+
+    Args:
+        site_cache: DVC's site cache folder.
+        root: The project's root, links resolved.
+        tmp: Its `.dvc/tmp`; the file `btime` is made there if it is missing, as DVC does.
+    """
+    tmp.mkdir(parents=True, exist_ok=True)
+    btime = tmp / "btime"
+    if not btime.exists():
+        btime.touch()
+    parts = (str(root), None, btime.stat().st_mtime, getpass.getuser(), _DVC_MAJOR, 0)
+    return site_cache / "repo" / md5_hex(str(parts).encode()) / "hashes" / "local"
+
+
+def _make_dvc_database(folder: Path) -> None:
+    with _shared_folders(folder.parents[3], folder.parents[2]):
+        folder.mkdir(parents=True, exist_ok=True)
+    diskcache.Cache(str(folder), timeout=60, disk_pickle_protocol=4, cull_limit=0).close()
+
+
+@contextmanager
+def _shared_folders(*folders: Path) -> Iterator[None]:
+    """As DVC, leave the site cache itself open for other users, if it is we who make it."""
+    new = [folder for folder in folders if not folder.exists()]
+    yield
+    for folder in new:
+        folder.chmod(0o777)
+
+
+def _dvc_row(stamp: FileStamp, md5: str) -> str:
+    seconds, rest = divmod(stamp.mtime_ns, 10**9)
+    token = md5_hex(str(([stamp.inode, seconds + 1e-9 * rest, stamp.size],)).encode())
+    row = {"version": 1, "checksum": str(int(token, 16)), "size": stamp.size, "hash_info": {"md5": md5}}
+    return json.dumps(row, separators=(",", ":"))
+
+
+def _key(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _match(stamp: FileStamp, row: tuple[int, int, int, bytes, bytes] | None) -> Digests | None:
+    if row is None or row[:3] != (stamp.inode & _INODE_MASK, stamp.mtime_ns, stamp.size):
+        return None
+    return Digests(row[3].hex(), row[4].hex(), stamp.size)

@@ -1,0 +1,341 @@
+"""DVC's metafiles and `.dir` objects as values, to the byte what DVC 3 writes (facts: design 6.1, 8).
+
+Two readers, on purpose: `parse_canonical` and `decode_dir` are strict, because what they read may come from
+the Ctrl repository or a tier and is hostile; `read_metafile` takes all that DVC takes, for the workspace.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from placet.core import layout
+from placet.errors import Invalid
+
+_T = TypeVar("_T")
+
+MAX_METAFILE = 1 << 16
+MAX_READ = 1 << 24
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_NOT_A_NUMBER = re.compile(r"[0-9a-f]*[acdf][0-9a-f]*")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*[./_-][A-Za-z0-9_./-]*")
+_FORM = re.compile(
+    r"outs:\n- md5: (?P<q>'?)(?P<md5>[0-9a-f]{32})(?P<dir>\.dir)?(?P=q)\n"
+    r"  size: (?P<size>0|[1-9][0-9]{0,17})\n(?:  nfiles: (?P<nfiles>0|[1-9][0-9]{0,11})\n)?"
+    r"  hash: md5\n  path: (?P<path>.+)\n",
+    re.DOTALL,
+)
+_DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_FLAGS = ("metric", "plot", "persist", "remote")
+_ANNOTATIONS = ("desc", "type", "labels", "meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of a metafile.
+
+    Attributes:
+        path: As the file writes it: relative to the metafile's folder (or its `wdir`), posix.
+        md5: 32 hex digits without `.dir`; empty where the file gives none (partial import, legacy etag).
+        size: Bytes, or None if the file does not say.
+        nfiles: Number of files of a directory, None for a file (or if the file does not say).
+        is_dir: A directory with a `.dir` object.
+        isexec: A file with its owner's execute bit.
+        hash: `md5`; `md5-dos2unix` where the file has no `hash` key (DVC 2.x).
+        remote: The only remote this output goes to.
+        cache: False: kept in Git, not in the cache.
+        push: False: never pushed.
+        persist: Not removed before a stage runs.
+    """
+
+    path: str
+    md5: str
+    size: int | None
+    nfiles: int | None = None
+    is_dir: bool = False
+    isexec: bool = False
+    hash: str = "md5"
+    remote: str | None = None
+    cache: bool = True
+    push: bool = True
+    persist: bool = False
+
+    @property
+    def key(self) -> str:
+        """Where the output's object is in a cache or remote."""
+        return layout.data_key(self.md5, is_dir=self.is_dir)
+
+    @property
+    def legacy(self) -> bool:
+        """Written by DVC 2.x: its hash is not the MD5 of the bytes."""
+        return self.hash != "md5"
+
+
+@dataclass(frozen=True, slots=True)
+class Metafile:
+    """A `.dvc` file as DVC would read it; `has_deps` is true for imports, which DVC does not push."""
+
+    outs: tuple[Output, ...]
+    wdir: str = "."
+    frozen: bool = False
+    has_deps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DirEntry:
+    """One file of a directory artifact."""
+
+    relpath: str
+    md5: str
+
+
+def encode_metafile(out: Output) -> bytes:
+    """The canonical metafile of the Ctrl repository: one out; md5, size, nfiles, hash, path.
+
+    Byte for byte what `dvc add` writes, but for `isexec`, which is not kept there.
+
+    Raises:
+        Invalid: kind `metafile`: not a plain DVC 3 output, or a path that cannot be written unambiguously.
+    """
+    if out.legacy or out.size is None or not _MD5.fullmatch(out.md5):
+        raise _invalid(f"{out.path!r} is not an output of DVC 3 with a hash and a size")
+    if out.is_dir != (out.nfiles is not None):
+        raise _invalid(f"{out.path!r}: nfiles belongs to directories, and only to them")
+    data = _encode(out)
+    if _decode(data) != _canonical(out):
+        raise _invalid(f"the path {out.path!r} cannot be written so that everybody reads the same")
+    return data
+
+
+def parse_canonical(data: bytes) -> Output:
+    """The output of a canonical metafile; whatever is not exactly what `encode_metafile` writes is refused.
+
+    Raises:
+        Invalid: kind `metafile`; kind `unsafe-path`.
+    """
+    out = _decode(data) if len(data) <= MAX_METAFILE else None
+    if out is None or _encode(out) != data:
+        raise _invalid("not the one canonical form (one out; md5, size, nfiles, hash, path; at most 64 KiB)")
+    layout.require_safe(out.path, "a metafile")
+    return out
+
+
+def read_metafile(data: bytes) -> Metafile:
+    """What a `.dvc` file of a workspace says, read as leniently as DVC does.
+
+    Raises:
+        Invalid: kind `metafile`: not YAML, or not of DVC's schema.
+    """
+    plain = _decode(data)
+    if plain is not None:
+        return Metafile((plain,))
+    if len(data) > MAX_READ:
+        raise _invalid("larger than 16 MiB")
+    tree = _load(data, "safe")
+    outs = tree.get("outs") or []
+    if not isinstance(outs, list):
+        raise _invalid("`outs` is not a list")
+    return Metafile(
+        outs=tuple(_output(out) for out in outs),
+        wdir=_as(tree, "wdir", str, ".") or ".",
+        frozen=bool(tree.get("frozen", tree.get("locked", False))),
+        has_deps=bool(tree.get("deps")),
+    )
+
+
+def read_lock(data: bytes) -> tuple[Output, ...]:
+    """The outputs of all stages of a `dvc.lock`, relative to its folder.
+
+    Raises:
+        Invalid: kind `metafile`.
+    """
+    stages = _load(data, "safe").get("stages") or {}
+    if not isinstance(stages, dict):
+        raise _invalid("`stages` is not a mapping")
+    return tuple(_output(out) for stage in stages.values() for out in (stage or {}).get("outs") or [])
+
+
+def update_metafile(old: bytes | None, out: Output) -> bytes:
+    """The bytes of a workspace's `.dvc` file after tracking `out`, as `dvc add` leaves them.
+
+    Comments, positions of keys, and what users may add (`desc`, `type`, `labels`, `meta`, flags) stay; an
+    unchanged output gives identical bytes.
+
+    Raises:
+        Invalid: kind `metafile`; kind `not-added`: the file is an import or has several outputs.
+    """
+    fresh = _fields(out)
+    if old is None:
+        return _encode(out) if not out.isexec else _dump({"outs": [fresh]})
+    tree = _load(old, "rt")
+    outs = tree.get("outs") or []
+    if tree.get("deps") or len(outs) != 1 or not isinstance(outs[0], dict):
+        raise Invalid(
+            f"The metafile of {out.path} was not made by tracking one file or directory.",
+            kind="not-added",
+            mend="Leave imports and stages to `dvc update` and `dvc repro`.",
+        )
+    _apply(fresh, outs[0])
+    return _dump(tree)
+
+
+def encode_dir(entries: Iterable[tuple[str, str]]) -> bytes:
+    """The `.dir` object of (relpath, md5) pairs, to the byte what DVC writes."""
+    listing = [{"md5": md5, "relpath": relpath} for relpath, md5 in sorted(entries)]
+    return json.dumps(listing).encode("utf-8")
+
+
+def decode_dir(data: bytes, *, max_entries: int, max_bytes: int) -> tuple[DirEntry, ...]:
+    """The files of a `.dir` object, in its order; only what `encode_dir` writes, with safe paths, passes.
+
+    Raises:
+        Invalid: kind `dir-object`.
+    """
+    if len(data) > max_bytes:
+        raise _bad_dir(f"it has more than {max_bytes} bytes")
+    try:
+        listing = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _bad_dir("it is not JSON") from error
+    if not isinstance(listing, list) or len(listing) > max_entries:
+        raise _bad_dir(f"it is not a list of at most {max_entries} entries")
+    entries = tuple(_entry(one) for one in listing)
+    if encode_dir((one.relpath, one.md5) for one in entries) != data:
+        raise _bad_dir("its bytes are not what DVC writes for these entries")
+    pair = layout.clash(one.relpath for one in entries)
+    if pair is not None:
+        raise _bad_dir(f"{pair[0]!r} and {pair[1]!r} clash")
+    return entries
+
+
+def _entry(one: object) -> DirEntry:
+    if not isinstance(one, dict) or one.keys() != {"md5", "relpath"}:
+        raise _bad_dir("an entry has other keys than md5 and relpath")
+    relpath, md5 = one["relpath"], one["md5"]
+    if not isinstance(relpath, str) or not isinstance(md5, str) or not _MD5.fullmatch(md5):
+        raise _bad_dir("an entry has no path or no MD5")
+    reason = layout.forbidden_in_directory(relpath)
+    if reason is not None:
+        raise _bad_dir(f"the path {relpath!r} {reason}")
+    return DirEntry(relpath, md5)
+
+
+def _canonical(out: Output) -> Output:
+    return Output(out.path, out.md5, out.size, out.nfiles, out.is_dir)
+
+
+def _fields(out: Output) -> dict[str, Any]:
+    fields: dict[str, Any] = {"md5": f"{out.md5}.dir" if out.is_dir else out.md5, "size": out.size}
+    if out.nfiles is not None:
+        fields["nfiles"] = out.nfiles
+    if out.isexec:
+        fields["isexec"] = True
+    return {**fields, "hash": "md5", "path": out.path}
+
+
+def _encode(out: Output) -> bytes:
+    if _PLAIN.fullmatch(out.path) and (out.is_dir or _NOT_A_NUMBER.fullmatch(out.md5)):
+        lines = [f"{key}: {value}" for key, value in _fields(_canonical(out)).items()]
+        return ("outs:\n- " + "\n  ".join(lines) + "\n").encode("ascii")
+    return _dump({"outs": [_fields(_canonical(out))]})
+
+
+def _decode(data: bytes) -> Output | None:
+    try:
+        match = _FORM.fullmatch(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None
+    if match is None or (match["dir"] is None) != (match["nfiles"] is None):
+        return None
+    path = _scalar(match["path"])
+    if path is None:
+        return None
+    nfiles = int(match["nfiles"]) if match["nfiles"] else None
+    return Output(path, match["md5"], int(match["size"]), nfiles, match["dir"] is not None)
+
+
+def _scalar(text: str) -> str | None:
+    """The text of a YAML scalar as our own emitter writes it; None for anything that is no such scalar."""
+    if _PLAIN.fullmatch(text):
+        return text
+    quoted = re.fullmatch(r"'(?:[^']|'')*'", text, re.DOTALL) or _DOUBLE_QUOTED.fullmatch(text)
+    if not quoted and re.search(r"""^[\[\]{},&*!|>%@`'"#?-]|: |:$| #|\n(?!    )""", text):
+        return None
+    try:
+        value = YAML(typ="safe", pure=True).load(text if quoted else f"- {text}\n")
+    except (YAMLError, ValueError, RecursionError):
+        return None
+    value = value if quoted else value[0]
+    return value if isinstance(value, str) else None
+
+
+def _load(data: bytes, typ: str) -> dict[str, Any]:
+    try:
+        tree = YAML(typ=typ, pure=True).load(data.decode("utf-8"))
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise _invalid("not valid YAML") from error
+    if not isinstance(tree, dict):
+        raise _invalid("not a mapping")
+    return tree
+
+
+def _dump(tree: Mapping[str, Any]) -> bytes:
+    """As DVC dumps: ruamel's round-trip emitter with its defaults, block style."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue().encode("utf-8")
+
+
+def _apply(fresh: dict[str, Any], old: MutableMapping[str, Any]) -> None:
+    """Change `old` in place to `fresh` and what users may have added; as DVC's `apply_diff` does."""
+    keep = {key for key in (*_ANNOTATIONS, *_FLAGS, "fs_config") if old.get(key)}
+    keep |= {key for key in ("cache", "push") if old.get(key) is False}
+    for key, value in fresh.items():
+        if key not in old or old[key] != value:
+            old[key] = value
+    for key in set(old) - set(fresh) - keep:
+        del old[key]
+
+
+def _output(raw: object) -> Output:
+    if not isinstance(raw, dict) or not isinstance(raw.get("path"), str):
+        raise _invalid("an output has no path")
+    md5 = str(raw.get("md5") or "").lower()
+    return Output(
+        path=raw["path"],
+        md5=md5.removesuffix(".dir"),
+        size=_as(raw, "size", int, None),
+        nfiles=_as(raw, "nfiles", int, None),
+        is_dir=md5.endswith(".dir"),
+        isexec=bool(raw.get("isexec")),
+        hash=_as(raw, "hash", str, "md5-dos2unix") or "md5-dos2unix",
+        remote=_as(raw, "remote", str, None),
+        cache=bool(raw.get("cache", True)),
+        push=bool(raw.get("push", True)),
+        persist=bool(raw.get("persist", False)),
+    )
+
+
+def _as(raw: Mapping[str, Any], key: str, form: type[_T], default: _T | None) -> _T | None:
+    value = raw.get(key, default)
+    if value is not None and not isinstance(value, form):
+        raise _invalid(f"`{key}` is {value!r}")
+    return value
+
+
+def _invalid(why: str) -> Invalid:
+    return Invalid(f"A DVC metafile cannot be used: {why}.", kind="metafile")
+
+
+def _bad_dir(why: str) -> Invalid:
+    return Invalid(f"A .dir object cannot be used: {why}.", kind="dir-object")

@@ -1,0 +1,220 @@
+"""A tracked output with all its digests: from its `.dvc` file, the cache, and the state database.
+
+MD5 is what the `.dvc` file and the `.dir` object say; SHA-256 comes from the digest list where one is known,
+else from the state database, else from reading. A list that had to be computed is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from placet.core import layout
+from placet.core.digest import Digests, digest, digest_chunks, sha256_hex
+from placet.core.dvcfile import DirEntry, Output, decode_dir
+from placet.core.sums import SumEntry, check_same_paths, decode_sums, encode_sums
+from placet.engine.disk import Cache, chunks, corrupt_cache, disk, stamp
+from placet.engine.transfer import guarded, run
+from placet.engine.workspace import Workspace
+from placet.errors import Invalid, NotFound
+from placet.ports import State
+
+MAX_FILES = 10_000_000
+MAX_LIST = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """One tracked output.
+
+    Attributes:
+        path: Relative to the workspace, posix.
+        metafile: The `.dvc` file, likewise.
+        is_dir: A directory artifact.
+        digests: Of a file: its own. Of a directory: MD5 of its `.dir` object, `dirHash` (SHA-256 of the
+            digest list), and the bytes of all files together.
+        nfiles: Files of a directory; None for a file.
+        dir_size: Bytes of the `.dir` object.
+        dir_sha256: SHA-256 of the `.dir` object.
+        sums_size: Bytes of the digest list.
+    """
+
+    path: str
+    metafile: str
+    is_dir: bool
+    digests: Digests
+    nfiles: int | None = None
+    dir_size: int | None = None
+    dir_sha256: str | None = None
+    sums_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A tracked output with its files.
+
+    Attributes:
+        tracked: The whole.
+        files: (path within the artifact, digests) sorted by path; a file artifact has one, with path "".
+        lists: (key, digests) of what is stored after the files, in this order: digest list, `.dir`.
+    """
+
+    tracked: Tracked
+    files: tuple[tuple[str, Digests], ...]
+    lists: tuple[tuple[str, Digests], ...] = ()
+
+
+def load_artifact(workspace: Workspace, target: str | Path, state: State, jobs: int = 1) -> Loaded:
+    """A tracked output as the cache holds it, with the digests of every file.
+
+    Raises:
+        NotFound: kind `not-tracked`; kind `not-in-cache`, naming the first object that is missing.
+        Invalid: kind `not-plain`: only stock DVC can handle it; kinds `dir-object`, `digest-list`.
+        Corrupt: kind `cache-corrupt`.
+    """
+    found = workspace.select([target])
+    if len(found) != 1:
+        raise Invalid(f"{target} is a folder of {len(found)} outputs.", kind="many-outputs")
+    if found[0].out is None:
+        raise Invalid(
+            f"{found[0].path} is an import, an output of DVC 2, or not kept in the cache.",
+            kind="not-plain",
+            mend=f"dvc unfreeze, or track it anew: dvc remove {found[0].path}.dvc; placet track ...",
+        )
+    return load_output(workspace, found[0].path, found[0].out, state, jobs)
+
+
+def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs: int) -> Loaded:
+    """As `load_artifact`, for an output whose metafile was read already."""
+    cache = workspace.objects
+    metafile = f"{path}.dvc"
+    if not out.is_dir:
+        known = digests_of(cache, {out.md5: path}, state, jobs)[out.md5]
+        return Loaded(Tracked(path, metafile, is_dir=False, digests=known), (("", known),))
+    data = read_dir(cache, out)
+    if data is None:
+        raise _not_in_cache(path, out.key)
+    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    sums = known_sums(cache, out.md5, entries)
+    if sums is None:
+        by_md5 = digests_of(cache, {one.md5: f"{path}/{one.relpath}" for one in entries}, state, jobs)
+        files = tuple((one.relpath, by_md5[one.md5]) for one in entries)
+    else:
+        files = tuple(_sized(cache, path, one, sums) for one in entries)
+    return assemble(cache, path, data, files)
+
+
+def assemble(cache: Cache, path: str, listing: bytes, files: Sequence[tuple[str, Digests]]) -> Loaded:
+    """A directory from its `.dir` bytes and its files' digests; the digest list is kept in the cache."""
+    sums = encode_sums((name, known.sha256) for name, known in files)
+    of_dir, of_sums = digest(listing), digest(sums)
+    remember_sums(cache, of_dir.md5, sums)
+    tracked = Tracked(
+        path=path,
+        metafile=f"{path}.dvc",
+        is_dir=True,
+        digests=Digests(of_dir.md5, of_sums.sha256, sum(known.size for _, known in files)),
+        nfiles=len(files),
+        dir_size=of_dir.size,
+        dir_sha256=of_dir.sha256,
+        sums_size=of_sums.size,
+    )
+    lists = (
+        (layout.sums_key(of_sums.sha256), of_sums),
+        (layout.data_key(of_dir.md5, is_dir=True), of_dir),
+    )
+    return Loaded(tracked, tuple(files), lists)
+
+
+def read_dir(cache: Cache, out: Output) -> bytes | None:
+    """The bytes of an output's `.dir` object, if the cache has it.
+
+    Raises:
+        Corrupt: kind `cache-corrupt`.
+    """
+    data = cache.read(out.key, MAX_LIST)
+    if data is not None and digest(data).md5 != out.md5:
+        raise corrupt_cache(cache.path(out.key), out.md5)
+    return data
+
+
+def known_sums(cache: Cache, md5: str, entries: Sequence[DirEntry]) -> dict[str, str] | None:
+    """Path -> SHA-256 by the digest list that the cache keeps for a `.dir` object, or None.
+
+    A list that is not what its name says, or names other files, is as good as none.
+    """
+    pointer = cache.read(layout.sums_pointer(md5), 64)
+    if pointer is None or not layout.is_sha256(pointer.decode("latin-1")):
+        return None
+    sha256 = pointer.decode("ascii")
+    data = cache.read(layout.sums_key(sha256), MAX_LIST)
+    if data is None or sha256_hex(data) != sha256:
+        return None
+    try:
+        sums: tuple[SumEntry, ...] = decode_sums(data, max_entries=len(entries), max_bytes=MAX_LIST)
+        check_same_paths(entries, sums)
+    except Invalid:
+        return None
+    return {one.path: one.sha256 for one in sums}
+
+
+def remember_sums(cache: Cache, md5: str, sums: bytes) -> None:
+    """Keep a digest list in the cache, and which `.dir` object it belongs to."""
+    sha256 = sha256_hex(sums)
+    if cache.size(layout.sums_key(sha256)) != len(sums):
+        cache.write(layout.sums_key(sha256), sums)
+    if cache.read(layout.sums_pointer(md5), 64) != sha256.encode():
+        cache.write(layout.sums_pointer(md5), sha256.encode())
+
+
+def digests_of(cache: Cache, wanted: dict[str, str], state: State, jobs: int) -> dict[str, Digests]:
+    """MD5 -> both digests of cache objects, from the state database or by reading them.
+
+    Args:
+        cache: Where they are.
+        wanted: MD5 -> the name to use in an error.
+        state: Asked first, told afterwards.
+        jobs: Files that are hashed at once.
+
+    Raises:
+        NotFound: kind `not-in-cache`.
+        Corrupt: kind `cache-corrupt`.
+    """
+    stamps = {}
+    for md5, name in wanted.items():
+        key = layout.data_key(md5)
+        if not cache.has(key):
+            raise _not_in_cache(name, key)
+        with disk(cache.path(key)):
+            stamps[md5] = stamp(cache.path(key))
+    known = dict(zip(stamps, state.get_many(list(stamps.values())), strict=True))
+    todo = [md5 for md5, found in known.items() if found is None or found.md5 != md5]
+
+    def read(md5: str) -> Digests:
+        path = cache.path(layout.data_key(md5))
+        found = digest_chunks(guarded(chunks(path)))
+        if found.md5 != md5:
+            raise corrupt_cache(path, md5)
+        return found
+
+    fresh = dict(zip(todo, run(read, todo, jobs), strict=True))
+    state.put_many([(stamps[md5], found) for md5, found in fresh.items()])
+    return {md5: found for md5, found in {**known, **fresh}.items() if found is not None}
+
+
+def _sized(cache: Cache, path: str, entry: DirEntry, sums: dict[str, str]) -> tuple[str, Digests]:
+    key = layout.data_key(entry.md5)
+    size = cache.size(key)
+    if size is None:
+        raise _not_in_cache(f"{path}/{entry.relpath}", key)
+    return entry.relpath, Digests(entry.md5, sums[entry.relpath], size)
+
+
+def _not_in_cache(name: str, key: str) -> NotFound:
+    return NotFound(
+        f"The object of {name} is not in the cache.",
+        kind="not-in-cache",
+        why=f"There is no verified {key}.",
+        mend=f"placet fetch {name.split('/', maxsplit=1)[0]}, or track it again.",
+    )

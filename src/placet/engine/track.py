@@ -1,0 +1,278 @@
+"""Track: bring outputs into the cache, as `dvc add` does, reading every byte once for both digests.
+
+Order: objects, digest list, `.dir` object, and last the `.dvc` file. Running it again, or after a crash,
+ends in the same state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from placet.core import layout
+from placet.core.digest import Digests, Hasher, digest
+from placet.core.dvcfile import Output, encode_dir, update_metafile
+from placet.engine.artifact import Loaded, Tracked, assemble
+from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp
+from placet.engine.ignore import DvcIgnore
+from placet.engine.transfer import checkpoint, run
+from placet.engine.workspace import Workspace
+from placet.errors import Conflict, Invalid, NotFound
+from placet.ports import FileStamp, Progress, State
+
+__all__ = ["Found", "Tracked", "found_file", "scan", "track"]
+
+_RACY_NS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file of the workspace: its path within the artifact, where it is, its stamp and mode."""
+
+    name: str
+    stamp: FileStamp
+    isexec: bool
+
+    @property
+    def path(self) -> str:
+        """Absolute."""
+        return self.stamp.path
+
+
+def track(
+    workspace: Workspace, paths: Iterable[str | Path], state: State, jobs: int, progress: Progress
+) -> list[Tracked]:
+    """Track files and directories; unchanged files are not read. Idempotent.
+
+    Raises:
+        NotFound: kind `no-file`.
+        Invalid: kinds `path-outside-workspace`, `overlapping-outputs`, `empty-directory`, `unsafe-path`,
+            `link-outside-workspace`, `not-a-file`, `not-added`.
+        Refused: kind `tracked-by-git`.
+        Conflict: kind `changed-while-reading`; kind `workspace-locked`.
+        Unavailable: kind `disk-full` and others of the disk.
+    """
+    targets = list(dict.fromkeys(workspace.locate(path) for path in paths))
+    scans: dict[str, tuple[bool, list[Found]]] = {}
+    for path in targets:
+        layout.require_safe(path, "an output")
+        workspace.check_trackable(path)
+        scans[path] = scan(workspace, path)
+    every = [one for _, files in scans.values() for one in files]
+    progress.start("track", len(every), sum(one.stamp.size for one in every))
+    known = _ingest(workspace, every, state, jobs, progress)
+    out = []
+    for path, (is_dir, files) in scans.items():
+        loaded = _assemble(workspace.objects, path, is_dir, files, known)
+        _write_metafile(workspace, loaded, isexec=not is_dir and files[0].isexec)
+        out.append(loaded.tracked)
+    progress.done()
+    return out
+
+
+def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
+    """Whether an output's data is a directory, and its files, sorted by path; nothing is read.
+
+    Links to files are followed as DVC does, but only into the workspace or the cache; links to folders are
+    not entered, as in DVC.
+    """
+    top = str(workspace.data(path))
+    with disk(top):
+        info = os.stat(top)  # noqa: PTH116 - hot path
+        if not stat.S_ISDIR(info.st_mode):
+            return False, [_found(workspace, "", top)]
+        files = []
+        ignore = DvcIgnore(workspace.root)
+        for base, _, names in ignore.walk(top):
+            inner = base[len(top) + 1 :]
+            for name in names:
+                relative = f"{inner}/{name}" if inner else name
+                reason = layout.forbidden_in_directory(relative)
+                if reason is not None:
+                    raise Invalid(
+                        f"{path}/{relative} cannot be part of a tracked directory: it {reason}.",
+                        kind="unsafe-path",
+                        mend="Rename it, move it away, or name it in .dvcignore.",
+                    )
+                files.append(_found(workspace, relative, f"{base}/{name}"))
+    return True, sorted(files, key=lambda one: one.name)
+
+
+def _found(workspace: Workspace, name: str, path: str) -> Found:
+    if os.path.islink(path):  # noqa: PTH114 - hot path
+        real = Path(path).resolve()
+        if not (real.is_relative_to(workspace.root) or real.is_relative_to(workspace.cache.resolve())):
+            raise Invalid(
+                f"{path} is a link to {real}, outside of the workspace.",
+                kind="link-outside-workspace",
+                mend="Copy the file into the workspace instead.",
+            )
+    return found_file(name, path)
+
+
+def found_file(name: str, path: str) -> Found:
+    """One file as it is in the workspace.
+
+    Raises:
+        Invalid: kind `not-a-file`.
+        NotFound: kind `no-file`.
+    """
+    with disk(path):
+        info = os.stat(path)  # noqa: PTH116 - hot path
+    if not stat.S_ISREG(info.st_mode):
+        raise Invalid(f"{path} is not a regular file.", kind="not-a-file", mend="Move it away.")
+    return Found(name, stamp(path, info), bool(info.st_mode & stat.S_IXUSR))
+
+
+def _ingest(
+    workspace: Workspace, files: Sequence[Found], state: State, jobs: int, progress: Progress
+) -> dict[str, Digests]:
+    """Path -> digests, with every file's object in the cache."""
+    cache, links = workspace.objects, Links(workspace.link_types)
+    before = _now(cache)
+    found: dict[str, Digests] = {}
+    todo = []
+    for one, known in zip(files, state.get_many([one.stamp for one in files]), strict=True):
+        if known is not None and cache.has(layout.data_key(known.md5), known.size):
+            found[one.path] = known
+            progress.advance(1, known.size)
+        else:
+            todo.append(one)
+
+    def read(one: Found) -> Digests:
+        known = _read(cache, links, one)
+        progress.advance(1, known.size)
+        return known
+
+    found.update(zip((one.path for one in todo), run(read, todo, jobs), strict=True))
+    rows = [(_relink(cache, links, one, found[one.path]), found[one.path]) for one in files]
+    old = {one.stamp for one in files} - {one.stamp for one in todo}
+    _remember(cache, state, [row for row in rows if row[0] not in old], before)
+    state.tell_dvc([(one, known.md5) for one, known in rows])
+    return found
+
+
+def _remember(cache: Cache, state: State, new: Sequence[tuple[FileStamp, Digests]], before: int) -> None:
+    """Keep digests of files and of their objects; not of files so young that a change would not show."""
+    objects = []
+    for _, known in new:
+        with disk(cache.root):
+            objects.append((stamp(cache.path(layout.data_key(known.md5))), known))
+    state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
+
+
+def _now(cache: Cache) -> int:
+    """The file system's own time, in nanoseconds; no clock of another machine is compared."""
+    with cache.temp() as temp, disk(temp):
+        Path(temp).touch()
+        return os.stat(temp).st_mtime_ns  # noqa: PTH116 - hot path
+
+
+def _read(cache: Cache, links: Links, one: Found) -> Digests:
+    """Read a file once, and leave its object in the cache."""
+    if one.stamp.size <= CHUNK:
+        data = b"".join(chunks(one.path))
+        known = digest(data)
+        _require_unchanged(one, known)
+        key = layout.data_key(known.md5)
+        if not cache.has(key, known.size):
+            cache.write(key, data)
+        return known
+    with cache.temp() as temp:
+        cloned = links.clones and _clone(one.path, temp)
+        known = _hash(chunks(temp)) if cloned else _copy(one.path, temp)
+        _require_unchanged(one, known)
+        key = layout.data_key(known.md5)
+        if not cache.has(key, known.size):
+            cache.place(temp, key)
+        return known
+
+
+def _clone(path: str, temp: str) -> bool:
+    with disk(path):
+        return reflink(path, temp)
+
+
+def _hash(stream: Iterator[bytes]) -> Digests:
+    hasher = Hasher()
+    for chunk in stream:
+        checkpoint()
+        hasher.update(chunk)
+    return hasher.digests()
+
+
+def _copy(path: str, temp: str) -> Digests:
+    hasher = Hasher()
+    with disk(temp), open(temp, "xb") as out:  # noqa: PTH123 - hot path
+        for chunk in chunks(path):
+            checkpoint()
+            hasher.update(chunk)
+            out.write(chunk)
+    return hasher.digests()
+
+
+def _require_unchanged(one: Found, known: Digests) -> None:
+    with disk(one.path):
+        same = stamp(one.path) == one.stamp
+    if not same or known.size != one.stamp.size:
+        raise Conflict(
+            f"{one.path} changed while it was read.",
+            kind="changed-while-reading",
+            mend="Let the job that writes it end, then track it again.",
+        )
+
+
+def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp:
+    """Where `cache.type` asks for it, make the workspace file a link to its object; its stamp then."""
+    if not links.shares or one.isexec or known.size == 0:
+        return one.stamp
+    source = cache.path(layout.data_key(known.md5))
+    with disk(one.path):
+        if os.path.samefile(source, one.path):  # noqa: PTH121 - hot path
+            return one.stamp
+    links.place(source, one.path, known.md5)
+    with disk(one.path):
+        return stamp(one.path)
+
+
+def _assemble(
+    cache: Cache, path: str, is_dir: bool, files: Sequence[Found], known: dict[str, Digests]
+) -> Loaded:
+    if not is_dir:
+        digests = known[files[0].path]
+        return Loaded(Tracked(path, f"{path}.dvc", is_dir=False, digests=digests), (("", digests),))
+    if not files:
+        raise Invalid(
+            f"The directory {path} holds no file.",
+            kind="empty-directory",
+            why="DVC would track it as nothing at all; there is nothing to approve.",
+        )
+    pair = layout.clash(one.name for one in files)
+    if pair is not None:
+        raise Invalid(
+            f"{path}: the names {pair[0]!r} and {pair[1]!r} are one on some machines.",
+            kind="unsafe-path",
+            mend="Rename one of them.",
+        )
+    listing = encode_dir((one.name, known[one.path].md5) for one in files)
+    loaded = assemble(cache, path, listing, [(one.name, known[one.path]) for one in files])
+    key = layout.data_key(loaded.tracked.digests.md5, is_dir=True)
+    if not cache.has(key, len(listing)):
+        cache.write(key, listing)
+    return loaded
+
+
+def _write_metafile(workspace: Workspace, loaded: Loaded, *, isexec: bool) -> None:
+    one = loaded.tracked
+    name = one.path.rsplit("/", 1)[-1]
+    out = Output(name, one.digests.md5, one.digests.size, one.nfiles, one.is_dir, isexec)
+    with workspace.lock():
+        file = workspace.metafile(one.path)
+        old = None
+        with contextlib.suppress(NotFound), disk(file):
+            old = file.read_bytes()
+        workspace.write_metafile(one.path, update_metafile(old, out))
