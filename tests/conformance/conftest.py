@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from stock import Project, Quiet
+
+
+@pytest.fixture
+def quiet() -> Quiet:
+    return Quiet()
+
+
+@pytest.fixture
+def new_project(tmp_path):
+    def make(name: str = "project") -> Project:
+        root = (tmp_path / name).resolve()
+        root.mkdir()
+        env = {
+            key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_", "AWS_"))
+        }
+        env |= {
+            "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
+            "DVC_GLOBAL_CONFIG_DIR": str(tmp_path / "global"),
+            "DVC_SYSTEM_CONFIG_DIR": str(tmp_path / "system"),
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "HOME": str(tmp_path),
+            "LC_ALL": "C.UTF-8",
+        }
+        project = Project(root, env)
+        project.git("init", "-q", "-b", "main")
+        project.git("config", "user.email", "t@placet.invalid")
+        project.git("config", "user.name", "t")
+        project.dvc("init", "-q")
+        project.dvc("remote", "add", "-q", "-d", "internal-storage", str(project.remote))
+        return project
+
+    return make
+
+
+@pytest.fixture
+def project(new_project) -> Project:
+    return new_project()
