@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from placet import wire
-from placet.config import Settings, load_settings
+from placet.config import Settings, complete_policy, load_settings
 from placet.core import layout
 from placet.core.lint import lint
 from placet.core.policy import Policy, parse_policy
@@ -364,4 +364,4 @@ def lint_policy(file: Path) -> list[str]:
     Raises:
         Invalid: kind `policy`, with line and column.
     """
-    return lint(parse_policy(wire.read_file(file)))
+    return lint(parse_policy(complete_policy(wire.read_file(file))))

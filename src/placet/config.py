@@ -215,12 +215,11 @@ def passphrase() -> bytes | None:
 
 def complete_policy(data: bytes) -> bytes:
     """A policy file with the lines that `init --ctrl` adds: `repository` (random), `number`, `previous`."""
-    text = data.decode("utf-8", "replace")
     lines = {"repository": secrets.token_hex(16), "number": "0", "previous": "null"}
-    for key, value in lines.items():
-        if not re.search(rf"(?m)^{key}:", text):
-            text = re.sub(r"(?m)^(version: *1 *)$", rf"\1\n{key}: {value}", text, count=1)
-    return text.encode()
+    lacking = [
+        f"{key}: {value}\n" for key, value in lines.items() if not re.search(rf"(?m)^{key}:".encode(), data)
+    ]
+    return data.rstrip(b"\n") + b"\n" + "".join(lacking).encode() if lacking else data
 
 
 TEMPLATE = """\

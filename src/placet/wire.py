@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,7 +15,7 @@ from placet import config
 from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo, WorkTree, init_bare, install_hook
-from placet.adapters.objects.open import open_store
+from placet.adapters.objects import open as objects
 from placet.adapters.state import StateDb, dvc_hashes
 from placet.adapters.trust import FileMemory
 from placet.config import Settings
@@ -187,7 +187,7 @@ class Wire:
             NotFound: kind `no-remote`.
         """
         if remote not in self._stores:
-            self._stores[remote] = open_store(self._remote(remote), environ=config.environment())
+            self._stores[remote] = open_store(self._remote(remote), root=self.project / ".dvc")
         return self._stores[remote]
 
     def internal_remote(self) -> str:
@@ -327,6 +327,11 @@ class Wire:
     def _target(self, remote: str) -> Target:
         found = self._remote(remote)
         return Target(self.store(remote), str(found.get("url", "")), found.get("endpointurl"))
+
+
+def open_store(remote: Mapping[str, Any], *, root: Path | None = None) -> ObjectStore:
+    """The object store of a DVC remote's options."""
+    return objects.open_store(remote, environ=config.environment(), now=SystemClock().now, root=root)
 
 
 def candidate(tracked: Tracked) -> Candidate:

@@ -29,7 +29,7 @@ CALIBRATION = "outputs/calibration.bin"
 
 def store_of(world: World, bucket: str, identity: str) -> ObjectStore:
     """A bucket with somebody's credentials."""
-    return wire.open_store(world.remote(bucket, identity), environ={})
+    return wire.open_store(world.remote(bucket, identity))
 
 
 def foreign_bucket(story: Story) -> tuple[str, str]:

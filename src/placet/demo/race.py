@@ -41,8 +41,7 @@ def main(ident: str, key: str) -> int:
             "endpointurl": env["RACE_ENDPOINT"],
             "access_key_id": env["RACE_KEY"],
             "secret_access_key": env["RACE_SECRET"],
-        },
-        environ={},
+        }
     )
 
     def swap(copied: str) -> None:

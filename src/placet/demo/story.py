@@ -70,7 +70,7 @@ class Story:
             for one in assets:
                 metadata = one["metadata"]
                 self.say(
-                    f"{site}: asset {one['asset']}: {metadata['placet/path']}, {metadata['placet/size']} bytes,"
+                    f"{site}: asset {one['asset']}: {metadata['placet/path']}, {metadata['placet/size']} B,"
                     f" version {one['data_version'][:23]}..., tier {metadata['placet/tier']}"
                 )
         self.facts["assets"] = found
@@ -100,7 +100,8 @@ class Story:
             shown = self.world["alice"].placet("show", ident).json
             passed = all(check["passed"] for check in shown["checks"])
             self.say(
-                f"{ident[:12]}: {len(shown['checks'])} checks {'passed' if passed else 'FAILED'}; {shown['missing'][0]}"
+                f"{ident[:12]}: {len(shown['checks'])} checks {'passed' if passed else 'FAILED'};"
+                f" {shown['missing'][0]}"
             )
             for name in ("alice", "bob"):
                 checked = self.world[name].placet("check", ident).json
@@ -138,7 +139,7 @@ class Story:
         self.say(f"git clone, dvc pull: {files} files, every byte equal to what the hospitals made")
         report = self._verify(researcher, clone)
         self.say(
-            f"placet verify: {len(report['artifacts'])} artifacts, {report['entries']} ledger entries, all proven"
+            f"placet verify: {len(report['artifacts'])} artifacts, {report['entries']} ledger entries, proven"
         )
         self._sha256sum(researcher, clone)
         self.facts["files"] = files

@@ -188,6 +188,7 @@ def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int,
         progress.advance(1, found.size if found else 0)
         return found
 
+    steps = sorted(steps, key=lambda one: one.md5)
     made = run(make, steps, jobs)
     progress.done()
     sources = []

@@ -108,12 +108,16 @@ class Cache:
             return Path(self.path(key)).read_bytes()
 
     @contextlib.contextmanager
-    def temp(self) -> Iterator[str]:
-        """A name for a new file on the cache's file system; what is there at the end is removed."""
-        folder = f"{self.root}/placet/tmp"
+    def temp(self, key: str | None = None) -> Iterator[str]:
+        """A name for a new file on the cache's file system; what is there at the end is removed.
+
+        Where the object's key is known the file is beside it, as DVC's are: threads then rarely meet in one
+        folder, whose lock would be what they wait for.
+        """
+        folder = f"{self.root}/placet/tmp" if key is None else self._parent(key)
         with disk(folder):
             self._folder(folder)
-        path = f"{folder}/{secrets.token_hex(12)}"
+        path = f"{folder}/.{secrets.token_hex(12)}.tmp"
         try:
             yield path
         finally:
@@ -125,17 +129,21 @@ class Cache:
         path = self.path(key)
         with disk(path):
             os.chmod(temp, _PROTECTED)  # noqa: PTH101 - hot path
-            self._folder(path[: path.rindex("/")])
+            self._folder(self._parent(key))
             os.replace(temp, path)  # noqa: PTH105 - hot path
 
     def write(self, key: str, data: bytes) -> None:
         """Store bytes that were verified; atomic."""
-        with self.temp() as temp:
+        with self.temp(key) as temp:
             with disk(temp), open(temp, "xb", buffering=0) as stream:  # noqa: PTH123 - hot path
                 view = memoryview(data)
                 while view:
                     view = view[stream.write(view) :]
             self.place(temp, key)
+
+    def _parent(self, key: str) -> str:
+        path = self.path(key)
+        return path[: path.rindex("/")]
 
     def _folder(self, path: str) -> None:
         if os.path.isdir(path):  # noqa: PTH112 - hot path

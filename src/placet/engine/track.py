@@ -21,7 +21,7 @@ from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp
 from placet.engine.ignore import DvcIgnore
 from placet.engine.transfer import checkpoint, run
 from placet.engine.workspace import Workspace
-from placet.errors import Conflict, Invalid, NotFound
+from placet.errors import Conflict, Corrupt, Invalid, NotFound
 from placet.ports import FileStamp, Progress, State
 
 __all__ = ["Found", "Tracked", "found_file", "scan", "track"]
@@ -54,6 +54,7 @@ def track(
             `link-outside-workspace`, `not-a-file`, `not-added`.
         Refused: kind `tracked-by-git`.
         Conflict: kind `changed-while-reading`; kind `workspace-locked`.
+        Corrupt: kind `md5-twin`.
         Unavailable: kind `disk-full` and others of the disk.
     """
     targets = list(dict.fromkeys(workspace.locate(path) for path in paths))
@@ -149,6 +150,7 @@ def _ingest(
         return known
 
     found.update(zip((one.path for one in todo), run(read, todo, jobs), strict=True))
+    _refuse_twins(cache, state, found)
     rows = [(_relink(cache, links, one, found[one.path]), found[one.path]) for one in files]
     old = {one.stamp for one in files} - {one.stamp for one in todo}
     _remember(cache, state, [row for row in rows if row[0] not in old], before)
@@ -163,6 +165,27 @@ def _remember(cache: Cache, state: State, new: Sequence[tuple[FileStamp, Digests
         with disk(cache.root):
             objects.append((stamp(cache.path(layout.data_key(known.md5))), known))
     state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
+
+
+def _refuse_twins(cache: Cache, state: State, found: dict[str, Digests]) -> None:
+    """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up."""
+    by_md5: dict[str, str] = {}
+    paths = {known.md5: path for path, known in found.items()}
+    stamps = []
+    for md5 in paths:
+        with disk(cache.root):
+            stamps.append(stamp(cache.path(layout.data_key(md5))))
+    for md5, known in zip(paths, state.get_many(stamps), strict=True):
+        if known is not None and known.md5 == md5:
+            by_md5[md5] = known.sha256
+    for path, known in found.items():
+        if by_md5.setdefault(known.md5, known.sha256) != known.sha256:
+            raise Corrupt(
+                f"TWIN: {path} has the MD5 {known.md5} of other bytes.",
+                kind="md5-twin",
+                why="DVC keeps objects by MD5, and would take one for the other.",
+                mend="This does not happen by chance. Find out who made the file, and remove it.",
+            )
 
 
 def _now(cache: Cache) -> int:

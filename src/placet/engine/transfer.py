@@ -201,7 +201,7 @@ def download(
         NotFound: kind `no-object`.
     """
     hasher = Hasher()
-    with cache.temp() as temp:
+    with cache.temp(key) as temp:
         stream = bounded(store.get(key), limit, key)
         with disk(temp), open(temp, "xb") as out:  # noqa: PTH123 - hot path
             out.writelines(tee(stream, hasher))

@@ -28,7 +28,8 @@ class GitServer:
             self._process = subprocess.Popen(
                 [
                     "git", "daemon", "--listen=127.0.0.1", f"--port={self._port}",
-                    f"--base-path={self._base}", "--export-all", "--enable=receive-pack", "--reuseaddr", "--", str(self._base),
+                    f"--base-path={self._base}", "--export-all", "--enable=receive-pack",
+                    "--reuseaddr", "--", str(self._base),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,117 @@
+"""A local folder as an object store: DVC's "local path" remote. Writes by temporary file and rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from placet.core.digest import Digests, Hasher, tee
+from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
+from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+
+_CHUNK = 1 << 20
+
+
+class LocalStore:
+    """Objects as files below a folder, mode 0444 as DVC writes them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self.address = StoreAddress("file:", "", str(self._root))
+
+    def traits(self) -> StoreTraits:
+        """A folder verifies nothing by itself; `put` never replaces unless told to."""
+        return StoreTraits(conditional_put=True)
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """One object's facts."""
+        try:
+            return ObjectInfo(key, self._path(key).stat().st_size)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _translate(error, key) from error
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts so; unfinished temporary files are none."""
+        top = self._root / prefix.rpartition("/")[0]
+        for base, _, names in os.walk(top):
+            for name in names:
+                path = Path(base) / name
+                key = path.relative_to(self._root).as_posix()
+                if key.startswith(prefix) and not name.endswith(".tmp"):
+                    yield ObjectInfo(key, path.stat().st_size)
+
+    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+        """The bytes, in chunks of 1 MiB."""
+        del version
+        try:
+            with self._path(key).open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    yield chunk
+        except OSError as error:
+            raise _translate(error, key) from error
+
+    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+        """Store a stream, visible only if it is exactly `want`."""
+        path = self._path(key)
+        if not overwrite and path.exists():
+            return False
+        temp = path.with_name(f".{secrets.token_urlsafe(16)}.tmp")
+        hasher = Hasher()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temp.open("xb") as stream:
+                stream.writelines(tee(chunks, hasher))
+            if hasher.digests() != want:
+                raise Corrupt(
+                    f"CORRUPT: the bytes for {key} are not what they must be.",
+                    kind="digest-mismatch",
+                    mend="Nothing became visible. Push them again from where they were made.",
+                )
+            temp.chmod(0o444)
+            return self._place(temp, path, overwrite=overwrite)
+        except OSError as error:
+            raise _translate(error, key) from error
+        finally:
+            temp.unlink(missing_ok=True)
+
+    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+        """Folders have no service that could verify: the caller streams."""
+        del source, key, want
+        return None
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        try:
+            self._path(key).unlink(missing_ok=True)
+        except OSError as error:
+            raise _translate(error, key) from error
+
+    def _place(self, temp: Path, path: Path, *, overwrite: bool) -> bool:
+        if overwrite:
+            temp.replace(path)
+            return True
+        try:
+            os.link(temp, path)
+        except FileExistsError:
+            return False
+        return True
+
+    def _path(self, key: str) -> Path:
+        if key.startswith("/") or ".." in key.split("/"):
+            raise Refused(f"{key!r} is no key.", kind="unsafe-key")
+        return self._root / key
+
+
+def _translate(error: OSError, key: str) -> PlacetError:
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"There is no object {key}.", kind="no-object")
+    if isinstance(error, PermissionError):
+        return Refused(f"The folder does not let this user use {key}.", kind="store-denied", why=str(error))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Unavailable(f"The disk is full; {key} was not written.", kind="disk-full", mend="Free space.")
+    return Unavailable(f"{key} cannot be read or written: {error.strerror}.", kind="store-unreachable")

@@ -1,0 +1,89 @@
+"""An object store in memory, for unit tests; honest about the traits that it is given."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+
+from placet.core.digest import Digests, digest
+from placet.errors import Conflict, Corrupt, NotFound
+from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+
+
+class MemoryStore:
+    """A dictionary with versions; stores of one `service` copy between each other as a service does."""
+
+    def __init__(self, bucket: str, *, service: str = "memory:1", traits: StoreTraits | None = None) -> None:
+        self.address = StoreAddress(service, bucket, "")
+        self._traits = traits or StoreTraits()
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._objects: dict[str, dict[str, bytes]] = {}
+
+    def traits(self) -> StoreTraits:
+        """Those given."""
+        return self._traits
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """One object's facts; the SHA-256 only if the service verifies it."""
+        with self._lock:
+            versions = self._objects.get(key)
+            if not versions:
+                return None
+            version, data = list(versions.items())[-1]
+        sha256 = digest(data).sha256 if self._traits.verifies_sha256 else None
+        return ObjectInfo(key, len(data), sha256, version if self._traits.versions else None)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts so."""
+        with self._lock:
+            found = [(key, len(list(one.values())[-1])) for key, one in self._objects.items() if one]
+        return (ObjectInfo(key, size) for key, size in found if key.startswith(prefix))
+
+    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+        """The bytes, in chunks of 64 KiB."""
+        data = self._read(key, version)
+        return (data[start : start + 65536] for start in range(0, len(data), 65536))
+
+    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+        """Store a stream, visible only if it is exactly `want`."""
+        data = b"".join(chunks)
+        if digest(data) != want:
+            raise Corrupt(f"CORRUPT: the bytes for {key} are not what they must be.", kind="digest-mismatch")
+        return self._write(key, data, overwrite=overwrite)
+
+    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+        """As a service with these traits does it."""
+        if not isinstance(source, MemoryStore) or source.address.service != self.address.service:
+            return None
+        if not (self._traits.part_copy_sha256 or source.traits().versions):
+            return None
+        data = b"".join(source.get(key))
+        if digest(data) != want:
+            raise Corrupt(f"CORRUPT: the bytes for {key} are not what they must be.", kind="digest-mismatch")
+        if not self._write(key, data, overwrite=False):
+            raise Conflict(f"Object {key} exists already.", kind="object-exists")
+        return "part-copy" if self._traits.part_copy_sha256 else "version-copy"
+
+    def delete(self, key: str) -> None:
+        """Remove the object with all its versions."""
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def _write(self, key: str, data: bytes, *, overwrite: bool) -> bool:
+        with self._lock:
+            if self._objects.get(key) and not overwrite:
+                return False
+            versions = self._objects.setdefault(key, {}) if self._traits.versions else {}
+            versions[f"v{next(self._numbers)}"] = data
+            self._objects[key] = versions
+            return True
+
+    def _read(self, key: str, version: str | None) -> bytes:
+        with self._lock:
+            versions = self._objects.get(key) or {}
+            name = version or next(reversed(versions), "")
+            if name not in versions:
+                raise NotFound(f"There is no object {key}.", kind="no-object")
+            return versions[name]

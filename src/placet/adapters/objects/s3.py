@@ -1,0 +1,339 @@
+"""S3 and compatible services: verified writes, server-side verified copies, probed traits.
+
+All requests are signed HTTP of our own (`s3http`): the verified ways of copying need headers that no client
+library offers, and one client is simpler than two. An ETag is never a proof: it is MD5.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from placet.adapters.objects.s3http import Answer, S3Http, Service
+from placet.adapters.objects.sigv4 import encode_path
+from placet.core.digest import Digests, Hasher, digest, sha256_hex
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
+from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+
+_CHUNK = 1 << 18
+_SINGLE = 8 << 20
+_PART = 16 << 20
+_MAX_PARTS = 9_000
+_MAX_PART_COPY = 5 << 30
+_SERVER_SIDE = 4 << 20
+_PROBE = "placet/probe/object"
+_PROBE_BODY = b"placet probe"
+
+
+class S3Store:
+    """Objects below a prefix of one bucket.
+
+    Args:
+        service: The bucket and how to reach it.
+        prefix: Key prefix, without slashes at its ends.
+        traits: What the service can do, if known; probed otherwise.
+    """
+
+    def __init__(self, service: Service, prefix: str, traits: StoreTraits | None = None) -> None:
+        self._http = S3Http(service)
+        self._service = service
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._traits = traits
+        self._probing = threading.Lock()
+        host = urlsplit(service.endpoint)
+        self.address = StoreAddress(f"s3:{host.scheme}://{host.netloc}", service.bucket, prefix)
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.address.service}/{self.address.bucket}/{self.address.prefix})"
+
+    def traits(self) -> StoreTraits:
+        """Probed once, on at most two objects under `placet/probe/` that stay."""
+        with self._probing:
+            if self._traits is None:
+                self._traits = self._probe()
+            return self._traits
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """One object's facts."""
+        headers = {"x-amz-checksum-mode": "ENABLED"}
+        answer = self._http.call("HEAD", self._key(key), headers=headers, good=(200, 404))
+        if answer.status == 404:  # noqa: PLR2004
+            return None
+        checksum = answer.headers.get("x-amz-checksum-sha256", "")
+        sha256 = _hex(checksum) if checksum and self.traits().verifies_sha256 else None
+        size = int(answer.headers.get("content-length", "0"))
+        return ObjectInfo(key, size, sha256, _version(answer))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts so, in pages of 1,000."""
+        token = ""
+        while True:
+            query = [("list-type", "2"), ("prefix", self._key(prefix)), ("encoding-type", "url")]
+            query += [("continuation-token", token)] if token else []
+            root = self._http.call("GET", "", query=query).xml()
+            for one in root.iter("Contents"):
+                key = unquote(one.findtext("Key") or "")
+                yield ObjectInfo(key.removeprefix(self._prefix), int(one.findtext("Size") or 0))
+            token = root.findtext("NextContinuationToken") or ""
+            if not token:
+                return
+
+    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+        """The bytes, in chunks of 256 KiB."""
+        return self._http.stream(self._key(key), version=version, chunk=_CHUNK)
+
+    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+        """Store a stream, visible only if it is exactly `want`."""
+        if want.size > _SINGLE:
+            return self._put_parts(key, chunks, want, overwrite=overwrite)
+        body = b"".join(_bounded(chunks, want.size, key))
+        if digest(body) != want:
+            raise _mismatch(key)
+        headers = {"x-amz-checksum-sha256": _base64(want.sha256)}
+        if not overwrite:
+            headers["if-none-match"] = "*"
+        return self._written(
+            lambda: self._http.call(
+                "PUT", self._key(key), headers=headers, body=body, body_sha256=want.sha256
+            )
+        )
+
+    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+        """Copy inside the service, verified before visible; None where streaming is faster, or all there is."""
+        if not isinstance(source, S3Store) or source.address.service != self.address.service:
+            return None
+        if not _SERVER_SIDE <= want.size <= _MAX_PART_COPY:
+            return None
+        if self.traits().part_copy_sha256:
+            self._copy_part(source, key, want)
+            return "part-copy"
+        found = source.head(key)
+        if found is None:
+            raise NotFound(f"There is no object {key}.", kind="no-object")
+        if found.version is None:
+            return None
+        self._copy_version(source, key, want, found.version)
+        return "version-copy"
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        self._http.call("DELETE", self._key(key), good=(200, 204, 404))
+
+    def place(self, key: str) -> tuple[S3Http, str]:
+        """The connection, and the full key."""
+        return self._http, self._key(key)
+
+    def _key(self, key: str) -> str:
+        return self._prefix + key
+
+    def _source(self, source: S3Store, key: str, version: str | None = None) -> str:
+        path = encode_path(f"/{source.address.bucket}/{source.place(key)[1]}")
+        return f"{path}?versionId={version}" if version else path
+
+    def _copy_part(self, source: S3Store, key: str, want: Digests) -> None:
+        """Way (a): the service says the SHA-256 of what it copied before it becomes visible."""
+        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+            headers = {"x-amz-copy-source": self._source(source, key)}
+            answer = upload.part(1, headers=headers)
+            root = answer.xml()
+            if _hex(root.findtext("ChecksumSHA256") or "") != want.sha256:
+                raise _mismatch(key)
+            part = (root.findtext("ETag") or "", root.findtext("ChecksumSHA256") or "")
+            upload.complete([part], conditional=True)
+
+    def _copy_version(self, source: S3Store, key: str, want: Digests, version: str) -> None:
+        """Way (b): read one version, verify it, copy that version."""
+        hasher = Hasher()
+        for chunk in source.get(key, version=version):
+            hasher.update(chunk)
+        if hasher.digests() != want:
+            raise _mismatch(key)
+        if self.head(key) is not None:
+            raise Conflict(f"Object {key} exists already.", kind="object-exists")
+        self._http.call(
+            "PUT", self._key(key), headers={"x-amz-copy-source": self._source(source, key, version)}
+        )
+
+    def _put_parts(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool) -> bool:
+        if not overwrite and self.head(key) is not None:
+            return False
+        hasher = Hasher()
+        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+            parts = []
+            for number, body in enumerate(_parts(chunks, want.size, hasher), start=1):
+                if hasher.digests().size > want.size:
+                    raise _mismatch(key)
+                sha256 = sha256_hex(body)
+                headers = {"x-amz-checksum-sha256": _base64(sha256)}
+                answer = upload.part(number, headers=headers, body=body, sha256=sha256)
+                parts.append((answer.headers.get("etag", ""), _base64(sha256)))
+            if hasher.digests() != want:
+                raise _mismatch(key)
+            return self._written(lambda: upload.complete(parts, conditional=not overwrite))
+
+    def _written(self, write: Callable[[], object]) -> bool:
+        """Did this write do it? False if the key exists, also after a lost answer: the caller proves it."""
+        try:
+            write()
+        except Conflict:
+            return False
+        return True
+
+    def _probe(self) -> StoreTraits:
+        """Try each trait; where this credential may not write, nothing can be shown."""
+        try:
+            self._http.call(
+                "PUT", self._key(_PROBE), headers={"if-none-match": "*"}, body=_PROBE_BODY, good=(200, 412)
+            )
+        except PlacetError as error:
+            if isinstance(error, Unavailable) and error.kind == "store-unreachable":
+                raise
+            return StoreTraits()
+        found = self._http.call("HEAD", self._key(_PROBE))
+        return StoreTraits(
+            part_copy_sha256=self._shows(self._probe_part_copy),
+            versions=_version(found) is not None,
+            verifies_sha256=self._shows(self._probe_checksum),
+            conditional_put=self._shows(self._probe_conditional),
+            conditional_complete=self._shows(self._probe_completion),
+        )
+
+    def _shows(self, probe: Callable[[], bool]) -> bool:
+        try:
+            return probe()
+        except PlacetError:
+            return False
+
+    def _probe_checksum(self) -> bool:
+        wrong = {"x-amz-checksum-sha256": _base64(sha256_hex(b"something else"))}
+        key = self._key("placet/probe/checksum")
+        try:
+            self._http.call("PUT", key, headers=wrong, body=_PROBE_BODY)
+        except Corrupt:
+            return True
+        return False
+
+    def _probe_conditional(self) -> bool:
+        answer = self._http.call(
+            "PUT", self._key(_PROBE), headers={"if-none-match": "*"}, body=_PROBE_BODY, good=(200, 412)
+        )
+        return answer.status == 412  # noqa: PLR2004
+
+    def _probe_part_copy(self) -> bool:
+        key = f"placet/probe/{secrets.token_hex(8)}"
+        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+            answer = upload.part(1, headers={"x-amz-copy-source": self._source(self, _PROBE)})
+            return _hex(answer.xml().findtext("ChecksumSHA256") or "") == sha256_hex(_PROBE_BODY)
+
+    def _probe_completion(self) -> bool:
+        with _Upload(self, _PROBE, {}) as upload:
+            answer = upload.part(1, body=_PROBE_BODY, sha256=sha256_hex(_PROBE_BODY))
+            try:
+                upload.complete([(answer.headers.get("etag", ""), "")], conditional=True)
+            except Conflict:
+                return True
+        return False
+
+
+class _Upload:
+    """A multipart upload that is aborted unless it was completed."""
+
+    def __init__(self, store: S3Store, key: str, headers: dict[str, str]) -> None:
+        self._http, self._key = store.place(key)
+        self._done = False
+        root = self._http.call("POST", self._key, query=[("uploads", "")], headers=headers).xml()
+        self._id = root.findtext("UploadId") or ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._done:
+            self._http.call("DELETE", self._key, query=[("uploadId", self._id)], good=(200, 204, 404))
+
+    def part(
+        self,
+        number: int,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"",
+        sha256: str | None = None,
+    ) -> Answer:
+        """Upload, or copy, one part."""
+        query = [("partNumber", str(number)), ("uploadId", self._id)]
+        return self._http.call("PUT", self._key, query=query, headers=headers, body=body, body_sha256=sha256)
+
+    def complete(self, parts: Sequence[tuple[str, str]], *, conditional: bool) -> None:
+        """Make it visible; with `conditional` only if nothing is there."""
+        rows = []
+        for number, (etag, sha256) in enumerate(parts, start=1):
+            check = f"<ChecksumSHA256>{sha256}</ChecksumSHA256>" if sha256 else ""
+            rows.append(f"<Part><PartNumber>{number}</PartNumber><ETag>{_escape(etag)}</ETag>{check}</Part>")
+        body = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>".encode()
+        headers = {"if-none-match": "*"} if conditional else {}
+        try:
+            self._http.call("POST", self._key, query=[("uploadId", self._id)], headers=headers, body=body)
+        except NotFound as error:
+            self._done = True
+            raise Conflict(
+                f"Whether the upload of {self._key} was completed is not known.", kind="object-exists"
+            ) from error
+        self._done = True
+
+
+def _parts(chunks: Iterable[bytes], size: int, hasher: Hasher) -> Iterator[bytes]:
+    """The stream in parts of equal size, so large that they are at most 9,000."""
+    part = max(_PART, -(-size // _MAX_PARTS))
+    held = bytearray()
+    for chunk in chunks:
+        hasher.update(chunk)
+        held += chunk
+        while len(held) >= part:
+            yield bytes(memoryview(held)[:part])
+            del held[:part]
+    if held:
+        yield bytes(held)
+
+
+def _bounded(chunks: Iterable[bytes], size: int, key: str) -> Iterator[bytes]:
+    left = size
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise _mismatch(key)
+        yield chunk
+
+
+def _mismatch(key: str) -> Corrupt:
+    return Corrupt(
+        f"CORRUPT: the bytes for {key} are not what they must be.",
+        kind="digest-mismatch",
+        why="Their SHA-256 differs; nothing became visible.",
+        mend="Push them again from where they were made, or find out who changed them.",
+    )
+
+
+def _version(answer: Answer) -> str | None:
+    found = answer.headers.get("x-amz-version-id", "")
+    return found if found and found != "null" else None
+
+
+def _base64(hexdigest: str) -> str:
+    return base64.b64encode(bytes.fromhex(hexdigest)).decode()
+
+
+def _hex(text: str) -> str | None:
+    """A whole-object SHA-256 from its base64 form; None for a composite one (`...-2`) or none."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return raw.hex() if len(raw) == 32 else None  # noqa: PLR2004
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
