@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from placet import wire
 from placet.core import layout
@@ -21,8 +21,25 @@ from placet.errors import PlacetError, Refused
 from placet.ports import ObjectStore
 from placet.testing import twins
 
-if TYPE_CHECKING:
-    from placet.demo.story import Story
+
+class Story(Protocol):
+    """What an attack needs of the story that it is part of."""
+
+    world: World
+    ids: dict[str, str]
+
+    def proposed(self, site: str, path: str, message: str) -> str:
+        """Propose one output; returns the id."""
+        ...
+
+    def approve(self, ident: str, *names: str) -> None:
+        """Approve as these people."""
+        ...
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Go on only if it holds."""
+        ...
+
 
 CALIBRATION = "outputs/calibration.bin"
 

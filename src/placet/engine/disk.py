@@ -111,8 +111,8 @@ class Cache:
     def temp(self, key: str | None = None) -> Iterator[str]:
         """A name for a new file on the cache's file system; what is there at the end is removed.
 
-        Where the object's key is known the file is beside it, as DVC's are: threads then rarely meet in one
-        folder, whose lock would be what they wait for.
+        Where the object's key is known the file is beside it, as DVC's are, so that threads rarely meet in
+        one folder.
         """
         folder = f"{self.root}/placet/tmp" if key is None else self._parent(key)
         with disk(folder):

