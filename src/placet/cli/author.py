@@ -46,7 +46,7 @@ def list_(
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.list(state=state), _list)
+        output.show(client.list(state=state), _list, name="proposals")
 
 
 def show(ident: Ident) -> None:
@@ -82,7 +82,7 @@ def log(tier: Annotated[str, typer.Option(help="Only this tier's ledger.")] = ""
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.log(tier=tier or None), _log)
+        output.show(client.log(tier=tier or None), _log, name="entries")
 
 
 def proposed(found: Proposed, console: Console) -> None:

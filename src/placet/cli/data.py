@@ -39,7 +39,7 @@ def track(paths: Annotated[list[str], typer.Argument(help="Files or directories 
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        output.show(client.track(paths), _tracked)
+        output.show(client.track(paths), _tracked, name="artifacts")
 
 
 def status(targets: Targets = None, remote: Remote = None) -> None:

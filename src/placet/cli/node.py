@@ -74,13 +74,13 @@ def doctor() -> None:
 
     with Client() as client:
         findings = client.doctor()
-        output.show(findings, _findings)
+        output.show(findings, _findings, name="findings")
         if any(one.level == "fail" for one in findings):
             raise typer.Exit(1)
 
 
 def _finish(promotions: Sequence[Promotion]) -> None:
-    output.show(promotions, _promotions)
+    output.show(promotions, _promotions, name="promotions")
     error = next((one.error for one in promotions if one.error is not None), None)
     if error is not None:
         raise typer.Exit(error.exit_code)

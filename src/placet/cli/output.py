@@ -50,10 +50,10 @@ class Output:
                 rest.append(one)
         return rest
 
-    def show(self, result: T, human: Callable[[T, Console], None]) -> None:
-        """Print a result: as one JSON object, or for a person."""
+    def show(self, result: T, human: Callable[[T, Console], None], *, name: str = "") -> None:
+        """Print a result: as one JSON object (a sequence under `name`), or for a person."""
         if self.json:
-            print(json.dumps(plain(result), ensure_ascii=False))
+            print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
         elif not self.quiet:
             human(result, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
 

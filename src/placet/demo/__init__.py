@@ -39,7 +39,7 @@ def run(folder: Path | None, *, keep: bool = False, json_output: bool = False) -
             if keep:
                 _wait(world, console)
     except Failed as error:
-        console.print(f"[red]The demo failed:[/red] {error}")
+        console.print(f"The demo failed: {error}", style="red", markup=False)
         return 1
     console.print(f"Everything is still there to look at: [bold]{root}[/bold]")
     return 0

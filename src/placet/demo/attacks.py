@@ -132,7 +132,7 @@ def swapped_object(story: Story) -> tuple[str, str]:
     """The approved object replaced by its MD5 twin in the internal bucket: DVC's hash cannot see it."""
     world, ident = story.world, story.ids["calibration"]
     _put(world, twins.B)
-    done = world["site-b-agent"].placet("agent", "--once", expect=13).json
+    done = world["site-b-agent"].placet("agent", "--once", expect=13).json["promotions"]
     said = next(one["error"]["what"] for one in done if one["id"] == ident)
     _nothing_published(world)
     return "an object swapped in the internal bucket after approval (same MD5)", said
@@ -152,7 +152,7 @@ def swapped_between(story: Story) -> tuple[str, str]:
     )  # fmt: skip
     _nothing_published(world)
     _put(world, twins.A)
-    done = agent.placet("agent", "--once").json
+    done = agent.placet("agent", "--once").json["promotions"]
     story.expect(
         [one["state"] for one in done] == ["PUBLISHED"], "with the approved bytes back, it is published"
     )
@@ -197,7 +197,7 @@ def _change_metafile(clone: Path) -> None:
 
 def _copy_ctrl(world: World, name: str) -> Path:
     copy = world.ctrl_path.with_name(f"{name}.git")
-    shutil.copytree(world.ctrl_path, copy)
+    shutil.copytree(world.ctrl_path, copy, ignore=shutil.ignore_patterns("tmp_objdir*"))
     return copy
 
 
@@ -209,7 +209,7 @@ def _bypass(party: Party, ctrl: Path, clone: Path) -> None:
 def _agent_refuses(world: World, site: str, ctrl: Path, ident: str) -> str:
     agent = world[f"{site}-agent"]
     env = {"PLACET_CTRL": world.server.url(ctrl.name), "PLACET_HOME": str(agent.folder / f"home-{ctrl.stem}")}
-    done = agent.placet("promote", ident, env=env, expect=12).json
+    done = agent.placet("promote", ident, env=env, expect=12).json["promotions"]
     _nothing_published(world)
     return f"{done[0]['error']['what']} {done[0]['error']['why']}"
 

@@ -114,14 +114,14 @@ class Story:
     def promote(self) -> None:
         """One run of each agent."""
         for site in SITES:
-            done = self.world[f"{site}-agent"].placet("agent", "--once").json
+            done = self.world[f"{site}-agent"].placet("agent", "--once").json["promotions"]
             self.expect([one["state"] for one in done] == ["PUBLISHED"], f"{site} publishes one proposal")
             for part in done[0]["artifacts"]:
                 self.say(
                     f"{site}: {part['path']}: {part['objects']} objects, {part['ways'] or 'none copied'}"
                 )
             self.facts.setdefault("promoted", {})[site] = done
-        idle = self.world["site-a-agent"].placet("agent", "--once").json
+        idle = self.world["site-a-agent"].placet("agent", "--once").json["promotions"]
         self.expect(idle == [], "running the agent again finds nothing to do")
 
     def research(self) -> None:
@@ -169,7 +169,7 @@ class Story:
         self.expect(new != old, "a new proposal follows the stale one")
         self.approve(new, "alice", "bob")
         self.world["bob"].placet("merge", new)
-        done = self.world["site-a-agent"].placet("agent", "--once").json
+        done = self.world["site-a-agent"].placet("agent", "--once").json["promotions"]
         self.expect([one["state"] for one in done] == ["PUBLISHED"], "the new proposal is published")
         researcher, clone = self.world["researcher"], self.world["researcher"].folder / "results"
         researcher.git("pull", "-q", cwd=clone)

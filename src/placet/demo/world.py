@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ class Party:
         Raises:
             Failed: it ended with another exit code than `expect` (None: any will do).
         """
+        began = time.monotonic()
         done = subprocess.run(
             argv,
             cwd=cwd or self.folder,
@@ -70,6 +72,11 @@ class Party:
             stdin=subprocess.DEVNULL,
         )
         result = Run(argv, done.returncode, done.stdout, done.stderr)
+        with (self.folder.parent / "commands.log").open("a") as log:
+            shown = " ".join((Path(argv[0]).name, *argv[1:]))
+            log.write(
+                f"{time.monotonic() - began:6.2f} s  exit {done.returncode:<3} {self.name:<13} {shown}\n"
+            )
         if expect is not None and result.code != expect:
             raise Failed(
                 f"{self.name}: `{' '.join(argv)}` ended with {result.code}, not {expect}:\n"

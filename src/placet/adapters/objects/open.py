@@ -21,10 +21,12 @@ _S3_KEYS = frozenset(
         "url", "endpointurl", "region", "profile", "credentialpath", "configpath", "access_key_id",
         "secret_access_key", "session_token", "use_ssl", "ssl_verify", "allow_anonymous_login",
         "read_timeout", "connect_timeout", "verify", "jobs", "checksum_jobs", "version_aware", "worktree",
-        "cache_regions",
+        "cache_regions", "listobjects",
     }
 )  # fmt: skip
-_LOCAL_KEYS = frozenset({"url", "verify", "jobs", "checksum_jobs", "type", "shared", "slow_link_warning"})
+_LOCAL_KEYS = frozenset(
+    {"url", "verify", "jobs", "checksum_jobs", "type", "protected", "shared", "slow_link_warning"}
+)
 
 
 def open_store(
