@@ -33,7 +33,7 @@ from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
 from placet.engine.checkout import CheckedOut, checkout
 from placet.engine.checks import Checked, check_artifacts
-from placet.engine.contents import prove_contents, read_contents
+from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
 from placet.engine.doctor import Finding
@@ -330,7 +330,6 @@ class Client:
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
         jobs, progress = self.settings.jobs, self._wire.progress
-        prove_contents(store, contents, jobs, progress)
         files = wire.remote_files(store, contents)
         results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -159,6 +160,7 @@ class Policy:
         }
 
 
+@lru_cache(maxsize=256)
 def parse_policy(data: bytes) -> Policy:
     """Read a policy file; every mistake is an error with its place.
 

@@ -39,6 +39,7 @@ _HEADS: Mapping[FileType, bytes] = {
 }
 _TAILS: Mapping[FileType, bytes] = {"parquet": b"PAR1", "pickle": b"."}
 _MAX_CELL = 100_000
+_HELD = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ Check = Callable[[FileSource, str, Rule], str]
 def check_artifacts(
     policy: Policy, node: str, tier: str, artifacts: Iterable[ArtifactFiles], jobs: int, progress: Progress
 ) -> list[CheckResult]:
-    """Run the checks that the rule of each artifact asks for.
+    """Run the checks that the rule of each artifact asks for; every file is read to its end, mostly once.
 
     Raises:
         Refused: kind `unknown-check`: the policy names a check that is not installed here (I7).
@@ -90,13 +91,39 @@ def check_artifacts(
         if rule is None:
             continue
         names = sorted({*rule.checks, *(["type"] if rule.limits.types is not None else [])})
-        progress.start(f"check {artifact.path}", len(artifact.files) * len(names))
-        out += [_run(name, artifact, rule, jobs, progress) for name in names]
+        checks = {name: _installed(name) for name in names}
+        progress.start(f"check {artifact.path}", len(artifact.files))
+        found = run(_task(artifact, checks, rule, progress), artifact.files, jobs)
+        out += [_result(name, artifact, [texts[name] for texts in found]) for name in names]
         progress.done()
     return out
 
 
-def _run(name: str, artifact: ArtifactFiles, rule: Rule, jobs: int, progress: Progress) -> CheckResult:
+def _task(
+    artifact: ArtifactFiles, checks: Mapping[str, Check], rule: Rule, progress: Progress
+) -> Callable[[FileSource], dict[str, str]]:
+    def one(source: FileSource) -> dict[str, str]:
+        held = _held(source)
+        name = source.name or artifact.path
+        texts = {check: look(held, name, rule) for check, look in checks.items()}
+        progress.advance(1)
+        return {check: f"{name}: {text}" if text else "" for check, text in texts.items()}
+
+    return one
+
+
+def _held(source: FileSource) -> FileSource:
+    """The source, read to its end once; small ones are kept, so that checks do not read them again."""
+    parts: list[bytes] = []
+    size = 0
+    for chunk in source.read():
+        size += len(chunk)
+        if size <= _HELD:
+            parts.append(chunk)
+    return FileSource(source.name, lambda: iter(parts)) if size <= _HELD else source
+
+
+def _installed(name: str) -> Check:
     check = CHECKS.get(name)
     if check is None:
         raise Refused(
@@ -104,14 +131,12 @@ def _run(name: str, artifact: ArtifactFiles, rule: Rule, jobs: int, progress: Pr
             kind="unknown-check",
             mend=f"Installed: {', '.join(CHECKS)}.",
         )
+    return check
 
-    def one(source: FileSource) -> str:
-        problem = check(source, source.name or artifact.path, rule)
-        progress.advance(1)
-        return f"{source.name or artifact.path}: {problem}" if problem else ""
 
-    problems = [text for text in run(one, artifact.files, jobs) if text]
-    count = len(artifact.files)
+def _result(name: str, artifact: ArtifactFiles, texts: Sequence[str]) -> CheckResult:
+    problems = [text for text in texts if text]
+    count = len(texts)
     summary = f"{count} file{'s' * (count != 1)}, no finding"
     if problems:
         summary = f"{len(problems)} of {count} files: {problems[0]}"

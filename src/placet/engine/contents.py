@@ -6,7 +6,7 @@ SHA-256 is the manifest's, are parsed strictly, and must name the same paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from placet.core import layout
@@ -14,9 +14,8 @@ from placet.core.digest import Digests, digest
 from placet.core.dvcfile import decode_dir
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
-from placet.engine import transfer
-from placet.errors import Corrupt, NotFound
-from placet.ports import ObjectStore, Progress
+from placet.errors import Corrupt
+from placet.ports import ObjectStore
 
 MAX_LIST = 1 << 28
 
@@ -109,29 +108,6 @@ def _refuse_twins(found: list[Contents]) -> None:
     for item in (item for contents in found for item in contents.items):
         if known.setdefault(item.md5, item.sha256) != item.sha256:
             raise twin(item.key, item.md5)
-
-
-def prove_contents(store: ObjectStore, contents: Sequence[Contents], jobs: int, progress: Progress) -> None:
-    """Prove that a tier holds every byte of the artifacts.
-
-    Raises:
-        Corrupt: kind `digest-mismatch`.
-        NotFound: kind `no-object`.
-    """
-    items = {item.key: item for one in contents for item in one.items}
-    sizes = transfer.sizes(store, list(items), jobs)
-    missing = sorted(items.keys() - sizes.keys())
-    if missing:
-        raise NotFound(f"Object {missing[0]} is not in the tier ({len(missing)} missing).", kind="no-object")
-    progress.start("prove every byte", len(items), sum(sizes.values()))
-
-    def one(item: Item) -> None:
-        if not transfer.prove(store, item.key, digests_of(item, sizes[item.key])):
-            raise _mismatch(item.key)
-        progress.advance(1, sizes[item.key])
-
-    transfer.run(one, list(items.values()), jobs)
-    progress.done()
 
 
 def twin(key: str, md5: str) -> Corrupt:
