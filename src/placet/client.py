@@ -83,6 +83,10 @@ class Client:
 
     # --- the data plane -------------------------------------------------------------------------
 
+    def internal_remote(self) -> str:
+        """The DVC remote that is this node's internal tier."""
+        return self._wire.internal_remote()
+
     def track(self, paths: Iterable[str | Path]) -> Sequence[Tracked]:
         """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
         return track(

@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path}: {error}", kind="settings", mend="See docs/reference/settings.md.") from error
+        raise Invalid(f"{path}: {error}.", kind="settings", mend="See docs/reference/settings.md.") from error
     unknown = sorted(set(values) - _KEYS)
     if unknown:
         raise Invalid(

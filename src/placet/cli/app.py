@@ -6,8 +6,8 @@ import json
 import logging
 import sys
 import traceback
+from typing import Any
 
-import click
 import typer
 
 from placet.cli import author, data, node, policy, review, setup
@@ -19,6 +19,9 @@ EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 usage, 3 partly done (run again), 10 not found, 11 conflict, "
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+"""typer's `ClickException`: the base of all its complaints about a command line."""
 
 app = typer.Typer(
     name="placet",
@@ -45,11 +48,11 @@ def run(argv: list[str]) -> int:
         code = typer.main.get_command(app).main(arguments, prog_name="placet", standalone_mode=False)
     except PlacetError as error:
         return _failed(output, error)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
+    except _UsageError as error:
         return _usage(output, error)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -72,7 +75,7 @@ def _failed(out: Output, error: PlacetError) -> int:
     return error.exit_code
 
 
-def _usage(out: Output, error: click.ClickException) -> int:
+def _usage(out: Output, error: Any) -> int:  # noqa: ANN401 - typer does not export the class
     if out.json:
         print(json.dumps({"error": "Usage", "kind": "usage", "what": error.format_message(), "exit_code": 2}))
     else:

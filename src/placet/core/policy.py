@@ -322,6 +322,9 @@ def _locate(document: CommentedMap, path: str, complaint: str) -> tuple[int, int
             node = node[key]
         except (KeyError, IndexError, TypeError):
             break
+    foreign = re.match(r"Object contains unknown field `([^`]+)`", complaint)
+    if foreign and isinstance(node, Mapping) and foreign[1] in node:
+        steps.append(foreign[1])
     return _mark(document, tuple(steps))
 
 

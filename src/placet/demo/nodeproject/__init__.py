@@ -1,0 +1,1 @@
+"""A node's Dagster project: a model of diabetes progression on one site's patients, and its aggregates."""
