@@ -28,16 +28,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path, subproce
 def test_every_step_was_told(told):
     facts, _, done = told
     assert len(facts["steps"]) == 8
+    said = done.stderr.lower()
     for word in (
-        "Dagster",
+        "dagster",
         "propose",
         "approves",
         "landed",
         "git clone, dvc pull",
         "placet verify",
-        "sha256sum -c",
+        "sha256sum",
     ):
-        assert word in done.stderr.lower()
+        assert word in said
 
 
 def test_dagster_shows_what_was_made(told):
@@ -85,7 +86,7 @@ def test_everything_that_must_not_work_was_refused(told):
         "a proposal with one approval too few, merged or pushed by hand": "1 of 2 approvals are missing",
         "a metafile changed after approval, pushed to the branch": "is refused",
         "the same written into main past the gate": "WITHDRAWN",
-        "a policy changed on main without approval, pushed or written past the gate": "changed without approval",
+        "a policy changed on main without approval, pushed or written past the gate": "without approval",
         "an object swapped in the internal bucket after approval (same MD5)": "CORRUPT",
         "the same swap between the agent's check and its copy": "CORRUPT",
         "a branch forked from before a policy change": "STALE",

@@ -262,16 +262,16 @@ class GitRepo:
             return
         said = done.stderr.decode("utf-8", "replace")
         report = done.stdout.decode("utf-8", "replace")
-        if "[remote rejected]" in report and not _MOVED.search(report):
-            raise Refused(
-                "The server refused the push.", kind="push-refused", why=_words(said) or report.strip()[-500:]
-            )
-        if _MOVED.search(report) or _MOVED.search(said):
+        declined = "hook declined" in report
+        if not declined and (_MOVED.search(report) or _MOVED.search(said)):
             raise Conflict(
                 "Somebody else changed the Ctrl repository at the same time.",
                 kind="ref-moved",
                 mend="Run the same command again.",
             )
+        if declined or "[remote rejected]" in report:
+            why = _words(said) or report.strip()[-500:]
+            raise Refused("The server refused the push.", kind="push-refused", why=why)
         raise self._network_error(done, "push")
 
     def _follow(self, updates: Sequence[RefUpdate]) -> None:
@@ -319,7 +319,9 @@ class WorkTree:
 
     def ignores(self, path: Path) -> bool:
         """Does Git ignore this path?"""
-        return self._ask("check-ignore", "-q", "--", str(path)).returncode == 0
+        env = {key: value for key, value in self._env.items() if key != "GIT_LITERAL_PATHSPECS"}
+        asked = ["-C", str(self._root), "check-ignore", "-q", "--stdin", "-z"]
+        return _git(asked, environ=env, data=os.fsencode(path)).returncode == 0
 
     def _ask(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return _git(["-C", str(self._root), *arguments], environ=self._env)

@@ -1,0 +1,188 @@
+"""Every object-store adapter passes the same suite; the real server is SeaweedFS."""
+
+from pathlib import Path
+
+import pytest
+
+from placet import wire
+from placet.adapters.objects.local import LocalStore
+from placet.adapters.objects.memory import MemoryStore
+from placet.adapters.objects.s3 import S3Store
+from placet.core.digest import digest
+from placet.errors import Invalid, NotFound, Refused, Unavailable
+from placet.ports import StoreTraits
+from placet.testing.object_store_suite import ObjectStoreContract, Stores
+
+ALL = StoreTraits(part_copy_sha256=True, versions=True, verifies_sha256=True, conditional_put=True)
+
+
+class TestMemory(ObjectStoreContract):
+    @pytest.fixture(
+        params=[ALL, StoreTraits(versions=True, conditional_put=True), StoreTraits(conditional_put=True)]
+    )
+    def stores(self, request):
+        source = MemoryStore("source", traits=request.param)
+        store = MemoryStore("target", traits=request.param)
+        return Stores(
+            store, source, lambda key, data: source.put(key, [data], digest(data), overwrite=True) and None
+        )
+
+
+class TestLocal(ObjectStoreContract):
+    @pytest.fixture
+    def stores(self, tmp_path):
+        def write(key: str, data: bytes) -> None:
+            path = tmp_path / "source" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+        return Stores(LocalStore(tmp_path / "target"), LocalStore(tmp_path / "source"), write)
+
+    def test_objects_look_like_dvcs(self, tmp_path):
+        store = LocalStore(tmp_path)
+        store.put("files/md5/ab/c", [b"x"], digest(b"x"))
+        (tmp_path / "files/md5/ab/.unfinished.tmp").write_bytes(b"half")
+        assert (tmp_path / "files/md5/ab/c").stat().st_mode & 0o777 == 0o444
+        assert [one.key for one in store.list("files/")] == ["files/md5/ab/c"]
+
+    def test_a_key_never_leaves_the_folder(self, tmp_path):
+        with pytest.raises(Refused):
+            LocalStore(tmp_path).head("../outside")
+
+
+class _OnSeaweed(ObjectStoreContract):
+    bucket = "target"
+    traits: StoreTraits | None = None
+
+    @pytest.fixture
+    def stores(self, seaweed):
+        source = wire.open_store(seaweed.remote("source"))
+        found = wire.open_store(seaweed.remote(self.bucket))
+        store = S3Store(found._service, found.address.prefix, self.traits)
+        client = seaweed.server.client()
+
+        def write(key: str, data: bytes) -> None:
+            client.put_object(Bucket="source", Key=f"{source.address.prefix}/{key}", Body=data)
+
+        return Stores(store, source, write)
+
+
+class TestSeaweed(_OnSeaweed):
+    def test_its_traits(self, stores):
+        assert stores.store.traits() == StoreTraits(
+            part_copy_sha256=True,
+            versions=False,
+            verifies_sha256=True,
+            conditional_put=True,
+            conditional_complete=True,
+        )
+
+    def test_probing_leaves_two_objects_at_most(self, stores):
+        for _ in range(3):
+            S3Store(stores.store._service, stores.store.address.prefix).traits()
+        assert len(list(stores.store.list("placet/probe/"))) <= 2
+
+    def test_an_aborted_upload_leaves_no_parts(self, stores, seaweed):
+        with pytest.raises(Exception, match="broke"):
+            stores.store.put("broken", _breaks(), digest(b"x" * (20 << 20)))
+        listed = seaweed.server.client().list_multipart_uploads(
+            Bucket="target", Prefix=f"{stores.store.address.prefix}/"
+        )
+        assert listed.get("Uploads", []) == []
+
+
+class TestSeaweedVersioned(_OnSeaweed):
+    bucket = "versioned"
+
+    def test_its_traits(self, stores):
+        assert stores.store.traits().versions
+
+
+class TestSeaweedWithoutTraits(_OnSeaweed):
+    """A service that can nothing of its own: every copy is streamed, every proof is read."""
+
+    traits = StoreTraits()
+
+    def test_no_proof_is_taken_from_the_service(self, stores):
+        stores.store.put("key", [b"x"], digest(b"x"))
+        assert stores.store.head("key").sha256 is None
+
+
+class TestVersionCopy:
+    def test_a_version_is_read_verified_and_copied(self, seaweed):
+        source = wire.open_store(seaweed.remote("versioned"))
+        target = S3Store(wire.open_store(seaweed.remote("target"))._service, "by-version", StoreTraits())
+        data = b"v" * (5 << 20)
+        source.put("key", [data], digest(data))
+        assert target.copy_from(source, "key", digest(data)) == "version-copy"
+        assert b"".join(target.get("key")) == data
+
+
+def _breaks():
+    yield b"x" * (17 << 20)
+    raise RuntimeError("it broke")
+
+
+DENIED = {
+    "delete": lambda store, _client, _bucket, key: store.delete(key),
+    "delete_version": lambda store, client, bucket, key: client.delete_object(
+        Bucket=bucket, Key=f"{store.address.prefix}/{key}", VersionId=store.head(key).version
+    ),
+    "suspend": lambda _store, client, bucket, _key: client.put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}
+    ),
+    "policy": lambda _store, client, bucket, _key: client.put_bucket_policy(Bucket=bucket, Policy="{}"),
+    "bucket": lambda _store, client, bucket, _key: client.delete_bucket(Bucket=bucket),
+}
+
+
+@pytest.mark.parametrize("identity", ["promoter", "reader"])
+@pytest.mark.parametrize("what", DENIED)
+def test_what_is_denied_in_publication_is_tried(seaweed, identity, what):
+    own = wire.open_store(seaweed.remote("versioned", prefix="denied"))
+    own.put("key", [b"x"], digest(b"x"))
+    store = wire.open_store(seaweed.remote("versioned", identity, prefix="denied"))
+    with pytest.raises(Exception, match=r"AccessDenied|does not let"):
+        DENIED[what](store, seaweed.server.client(identity), "versioned", "key")
+    assert b"".join(own.get("key")) == b"x"
+
+
+def test_wrong_credentials_missing_bucket_and_dead_endpoint(seaweed):
+    remote = seaweed.remote("source")
+    with pytest.raises(Refused) as denied:
+        list(wire.open_store({**remote, "secret_access_key": "wrong"}).list(""))
+    assert denied.value.kind == "store-denied"
+    admin = seaweed.remote("no-such-bucket", "admin")
+    with pytest.raises(NotFound) as missing:
+        list(wire.open_store(admin).list(""))
+    assert missing.value.kind == "no-bucket"
+    with pytest.raises(Unavailable) as dead:
+        wire.open_store({**remote, "endpointurl": "http://127.0.0.1:9"}).head("x")
+    assert dead.value.kind == "store-unreachable"
+
+
+def test_options_that_cannot_be_honoured_are_refused(seaweed):
+    remote = seaweed.remote("source")
+    with pytest.raises(Invalid, match="'sse'"):
+        wire.open_store({**remote, "sse": "AES256"})
+    with pytest.raises(Invalid, match="no fast path"):
+        wire.open_store({"url": "ssh://host/path"})
+    with pytest.raises(Invalid, match="Version-aware"):
+        wire.open_store({**remote, "version_aware": True})
+
+
+def test_credentials_come_from_where_aws_tools_look(tmp_path, seaweed):
+    access, secret = seaweed.server.credentials("writer")
+    file = tmp_path / "credentials"
+    file.write_text(f"[lab]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n")
+    remote = {"url": "s3://source/x", "endpointurl": seaweed.server.endpoint}
+    named = wire.open_store({**remote, "profile": "lab", "credentialpath": str(file)})
+    assert named.head("none") is None
+    with pytest.raises(NotFound) as caught:
+        wire.objects.open_store(remote, environ={"HOME": str(tmp_path)}, now=wire.SystemClock().now)
+    assert caught.value.kind == "no-credentials"
+
+
+def test_a_relative_local_remote_is_relative_to_dvcs_folder(tmp_path):
+    store = wire.open_store({"url": "../remote"}, root=tmp_path / ".dvc")
+    assert Path(store.address.prefix).name == "remote"
