@@ -258,6 +258,7 @@ class Client:
             self.now(),
             self._wire.memory,
             fetch=False,
+            lagging=self._wire.clone_root() is not None,
         )
         return verify(
             view,

@@ -215,7 +215,7 @@ def passphrase() -> bytes | None:
 
 def complete_policy(data: bytes) -> bytes:
     """A policy file with the lines that `init --ctrl` adds: `repository` (random), `number`, `previous`."""
-    lines = {"repository": secrets.token_hex(16), "number": "0", "previous": "null"}
+    lines = {"repository": f'"{secrets.token_hex(16)}"', "number": "0", "previous": "null"}
     lacking = [
         f"{key}: {value}\n" for key, value in lines.items() if not re.search(rf"(?m)^{key}:".encode(), data)
     ]

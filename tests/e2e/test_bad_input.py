@@ -193,7 +193,7 @@ def test_malformed_policies(world, tmp_path):
     lint("number: 0", "number: zero", "Expected `int`")
     bad.write_text(text.replace("number: 0", "number: 7"))
     fails(dana, "policy", "propose", str(bad), "-m", "x", code=2, kind="policy", words="previous")
-    bad.write_text(text.replace("number: 0", "number: 7").replace("previous: null", f"previous: {'0' * 64}"))
+    bad.write_text(text.replace("number: 0", "number: 7").replace("previous: null", f"previous: {'a' * 64}"))
     fails(dana, "policy", "propose", str(bad), "-m", "x", code=12, kind="policy", words="number 1")
 
 

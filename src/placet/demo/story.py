@@ -212,7 +212,7 @@ class Story:
         dana = self.world["dana"]
         text = (dana.folder / "policy.yaml").read_text()
         text = text.replace("number: 0", "number: 1").replace(
-            "previous: null", f"previous: {self.world.trust_root}"
+            "previous: null", f'previous: "{self.world.trust_root}"'
         )
         text = text.replace("expires_days: 30", "expires_days: 14")
         (dana.folder / "policy-1.yaml").write_text(text)

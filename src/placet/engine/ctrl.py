@@ -58,9 +58,11 @@ class View:
 
     def state(self, case: Case, now: datetime) -> State:
         """The state of one proposal now."""
-        tier = case.manifest.body.tier
-        publication = self.publications.get(tier) if tier else None
-        standing = publication.standing(case.id) if publication else "no"
+        publication = self.publications.get(case.manifest.body.tier or "")
+        if case.manifest.body.kind == "policy":
+            standing = self.history.standing(case.id)
+        else:
+            standing = publication.standing(case.id) if publication else "no"
         return state(case, now, drift=self.history.drift(), published=standing)
 
     def find(self, prefix: str) -> Case:
@@ -89,10 +91,15 @@ class View:
 def main_tip(repo: Repo) -> str:
     """The tip of `main` in a bare cache, a server, or a researcher's clone.
 
+    A clone of a published branch alone holds `main` up to the last judged commit: that is its tip there.
+
     Raises:
         NotFound: kind `no-main`.
     """
     tip = ref_tip(repo, layout.MAIN, remote_first=True)
+    published = None if tip else ref_tip(repo, layout.published_ref(layout.DEFAULT_TIER))
+    if published is not None:
+        tip = repo.line(published)[-1].parents[-1]
     if tip is None:
         raise NotFound(
             "The repository has no branch main.",
@@ -113,11 +120,25 @@ def ref_tip(repo: Repo, ref: str, *, remote_first: bool = False) -> str | None:
 
 
 def load(
-    repo: Repo, trust_root: str, now: datetime, memory: TrustMemory | None = None, *, fetch: bool = True
+    repo: Repo,
+    trust_root: str,
+    now: datetime,
+    memory: TrustMemory | None = None,
+    *,
+    fetch: bool = True,
+    lagging: bool = False,
 ) -> View:
     """Fetch (unless told not to), recompute everything, and compare with what was remembered.
 
     Idempotent; writes nothing but the fetched objects and the trust memory.
+
+    Args:
+        repo: The party's own copy.
+        trust_root: The pinned digest of policy 0.
+        now: For expiry and entries from the future.
+        memory: What was verified before.
+        fetch: Bring the copy up to date first.
+        lagging: The copy is a clone that may be older than what is remembered; a fork is still found.
 
     Raises:
         Unavailable: kind `ctrl-unreachable`.
@@ -136,7 +157,7 @@ def load(
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     view.alarms += view.history.alarms
     if memory is not None:
-        _compare(view, memory)
+        _compare(view, memory, lagging=lagging)
     return view
 
 
@@ -213,24 +234,24 @@ def _check_metafiles(history: History, case: Case, commit: str) -> None:
             )
 
 
-def _compare(view: View, memory: TrustMemory) -> None:
+def _compare(view: View, memory: TrustMemory, *, lagging: bool) -> None:
     repository = view.history.repository
     before = memory.recall(repository)
+    main = view.main
     if before.main is not None and before.main not in view.history.positions:
-        raise _rolled_back("main", before.main)
+        if not lagging:
+            raise _rolled_back("main", before.main)
+        main = before.main
     published = dict(before.published)
     for publication in view.publications.values():
-        known = before.published.get(publication.branch)
-        if known is not None and not _contains(publication, known):
-            raise _rolled_back(publication.branch, known[0])
         last = publication.entries[-1]
-        published[publication.branch] = (publication.tip, last.body.sequence, last.digest)
-    memory.remember(repository, Remembered(view.main, published))
-
-
-def _contains(publication: Publication, known: tuple[str, int, str]) -> bool:
-    _, sequence, digest = known
-    return sequence < len(publication.entries) and publication.entries[sequence].digest == digest
+        found = (publication.tip, last.body.sequence, last.digest)
+        known = before.published.get(publication.branch, found)
+        behind = known[1] >= len(publication.entries)
+        if (behind and not lagging) or (not behind and publication.entries[known[1]].digest != known[2]):
+            raise _rolled_back(publication.branch, known[0])
+        published[publication.branch] = known if behind else found
+    memory.remember(repository, Remembered(main, published))
 
 
 def _rolled_back(branch: str, commit: str) -> Corrupt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
@@ -65,6 +66,13 @@ class History:
     def repository(self) -> str:
         """The repository's identity, from policy 0."""
         return self.policies[0].policy.form.repository
+
+    def standing(self, proposal: str) -> Literal["no", "yes", "superseded"]:
+        """Did this policy proposal become effective, and is it still?"""
+        adopted = [one.case.id for one in self.policies if one.case is not None]
+        if proposal not in adopted:
+            return "no"
+        return "yes" if adopted[-1] == proposal else "superseded"
 
     def drift(self) -> bool:
         """Do the policy files at the tip differ from the effective policy's?"""
