@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -237,5 +236,7 @@ def tool_version(name: str) -> str:
     if name == "python":
         return ".".join(map(str, sys.version_info[:3]))
     if name == "dvc":
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms, for one command
+
         return version("dvc")
     return shutil.which(name) or "not found"

@@ -15,7 +15,6 @@ from placet import config
 from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo, WorkTree, init_bare, install_hook
-from placet.adapters.objects import open as objects
 from placet.adapters.state import StateDb, dvc_hashes
 from placet.adapters.trust import FileMemory
 from placet.config import Settings
@@ -331,6 +330,8 @@ class Wire:
 
 def open_store(remote: Mapping[str, Any], *, root: Path | None = None) -> ObjectStore:
     """The object store of a DVC remote's options."""
+    from placet.adapters.objects import open as objects  # noqa: PLC0415 - 50 ms, not needed by every command
+
     return objects.open_store(remote, environ=config.environment(), now=SystemClock().now, root=root)
 
 

@@ -7,6 +7,7 @@ import pytest
 from placet import wire
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.objects.memory import MemoryStore
+from placet.adapters.objects.open import open_store
 from placet.adapters.objects.s3 import S3Store
 from placet.core.digest import digest
 from placet.errors import Invalid, NotFound, Refused, Unavailable
@@ -179,7 +180,7 @@ def test_credentials_come_from_where_aws_tools_look(tmp_path, seaweed):
     named = wire.open_store({**remote, "profile": "lab", "credentialpath": str(file)})
     assert named.head("none") is None
     with pytest.raises(NotFound) as caught:
-        wire.objects.open_store(remote, environ={"HOME": str(tmp_path)}, now=wire.SystemClock().now)
+        open_store(remote, environ={"HOME": str(tmp_path)}, now=wire.SystemClock().now)
     assert caught.value.kind == "no-credentials"
 
 
