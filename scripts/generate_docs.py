@@ -1,0 +1,150 @@
+"""Generate the pages that follow from the code; `--check` only compares, and fails where a page is old."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from placet.cli.app import EPILOG, app
+from placet.core import policy, states
+from placet.core.statement import PREDICATES, schema
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+_ERRORS = {"Invalid": 2, "Partial": 3, "NotFound": 10, "Conflict": 11, "Refused": 12, "Corrupt": 13}
+_CLASSES = {**_ERRORS, "Unavailable": 1, "Bug": 1}
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page and what it must hold."""
+    out = {
+        REFERENCE / "cli.md": cli(),
+        REFERENCE / "states.md": state_page(),
+        REFERENCE / "errors.md": errors(),
+        REFERENCE / "schemas" / "policy.json": _json(policy.schema()),
+    }
+    for kind in PREDICATES:
+        out[REFERENCE / "schemas" / f"{kind.TYPE.split(':')[2]}.json"] = _json(schema(kind))
+    return out
+
+
+def cli() -> str:
+    """The command line, from the program itself."""
+    lines = ["# Command line", "", "Generated from the program by `make docs`.", "", EPILOG, ""]
+    for name, command in _commands(typer.main.get_command(app), "placet"):
+        lines += [f"## `{name}`", "", " ".join((command.help or "").split()), ""]
+        usage = " ".join(_usage(parameter) for parameter in _shown(command))
+        lines += ["```text", f"{name} {usage}".rstrip(), "```", ""]
+        rows = [(_names(one), " ".join((getattr(one, "help", "") or "").split())) for one in _shown(command)]
+        if rows:
+            lines += ["| | |", "|---|---|", *(f"| {names} | {text} |" for names, text in rows), ""]
+    return "\n".join(lines)
+
+
+def state_page() -> str:
+    """The state machine's diagram and table."""
+    rows = [f"| {one.source} | {one.target} | {one.by} | {one.record} |" for one in states.TRANSITIONS]
+    return "\n".join(
+        [
+            "# States of a proposal",
+            "",
+            "Generated from `placet.core.states` by `make docs`. A state is stored nowhere: it follows from",
+            "Git and the time.",
+            "",
+            "```mermaid",
+            states.mermaid().rstrip(),
+            "```",
+            "",
+            "| from | to | caused by | record |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def errors() -> str:
+    """Every kind of error that the source can raise, by class."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for name, kind in _raised(ast.parse(path.read_text(encoding="utf-8"))):
+            found.setdefault(name, set()).add(kind)
+    lines = [
+        "# Errors and exit codes",
+        "",
+        "Generated from the source by `make docs`. An error says what happened, why, and how to mend it;",
+        "`--json` prints it as an object with `error`, `kind`, `what`, `why`, `mend`, `exit_code`. Kinds are",
+        "stable: they are added, never changed. Take an exit code that you do not know as failure. 0 is done,",
+        "130 interrupted.",
+        "",
+        "| class | exit code | kinds |",
+        "|---|---|---|",
+    ]
+    for name, kinds in sorted(found.items(), key=lambda one: (_CLASSES[one[0]], one[0])):
+        lines.append(f"| {name} | {_CLASSES[name]} | {', '.join(f'`{kind}`' for kind in sorted(kinds))} |")
+    return "\n".join([*lines, ""])
+
+
+def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CLASSES:
+            for keyword in node.keywords:
+                if keyword.arg == "kind" and isinstance(keyword.value, ast.Constant):
+                    yield node.func.id, keyword.value.value
+
+
+def _commands(command: object, name: str) -> Iterator[tuple[str, object]]:
+    commands = getattr(command, "commands", None)
+    if commands is None:
+        yield name, command
+        return
+    for key in sorted(commands):
+        if not commands[key].hidden:
+            yield from _commands(commands[key], f"{name} {key}")
+
+
+def _shown(command: object) -> list[object]:
+    return [one for one in command.params if one.name != "help" and not getattr(one, "hidden", False)]
+
+
+def _usage(parameter: object) -> str:
+    if parameter.param_type_name == "argument":
+        name = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+        return name if parameter.required else f"[{name}]"
+    text = parameter.opts[0] + ("" if parameter.is_flag else f" {parameter.name.upper()}")
+    return text if parameter.required else f"[{text}]"
+
+
+def _names(parameter: object) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.name.upper()}`"
+    return ", ".join(f"`{one}`" for one in sorted(parameter.opts, key=len))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    """Write the pages, or with `--check` name those that are old."""
+    check = sys.argv[1:] == ["--check"]
+    old = []
+    for path, text in pages().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        old.append(path.relative_to(ROOT))
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in old:
+        print(f"{path}: {'old; run `make docs`' if check else 'written'}")
+    return 1 if check and old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
