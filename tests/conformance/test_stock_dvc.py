@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from placet.core import layout
 from placet.core.dvcfile import encode_metafile, parse_canonical, read_metafile
 from placet.engine.artifact import load_artifact
 from placet.engine.checkout import checkout
+from placet.engine.disk import chunks
 from placet.engine.fetch import fetch
 from placet.engine.push import push
 from placet.engine.status import status
@@ -69,7 +71,7 @@ def test_track_is_dvc_add_to_the_byte(new_project, quiet):
         assert path.is_dir() or path.stat().st_mode & 0o777 == 0o444
     assert "up to date" in ours.dvc("status")
     assert ours.git("status", "--porcelain", "-uall").count("out/") == len(paths) + 1
-    assert not list((ours.root / ".dvc" / "cache" / "placet" / "tmp").iterdir())
+    assert not list((ours.root / ".dvc" / "cache").rglob("*.tmp"))
 
 
 def test_canonical_metafile_is_what_dvc_adds(project, quiet):
@@ -254,7 +256,7 @@ def test_a_corrupt_remote_object_never_enters_the_cache(project, quiet):
             fetch(project.workspace(), FolderStore(project.remote), [], project.state(), JOBS, quiet)
         assert caught.value.kind == "digest-mismatch"
         assert not (cache / out.key).exists()
-        assert not list((cache / "placet" / "tmp").iterdir())
+        assert not list(cache.rglob("*.tmp"))
 
 
 def test_a_corrupt_cache_object_is_not_pushed_or_checked_out(project, quiet):
@@ -349,6 +351,46 @@ def test_refusals(project, quiet, tmp_path):
     project.git("add", "in-git")
     assert kind("in-git") == (Refused, "tracked-by-git")
     assert not (root / "in-git.dvc").exists()
+
+
+def test_twins_are_refused(project, quiet):
+    """The public MD5 collision of Wang and others: two files that DVC takes for one."""
+    base = bytes.fromhex(
+        "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a"
+        "085125e8f7cdc99fd91dbdf280373c5bd8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0"
+        "e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+    )
+    flipped = bytearray(base)
+    for at in (19, 45, 59, 83, 109, 123):
+        flipped[at] ^= 0x80
+    one, two = project.root / "one", project.root / "two"
+    one.write_bytes(base)
+    two.write_bytes(flipped)
+    track(project.workspace(), ["one"], project.state(), JOBS, quiet)
+    for targets in (["two"], ["one", "two"]):
+        with pytest.raises(Corrupt) as caught:
+            track(project.workspace(), targets, project.state(), JOBS, quiet)
+        assert caught.value.kind == "md5-twin"
+    assert not (project.root / "two.dvc").exists()
+
+
+def test_a_file_that_changes_while_it_is_read(project, quiet, monkeypatch):
+    path = project.root / "busy"
+    path.write_bytes(b"x" * 3_000_000)
+
+    def busy(name: str) -> Iterator[bytes]:
+        for chunk in chunks(name):
+            if name == str(path):
+                with path.open("ab") as stream:
+                    stream.write(b"more")
+            yield chunk
+
+    monkeypatch.setattr("placet.engine.track.chunks", busy)
+    with pytest.raises(Conflict) as caught:
+        track(project.workspace("copy"), ["busy"], project.state(), JOBS, quiet)
+    assert caught.value.kind == "changed-while-reading"
+    assert not objects(project.root / ".dvc" / "cache")
+    assert not (project.root / "busy.dvc").exists()
 
 
 def test_the_lock_is_dvcs(project, quiet, monkeypatch):

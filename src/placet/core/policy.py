@@ -173,8 +173,10 @@ def parse_policy(data: bytes) -> Policy:
     try:
         form = msgspec.convert(document, PolicyForm)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise _bad(_locate(document, path.rstrip("`"), str(error)), message) from error
+        message, _, path = str(error).partition(" - at `")
+        keys, _, path = path.rpartition("$")
+        place = _locate(document, path.rstrip("`") + ("[...]" if keys else ""), str(error))
+        raise _bad(place, message) from error
     for place, problem in _contradictions(form):
         raise _bad(_mark(document, place), problem)
     return Policy(form, sha256_hex(data), data)
