@@ -175,8 +175,8 @@ def parse_policy(data: bytes) -> Policy:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
         keys, _, path = path.rpartition("$")
-        place = _locate(document, path.rstrip("`") + ("[...]" if keys else ""), str(error))
-        raise _bad(place, message) from error
+        where = path.rstrip("`") + ("[...]" if keys else "")
+        raise _bad(_locate(document, where, str(error)), message) from error
     for place, problem in _contradictions(form):
         raise _bad(_mark(document, place), problem)
     return Policy(form, sha256_hex(data), data)

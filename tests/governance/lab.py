@@ -1,0 +1,160 @@
+"""A Ctrl repository on real Git, by path, with signers from seeds: what a test does is one line each."""
+
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from keys import POLICY, Key
+
+from placet.adapters.git import GitRepo, init_bare
+from placet.core.digest import digest
+from placet.core.dvcfile import Output, encode_metafile
+from placet.core.policy import parse_policy
+from placet.core.statement import Provenance, Seen
+from placet.engine import begin, propose, review
+from placet.engine.ctrl import View, load
+from placet.engine.gate import judge_push
+from placet.ports import RefUpdate, Remembered
+
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+MAIN = "refs/heads/main"
+PUBLISHED = "refs/heads/published"
+TIER = "publication-storage"
+ENV = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+
+class Memory:
+    def __init__(self):
+        self.records = {}
+
+    def recall(self, repository):
+        return self.records.get(repository, Remembered())
+
+    def remember(self, repository, what):
+        self.records[repository] = what
+
+
+@dataclass
+class Clock:
+    time: datetime = NOW
+
+    def now(self):
+        return self.time
+
+
+@dataclass
+class Lab:
+    repo: GitRepo
+    trust_root: str
+    clock: Clock = field(default_factory=Clock)
+    policy_text: str = POLICY
+
+    @classmethod
+    def make(cls, folder, *edits):
+        text = POLICY
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new, 1)
+        init_bare(folder / "ctrl.git", default_branch="published", max_input_bytes=1 << 24, environ=ENV)
+        repo = GitRepo.cache(folder / "cache.git", str(folder / "ctrl.git"), ENV)
+        trust_root = begin.begin(repo, parse_policy(text.encode()), Key("dana"), NOW)
+        return cls(repo, trust_root, policy_text=text)
+
+    @property
+    def now(self):
+        return self.clock.time
+
+    def later(self, **kwargs):
+        self.clock.time += timedelta(**kwargs)
+
+    def view(self, memory=None) -> View:
+        return load(self.repo, self.trust_root, self.now, memory)
+
+    def propose(self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m"):
+        found = digest(data)
+        out = Output(path=path.rsplit("/", 1)[-1], md5=found.md5, size=found.size)
+        candidate = propose.Candidate(path, found.md5, found.sha256, found.size, 1, encode_metafile(out))
+        return propose.propose(
+            self.view(),
+            [candidate],
+            Key(signer or node),
+            node=node,
+            tier=TIER,
+            message=message,
+            checks=[],
+            provenance=Provenance(),
+            now=self.now,
+        ).id
+
+    def decide(self, ident, *people, verdict="approve", days=None, key=None, saw="bytes"):
+        for person in people:
+            view = self.view()
+            case = view.find(ident)
+            seen = Seen(level=saw, digests=())
+            if saw == "bytes" and person == "dana":
+                seen = Seen(level="report", digests=())
+            review.decide(
+                view,
+                case,
+                Key(key or person),
+                person=person,
+                verdict=verdict,
+                comment="because",
+                seen=seen,
+                now=self.now,
+                days=days,
+            )
+        return ident
+
+    def merge(self, ident):
+        view = self.view()
+        return review.merge(view, view.find(ident), author="x", now=self.now)
+
+    def landed(self, path="outputs/a.csv", data=b"a,b\n1,2\n", **kwargs):
+        ident = self.propose(path, data, **kwargs)
+        self.decide(ident, "alice", "bob")
+        self.merge(ident)
+        return ident
+
+    def change_policy(self, *edits, person="dana", approvers=("alice", "bob"), merge=True):
+        before = self.view().history.policy
+        text = self.policy_text
+        for old, new in edits:
+            assert old in text
+            text = text.replace(old, new, 1)
+        number = before.form.number
+        text = text.replace(f"number: {number}", f"number: {number + 1}", 1)
+        old = "previous: null" if number == 0 else f'previous: "{before.form.previous}"'
+        text = text.replace(old, f'previous: "{before.digest}"', 1)
+        ident = propose.propose_policy(
+            self.view(), text.encode(), Key(person), person=person, message="change", now=self.now
+        ).id
+        self.decide(ident, *approvers, saw="report")
+        if merge:
+            self.merge(ident)
+            self.policy_text = text
+        return ident
+
+    def state(self, ident):
+        view = self.view()
+        return str(view.state(view.find(ident), self.now))
+
+    def commit(self, base, files, *parents, message="by hand"):
+        above = [base, *parents] if base else list(parents)
+        return self.repo.commit(base, files, parents=above, message=message, author="x", when=self.now)
+
+    def force(self, ref, new):
+        """Move a ref past every gate, as somebody can who has the server's files."""
+        old = self.repo.refs(ref).get(ref)
+        self.repo.push([RefUpdate(ref, old, new)])
+
+    def judge(self, *updates):
+        """What the forge's hook says of a push (its objects are in this copy already)."""
+        judge_push(self.repo, self.trust_root, list(updates), self.now)
+
+    def tip(self, ref=MAIN):
+        self.repo.fetch()
+        return self.repo.refs(ref)[ref]
+
+    def branch(self, ident):
+        return self.tip(f"refs/heads/proposals/{ident}")
