@@ -1,4 +1,5 @@
 import pytest
+
 from governance.lab import Lab
 
 

@@ -3,9 +3,9 @@
 import itertools
 
 import pytest
+
 from governance.lab import MAIN, PUBLISHED, Lab, Memory
 from keys import Key
-
 from placet.core import layout
 from placet.core.statement import Decision, Signed, parse
 from placet.engine import review
@@ -264,9 +264,20 @@ def test_who_sees_no_bytes_cannot_say_so(lab):
     ident = lab.change_policy(("project: test", "project: x"), approvers=(), merge=False)
     view = lab.view()
     seen = review.seen_bytes(view.find(ident))
-    with pytest.raises(Invalid):
-        lab.decide(ident, "alice", verdict="reject", saw="report") and None
-        review.decide(view, view.find(ident), Key("bob"), person="bob", verdict="reject", comment=" ", seen=seen, now=lab.now)
+    with pytest.raises(Invalid) as silent:
+        review.decide(
+            view,
+            view.find(ident),
+            Key("bob"),
+            person="bob",
+            verdict="reject",
+            comment=" ",
+            seen=seen,
+            now=lab.now,
+        )
+    assert silent.value.kind == "no-comment"
+    rules = lab.view().history.policy
+    assert rules.form.groups["trustees"].sees == "report"
 
 
 def test_clashing_paths_are_refused_across_nodes_and_versions(lab):
@@ -330,7 +341,9 @@ def test_a_forged_decision_counts_for_nothing(lab):
     ident = lab.decide(lab.propose(), "alice")
     view = lab.view()
     real = view.find(ident).decisions[0].decision
-    body = Decision(**{**{name: getattr(real.body, name) for name in real.body.__struct_fields__}, "person": "bob"})
+    body = Decision(
+        **{**{name: getattr(real.body, name) for name in real.body.__struct_fields__}, "person": "bob"}
+    )
     forged = Signed.make(real.subjects, body, Key("mallory").pair)
     branch = f"refs/heads/proposals/{ident}"
     files = {layout.decision_path(ident, "bob", 1): forged.envelope.to_bytes()}
@@ -338,7 +351,7 @@ def test_a_forged_decision_counts_for_nothing(lab):
     view = lab.view()
     assert ident not in view.open
     assert any("not signed by a key of bob" in alarm.text for alarm in view.alarms)
-    lab.force(MAIN, lab.commit(lab.tip(), {path: entry for path, entry in lab.repo.tree(lab.branch(ident)).items()}))
+    lab.force(MAIN, lab.commit(lab.tip(), dict(lab.repo.tree(lab.branch(ident)).items())))
     assert lab.state(ident) == "QUARANTINED"
 
 
@@ -347,7 +360,8 @@ def test_a_decision_for_one_manifest_is_worth_nothing_for_another(lab):
     two = lab.propose("outputs/two.csv", b"two")
     tree = lab.repo.tree(lab.branch(one))
     copied = {
-        layout.decision_path(two, name, 1): tree[layout.decision_path(one, name, 1)] for name in ("alice", "bob")
+        layout.decision_path(two, name, 1): tree[layout.decision_path(one, name, 1)]
+        for name in ("alice", "bob")
     }
     lab.force(f"refs/heads/proposals/{two}", lab.commit(lab.branch(two), copied))
     assert two not in lab.view().open

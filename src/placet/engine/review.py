@@ -25,7 +25,9 @@ from placet.engine.propose import closing
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import RefUpdate, Signer, TreeEntry
 
-_DECIDABLE = frozenset({State.PROPOSED, State.APPROVED, State.RETURNED, State.REJECTED, State.QUARANTINED})
+_DECIDABLE = frozenset(
+    {State.PROPOSED, State.APPROVED, State.RETURNED, State.REJECTED, State.LANDED, State.QUARANTINED}
+)
 
 
 @dataclass(frozen=True, slots=True)
