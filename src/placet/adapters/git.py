@@ -6,12 +6,14 @@ the user's credential helpers, SSH and proxies keep working. The only place that
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -234,7 +236,8 @@ class GitRepo:
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
-        done = _git(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+        with self._alone():
+            done = _git(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
             raise self._network_error(done, "fetch")
 
@@ -276,7 +279,15 @@ class GitRepo:
 
     def _follow(self, updates: Sequence[RefUpdate]) -> None:
         lines = [f"update {one.ref} {one.new}\n" if one.new else f"delete {one.ref}\n" for one in updates]
-        self._run("update-ref", "--stdin", data="".join(lines).encode())
+        with self._alone():
+            self._run("update-ref", "--stdin", data="".join(lines).encode())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer of refs at a time, among threads and processes; Git itself does not wait for its locks."""
+        with (self._dir / "placet.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _index_line(self, path: str, change: bytes | TreeEntry | None) -> bytes:
         name = path.encode("utf-8")

@@ -257,7 +257,7 @@ class History:
             else:
                 self.record_decision(case, path, blob, policies)
         except (Invalid, Corrupt) as error:
-            self._alarm(commit, str(error))
+            self._alarm(commit, f"{path}: {error}")
 
     def _land(self, commit: Commit, policy: Policy, touched: set[str]) -> None:
         landing = [

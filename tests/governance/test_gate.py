@@ -1,0 +1,220 @@
+"""The plain forge's gate: judged by content, never by pusher. Each push here is one that must not pass, but for a few."""
+
+import pytest
+
+from governance.lab import MAIN, PUBLISHED
+from keys import Key
+from placet.core import layout
+from placet.engine import gate
+from placet.errors import Refused
+from placet.ports import RefUpdate
+
+
+def refused(lab, *updates, words=""):
+    with pytest.raises(Refused) as caught:
+        lab.judge(*updates)
+    assert caught.value.kind == "push-refused"
+    assert words in caught.value.why, caught.value.why
+
+
+def merge_commit(lab, ident, *, more=None, drop=()):
+    view = lab.view()
+    files = {
+        path: entry
+        for path, entry in view.repo.tree(view.branches[ident]).items()
+        if path not in view.history.tree and path not in drop
+    }
+    return lab.commit(view.main, {**files, **(more or {})}, view.branches[ident], message="merge")
+
+
+def test_a_right_merge_passes(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    lab.judge(RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident)))
+
+
+def test_one_approval_too_few(lab):
+    ident = lab.decide(lab.propose(), "alice")
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident)), words="does not follow")
+
+
+def test_a_merge_with_something_else_in_it(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    tip = lab.tip()
+    for path in (
+        "README.md",
+        ".github/workflows/x.yml",
+        ".gitattributes",
+        "artifacts/site-b/other.dvc",
+        "hooks/x",
+    ):
+        refused(lab, RefUpdate(MAIN, tip, merge_commit(lab, ident, more={path: b"x"})), words=path)
+    folder = layout.folder(ident)
+    refused(
+        lab,
+        RefUpdate(MAIN, tip, merge_commit(lab, ident, more={f"{folder}note.txt": b"x"})),
+        words="note.txt",
+    )
+
+
+def test_a_merge_with_another_metafile(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    path = layout.metafile("site-b", "outputs/a.csv")
+    evil = merge_commit(lab, ident, more={path: b"outs:\n- md5: " + b"0" * 32 + b"\n"})
+    refused(lab, RefUpdate(MAIN, lab.tip(), evil), words="does not follow")
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="does not follow")
+
+
+def test_links_and_modes(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    path = layout.metafile("site-b", "outputs/a.csv")
+    entry = lab.repo.tree(lab.branch(ident))[path]
+    for mode in ("120000", "100755"):
+        odd = merge_commit(lab, ident, more={path: type(entry)(mode, entry.blob, 0)})
+        refused(lab, RefUpdate(MAIN, lab.tip(), odd), words="does not follow")
+
+
+def test_main_is_never_removed_rewritten_or_cut(lab):
+    lab.landed()
+    tip, root = lab.tip(), lab.view().line[0].id
+    refused(lab, RefUpdate(MAIN, tip, None), words="never removed")
+    refused(lab, RefUpdate(MAIN, tip, root), words="first-parent line")
+    refused(lab, RefUpdate(MAIN, None, root))
+    swapped = lab.commit(root, {}, tip)
+    refused(lab, RefUpdate(MAIN, tip, swapped), words="first-parent line")
+
+
+def test_records_on_main_are_never_changed_or_removed(lab):
+    ident = lab.landed()
+    for path in (layout.manifest_path(ident), layout.decision_path(ident, "bob", 1)):
+        refused(
+            lab, RefUpdate(MAIN, lab.tip(), lab.commit(lab.tip(), {path: None})), words="changed or removed"
+        )
+    metafile = layout.metafile("site-b", "outputs/a.csv")
+    refused(lab, RefUpdate(MAIN, lab.tip(), lab.commit(lab.tip(), {metafile: None})), words="does not follow")
+
+
+def test_decisions_may_be_added_on_main_also_a_no(lab):
+    ident = lab.landed()
+    before = lab.tip()
+    lab.decide(ident, "bob", verdict="reject")
+    after = lab.tip()
+    lab.force(MAIN, before)
+    lab.repo.fetch()
+    lab.judge(RefUpdate(MAIN, before, after))
+
+
+def test_a_policy_without_approval(lab):
+    weaker = lab.policy_text.replace("count: 2, groups: [stewards]", "count: 1, groups: [stewards]").encode()
+    refused(lab, RefUpdate(MAIN, lab.tip(), lab.commit(lab.tip(), {layout.POLICY: weaker})))
+    ident = lab.change_policy(("project: test", "project: x"), approvers=("alice",), merge=False)
+    view = lab.view()
+    tree = view.repo.tree(view.branches[ident])
+    changed = {
+        path: entry for path, entry in tree.items() if view.history.tree.get(path, ("", ""))[1] != entry.blob
+    }
+    refused(lab, RefUpdate(MAIN, view.main, lab.commit(view.main, changed, view.branches[ident])))
+    lab.decide(ident, "bob", saw="report")
+    view = lab.view()
+    tree = view.repo.tree(view.branches[ident])
+    changed = {
+        path: entry for path, entry in tree.items() if view.history.tree.get(path, ("", ""))[1] != entry.blob
+    }
+    lab.judge(RefUpdate(MAIN, view.main, lab.commit(view.main, changed, view.branches[ident])))
+
+
+def test_an_expired_or_stale_proposal_does_not_land(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    commit = merge_commit(lab, ident)
+    lab.later(days=31)
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="does not follow")
+    lab.later(days=-31)
+    lab.judge(RefUpdate(MAIN, lab.tip(), commit))
+    lab.landed(data=b"another version")
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, more={})))
+
+
+def test_proposal_branches_hold_their_own_and_nothing_else(lab):
+    ident = lab.propose()
+    branch = f"refs/heads/proposals/{ident}"
+    tip = lab.branch(ident)
+    lab.decide(ident, "alice")
+    lab.judge(RefUpdate(branch, tip, lab.branch(ident)))
+    tip = lab.branch(ident)
+    for path, data in (
+        ("README.md", b"x"),
+        (layout.metafile("site-b", "outputs/a.csv"), b"other"),
+        (layout.metafile("site-b", "outputs/b.csv"), b"other"),
+        (layout.POLICY, b"x"),
+        (f"{layout.folder(ident)}note", b"x"),
+        (layout.decision_path(ident, "alice", 1), None),
+        (layout.decision_path(ident, "bob", 1), b"x"),
+        (layout.manifest_path(ident), None),
+    ):
+        refused(lab, RefUpdate(branch, tip, lab.commit(tip, {path: data})))
+    refused(lab, RefUpdate(branch, tip, lab.view().line[0].id))
+    other = "refs/heads/proposals/" + "0" * 32
+    refused(lab, RefUpdate(other, None, tip), words="manifest")
+    refused(lab, RefUpdate("refs/heads/proposals/xyz", None, tip), words="not a proposal id")
+
+
+def test_a_branch_that_does_not_begin_on_main(lab):
+    ident = lab.propose()
+    tree = lab.repo.tree(lab.branch(ident))
+    lonely = lab.commit(None, tree)
+    lab.force(f"refs/heads/proposals/{ident}", lonely)
+    lab.repo.fetch()
+    refused(lab, RefUpdate(f"refs/heads/proposals/{ident}", None, lonely), words="does not begin on main")
+
+
+def test_a_stale_or_hopeless_proposal_is_not_opened(lab):
+    ident = lab.propose(data=b"one")
+    tip = lab.branch(ident)
+    lab.landed(data=b"two")
+    refused(lab, RefUpdate(f"refs/heads/proposals/{ident}", None, tip), words="another version")
+
+
+def test_branches_are_closed_with_their_commits_kept(lab):
+    ident = lab.propose()
+    branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
+    lab.judge(RefUpdate(branch, tip, None), RefUpdate(closed, None, tip))
+    root = lab.view().line[0].id
+    refused(lab, RefUpdate(branch, tip, None), words="only closed")
+    refused(lab, RefUpdate(branch, tip, None), RefUpdate(closed, None, root), words="only closed")
+    refused(lab, RefUpdate(closed, None, tip), words="same push removes")
+    refused(lab, RefUpdate(closed, tip, None))
+    refused(lab, RefUpdate(closed, None, root), RefUpdate(branch, root, None))
+
+
+def test_other_branches_and_tags_are_refused(lab):
+    tip = lab.tip()
+    for ref in (
+        "refs/heads/other",
+        "refs/tags/v1",
+        "refs/heads/published-x",
+        "refs/heads/publishedx",
+        "refs/notes/x",
+    ):
+        refused(lab, RefUpdate(ref, None, tip))
+    published = lab.tip(PUBLISHED)
+    refused(lab, RefUpdate(PUBLISHED, published, None), words="no tier")
+    refused(lab, RefUpdate(PUBLISHED, tip, lab.commit(published, {})))
+    refused(lab, RefUpdate(PUBLISHED, published, lab.commit(published, {"x": b"x"}, tip)))
+
+
+def test_the_gate_fails_if_its_judgement_is_taken_away(lab, monkeypatch):
+    """The tests above fail without the guard: with it patched away, what was refused passes."""
+    ident = lab.decide(lab.propose(), "alice")
+    evil = RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident))
+    refused(lab, evil)
+    monkeypatch.setattr(gate, "_valid", lambda *_: True)
+    lab.judge(evil)
+
+
+def test_unsigned_records_are_not_recorded(lab):
+    ident = lab.landed()
+    other = lab.propose("outputs/b.csv", b"b")
+    lab.decide(other, "bob")
+    entry = lab.repo.tree(lab.branch(other))[layout.decision_path(other, "bob", 1)]
+    copied = lab.commit(lab.tip(), {layout.decision_path(ident, "bob", 2): entry})
+    refused(lab, RefUpdate(MAIN, lab.tip(), copied), words="does not hold the decision of its name")
+    assert Key("bob").public in lab.policy_text
