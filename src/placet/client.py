@@ -147,7 +147,12 @@ class Client:
     # --- the governed path ----------------------------------------------------------------------
 
     def view(self, *, fetch: bool = True) -> View:
-        """The Ctrl repository, recomputed from its trust root and compared with what was seen before."""
+        """The Ctrl repository, recomputed from its trust root and compared with what was seen before.
+
+        It is the one of the settings or, where they name none, the clone that the working folder is in.
+        """
+        if self.settings.ctrl is None and self._wire.clone_root() is not None:
+            return self._clone_view(fetch=fetch)
         return load(self._wire.repo, self._wire.trust_root(), self.now(), self._wire.memory, fetch=fetch)
 
     def propose(
@@ -252,14 +257,7 @@ class Client:
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
     ) -> Report:
         """From the bytes of this clone back to the trust root."""
-        view = load(
-            self._wire.clone_repo(fetch=fetch),
-            self._wire.trust_root(),
-            self.now(),
-            self._wire.memory,
-            fetch=False,
-            lagging=self._wire.clone_root() is not None,
-        )
+        view = self._clone_view(fetch=fetch)
         return verify(
             view,
             tier=tier or layout.DEFAULT_TIER,
@@ -327,6 +325,12 @@ class Client:
     def now(self) -> datetime:
         """The time that this client's decisions are made at."""
         return self._wire.clock.now()
+
+    def _clone_view(self, *, fetch: bool) -> View:
+        repo = self._wire.clone_repo(fetch=fetch)
+        in_clone = self._wire.clone_root() is not None
+        trust_root = self._wire.trust_root(repo if in_clone else None)
+        return load(repo, trust_root, self.now(), self._wire.memory, fetch=False, lagging=in_clone)
 
     def _check(self, case: Case) -> Checked:
         body = case.manifest.body

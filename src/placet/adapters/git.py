@@ -284,7 +284,7 @@ class GitRepo:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One writer of refs at a time, among threads and processes; Git itself does not wait for its locks."""
+        """One writer of refs at a time, among threads and processes: Git itself does not wait for locks."""
         with (self._dir / "placet.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -97,6 +97,9 @@ def propose(
         subject(f"{layout.ARTIFACTS}{node}/{one.path}", one.sha256, directory=one.dir is not None)
         for one in candidates
     )
+    standing = _standing(view, subjects, tier, now)
+    if standing is not None:
+        return standing
     body = Manifest(
         repository=view.history.repository,
         time=format_time(now),
@@ -157,6 +160,17 @@ def propose_policy(
         expires=format_time(now + timedelta(days=before.form.governance.expires_days)),
     )
     return _push(view, subjects, body, files=after.derived(), signer=signer, now=now)
+
+
+def _standing(view: View, subjects: tuple[Subject, ...], tier: str, now: datetime) -> Proposed | None:
+    """The landed proposal of exactly this content, while nothing newer took its place."""
+    for case in view.history.cases.values():
+        same = case.manifest.subjects == subjects and case.manifest.body.tier == tier
+        if same and case.landed is not None and not case.ended:
+            found = view.state(case, now)
+            if found in {State.LANDED, State.PUBLISHED, State.QUARANTINED}:
+                return Proposed(case.id, found, created=False, branch=layout.proposal_ref(case.id))
+    return None
 
 
 def _artifact(view: View, node: str, one: Candidate) -> Artifact:

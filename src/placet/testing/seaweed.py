@@ -34,7 +34,7 @@ class Identity:
 
     actions: tuple[str, ...]
     access_key: str = field(default_factory=lambda: f"AK{secrets.token_hex(9).upper()}")
-    secret_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)
+    secret_key: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
 
 
 class Seaweed:
