@@ -103,8 +103,6 @@ def test_names_and_places():
     assert layout.data_key("0123", is_dir=True) == "files/md5/01/23.dir"
     assert layout.sums_key("abcd") == "placet/sums/ab/cd"
     assert layout.metafile("n", "a/b") == "artifacts/n/a/b.dvc"
-    assert layout.artifact_path("artifacts/n/a/b.dvc") == ("n", "a/b")
-    assert layout.artifact_path("artifacts/n/a/b") is None
     assert layout.proposal_of(layout.manifest_path(ident)) == (ident, "manifest.json")
     assert layout.proposal_of(f".placet/proposals/ff/{ident}/manifest.json") is None
     assert layout.decision_of("decisions/alice-12.json") == ("alice", 12)

@@ -55,7 +55,7 @@ class Output:
         if self.json:
             print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
         elif not self.quiet:
-            human(result, Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+            human(result, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
 
     def progress(self) -> Bars | None:
         """Progress bars on stderr, if a person looks at them."""

@@ -1,9 +1,9 @@
-"""`placet policy`: lint, explain, propose."""
+"""`placet policy`: show, lint, explain, propose."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,10 +19,21 @@ policy = typer.Typer(help="Look at, check and change the policy.", no_args_is_he
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    policy.command()(show)
     policy.command()(lint)
     policy.command()(explain)
     policy.command()(propose)
     app.add_typer(policy, name="policy")
+
+
+def show() -> None:
+    """Print the effective policy, with its number and digest: what the next policy begins from."""
+    from placet.client import Client
+
+    with Client() as client:
+        found = client.effective_policy()
+        shown = {"number": found.form.number, "digest": found.digest, "policy": found.data.decode()}
+        output.show(shown, _policy)
 
 
 def lint(file: Annotated[Path, typer.Argument(help="A policy file.")]) -> None:
@@ -56,6 +67,11 @@ def propose(
 
     with Client() as client:
         output.show(client.propose_policy(file, message=message), proposed)
+
+
+def _policy(found: dict[str, Any], console: Console) -> None:
+    console.print(f"# effective: policy {found['number']}, sha256:{found['digest']}")
+    console.print(found["policy"], end="", markup=False, soft_wrap=True)
 
 
 def _weaknesses(found: dict[str, list[str]], console: Console) -> None:

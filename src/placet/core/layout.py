@@ -134,12 +134,6 @@ def metafile(node: str, path: str) -> str:
     return f"{ARTIFACTS}{node}/{path}.dvc"
 
 
-def artifact_path(metafile_path: str) -> tuple[str, str] | None:
-    """Node and workspace path of a metafile's path, or None if it is none."""
-    match = re.fullmatch(r"artifacts/([^/]+)/(.+)\.dvc", metafile_path)
-    return (match[1], match[2]) if match else None
-
-
 def folder(proposal: str) -> str:
     """The folder of a proposal, with a slash at its end."""
     return f"{PROPOSALS}{proposal[:2]}/{proposal}/"

@@ -19,7 +19,7 @@ from placet.core.states import State
 from placet.engine.cases import Case, chains, state
 from placet.engine.history import Adopted, History
 from placet.errors import Corrupt, Invalid, NotFound
-from placet.ports import Commit, Repo
+from placet.ports import Commit
 
 _REGULAR = "100644"
 
@@ -104,10 +104,6 @@ class PublishedLine:
             raise self._bad(f"names {judged[:12]} as judged commit, which is not next on main's line")
         self.history.advance(self._line[self._taken : index + 1])
         self._taken = index + 1
-
-    def finish(self) -> None:
-        """Advance `main`'s history to its tip."""
-        self.take(self._line[-1].id)
 
     def follow(self, publication: Publication, commit: Commit) -> None:
         """Verify the next commit of the branch and take it into `publication`.
@@ -271,12 +267,6 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     others = {path for path in publication.current if path not in case.metafiles()}
     pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
     return f"{pair[0]} and {pair[1]} clash" if pair else ""
-
-
-def read_line(repo: Repo, ref: str) -> Sequence[Commit]:
-    """The first-parent line of a ref; empty if there is no such ref."""
-    tip = repo.refs(ref).get(ref)
-    return repo.line(tip) if tip else ()
 
 
 def _blob(commit: Commit, path: str) -> str:

@@ -14,7 +14,6 @@ from placet.core.statement import Artifact, CheckResult, Provenance
 from placet.core.states import State
 from placet.engine.cases import Case, chains, needs_of, outcome
 from placet.engine.ctrl import View
-from placet.engine.history import Alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +229,6 @@ def need_text(need: Approvals) -> str:
     if need.bytes:
         text += f", {need.bytes} having seen the bytes"
     return text
-
-
-def alarm_texts(alarms: list[Alarm]) -> tuple[str, ...]:
-    """Alarms in words, each with its commit."""
-    return tuple(f"{alarm.commit[:12] or 'branch'}: {alarm.text}" for alarm in alarms)
 
 
 def _summary(view: View, case: Case, now: datetime) -> Summary:

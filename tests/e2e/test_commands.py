@@ -1,0 +1,224 @@
+"""Every command as a person and as a program uses it, on one stack, in the order of the path."""
+
+import json
+import shutil
+
+import pytest
+
+from placet.demo import cast
+
+
+@pytest.fixture(scope="module")
+def workspace(world):
+    folder = cast.workspace(world["site-a"])
+    (folder / "outputs" / "d").mkdir(parents=True)
+    (folder / "outputs" / "table.csv").write_text("feature,n\nage,221\n")
+    for number in range(3):
+        (folder / "outputs" / "d" / f"{number}.csv").write_text(f"x\n{number}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ident(world, workspace):
+    run = world["site-a"].run(
+        "placet", "propose", "outputs/table.csv", "outputs/d", "-m", "tables", cwd=workspace
+    )
+    return run.out.strip()
+
+
+def says(party, *argv, cwd=None, code=0, words=(), env=None):
+    run = party.run("placet", *argv, cwd=cwd, expect=code, env=env)
+    for word in words:
+        assert word in run.out, (word, run.out)
+    assert party.run("placet", *argv, "-q", cwd=cwd, expect=code, env=env).out == ""
+    return party.placet(*argv, cwd=cwd, expect=code, env=env).json
+
+
+def test_data_plane(world, workspace):
+    node = world["site-a"]
+    found = says(node, "track", "outputs/d", cwd=workspace, words=["outputs/d.dvc"])
+    assert found["artifacts"][0]["nfiles"] == 3
+    assert node.run("placet", "push", "outputs/d", cwd=workspace).out.startswith("5 objects pushed")
+    assert says(node, "push", "outputs/d", cwd=workspace, words=["0 objects pushed"])["present"] == 5
+    says(node, "status", cwd=workspace, words=["up to date"])
+    says(node, "status", "-r", "internal-storage", "outputs/d", cwd=workspace, words=["up to date"])
+    (workspace / "outputs" / "d" / "0.csv").unlink()
+    assert says(node, "status", cwd=workspace, words=["outputs/d"])["changes"]
+    says(node, "checkout", "outputs/d", "--force", cwd=workspace, words=["checked out"])
+    shutil.rmtree(workspace / "outputs" / "d")
+    shutil.rmtree(workspace / ".dvc" / "cache")
+    assert "4 objects fetched" in node.run("placet", "fetch", "outputs/d", cwd=workspace).out
+    says(node, "pull", "outputs/d", cwd=workspace, words=["were there"])
+    assert (workspace / "outputs" / "d" / "0.csv").read_text() == "x\n0\n"
+
+
+def test_looking(world, workspace, ident):
+    alice, node = world["alice"], world["site-a"]
+    assert says(alice, "list", words=[ident[:12], "PROPOSED", "tables"])["proposals"][0]["id"] == ident
+    says(alice, "list", "--state", "APPROVED", words=["no proposal"])
+    shown = says(
+        alice, "show", ident[:8], words=["aggregates", "2 of 2 approvals", "outputs/table.csv", "passed"]
+    )
+    assert shown["may_approve"] == ["alice", "bob"]
+    says(alice, "diff", ident, words=["new", "+ 0.csv"])
+    says(world["bob"], "diff", ident, words=["not readable here"])
+    says(alice, "check", ident, words=["formulas", "Looked at: the bytes"])
+    says(world["bob"], "check", ident, words=["Looked at: the report"])
+    says(
+        node,
+        "policy",
+        "explain",
+        "outputs/x.csv",
+        cwd=workspace,
+        words=["rule aggregates", "alice, bob", "types"],
+    )
+    says(alice, "policy", "explain", "secret/x", "--node", "site-a", words=["denied"])
+    shown = says(alice, "policy", "show", words=["# effective: policy 0", "governance:"])
+    assert shown["digest"] == world.trust_root
+    says(world["dana"], "policy", "lint", "policy.yaml", words=["No weakness"])
+
+
+def test_a_reviewer_fetches_the_bytes(world, ident, tmp_path):
+    alice = world["alice"]
+    run = alice.run("placet", "fetch", "--proposal", ident, "--to", str(tmp_path / "look"))
+    assert "4 files, each proven" in run.out
+    assert (tmp_path / "look" / "outputs" / "d" / "2.csv").read_text() == "x\n2\n"
+    assert (
+        alice.placet("fetch", "--proposal", ident, "--to", str(tmp_path / "look"), expect=11).json["kind"]
+        == "folder-exists"
+    )
+    error = world["bob"].placet("fetch", "--proposal", ident, "--to", str(tmp_path / "other"), expect=10).json
+    assert error["kind"] == "no-remote"
+    alice.run("placet", "fetch", "--proposal", ident, expect=2)
+
+
+def test_deciding_and_promoting(world, workspace, ident):
+    alice, bob, agent = world["alice"], world["bob"], world["site-a-agent"]
+    assert "return" in alice.run("placet", "return", ident, "-m", "smaller cells, please").out
+    assert says(alice, "list", "--state", "RETURNED", words=["RETURNED"])
+    assert "reject" in alice.run("placet", "reject", ident, "-m", "no").out
+    assert "1 of 2 approvals are missing" in alice.run("placet", "approve", ident, "--days", "3").out
+    assert "decision 1" in bob.run("placet", "approve", ident).out
+    assert "landed as" in bob.run("placet", "merge", ident).out
+    says(agent, "doctor", words=["denied, tried", "versioned", "traits", "key is in the effective policy"])
+    run = agent.run("placet", "promote", ident)
+    assert "PUBLISHED" in run.out
+    says(agent, "agent", "--once", words=["Nothing waits"])
+    shown = says(alice, "show", ident, words=["PUBLISHED", "ledger entry 1", "smaller cells"])
+    assert [one["verdict"] for one in shown["decisions"] if one["person"] == "alice"] == [
+        "return",
+        "reject",
+        "approve",
+    ]
+    assert [one["kind"] for one in says(alice, "log", words=["genesis", "publish"])["entries"]] == [
+        "genesis",
+        "publish",
+    ]
+    withdrawn = world["site-a"].placet("withdraw", ident, cwd=workspace, expect=12).json
+    assert withdrawn["kind"] == "not-decidable"
+
+
+def test_withdrawing(world, workspace):
+    node = world["site-a"]
+    (workspace / "outputs" / "other.csv").write_text("x\n1\n")
+    ident = node.placet("propose", "outputs/other.csv", "-m", "a mistake", cwd=workspace).json["id"]
+    assert "withdrawn" in node.run("placet", "withdraw", ident, "-m", "wrong file", cwd=workspace).out
+    assert says(world["alice"], "list", "--state", "WITHDRAWN", words=[ident[:12]])
+
+
+def test_checks_stop_what_no_rule_allows(world, workspace):
+    node = world["site-a"]
+    for name, data, words in (
+        ("lie.csv", b"PK\x03\x04\x00\xff", "is not csv"),
+        ("formula.csv", b"a,b\n=cmd(),1\n", "formula"),
+        ("run.exe", b"MZ", "suffix"),
+        ("model.pkl", b"not a pickle", "is not pickle"),
+        ("x.parquet", b"PAR1....nope", "is not parquet"),
+    ):
+        (workspace / "outputs" / name).write_bytes(data)
+        error = node.placet("propose", f"outputs/{name}", "-m", "x", cwd=workspace, expect=12).json
+        assert words in error["why"], error
+
+
+def test_verifying(world, ident):
+    researcher, clone = world["researcher"], world["researcher"].folder / "results"
+    researcher.git("clone", "-q", world.ctrl_url, str(clone))
+    pin = {"PLACET_TRUST_ROOT": f"sha256:{world.trust_root}"}
+    says(researcher, "verify", cwd=clone, env=pin, words=["not-pulled", "alice (bytes), bob (report)"])
+    access, secret = world.store.credentials("researcher")
+    for key, value in (("access_key_id", access), ("secret_access_key", secret)):
+        researcher.dvc("remote", "modify", "--local", "publication-storage", key, value, cwd=clone)
+    researcher.dvc("pull", "-q", "-r", "publication-storage", cwd=clone)
+    says(
+        researcher,
+        "verify",
+        ident[:8],
+        "--no-fetch",
+        cwd=clone,
+        env=pin,
+        words=["verified", "exactly what was approved"],
+    )
+    (clone / "artifacts/site-a/outputs/d/1.csv").unlink()
+    says(
+        researcher,
+        "verify",
+        cwd=clone,
+        env=pin,
+        code=13,
+        words=["PROBLEM", "2 files are not the 3 approved ones"],
+    )
+    says(researcher, "verify", "--record", cwd=clone, env=pin, words=["not-pulled"])
+    says(researcher, "verify", "artifacts/site-a/outputs/table.csv", cwd=clone, env=pin, words=["verified"])
+    wrong = {"PLACET_TRUST_ROOT": "1" * 64}
+    assert researcher.placet("verify", cwd=clone, env=wrong, expect=13).json["kind"] == "trust-root"
+    shallow = researcher.folder / "single"
+    researcher.git("clone", "-q", "--single-branch", world.ctrl_url, str(shallow))
+    assert (
+        says(researcher, "verify", "--no-fetch", cwd=shallow, env=pin, words=["2 ledger entries"])["problems"]
+        == []
+    )
+    first = researcher.run("placet", "verify", "--record", cwd=clone)
+    assert "FIRST USE" in first.err
+    assert "FIRST USE" not in researcher.run("placet", "verify", "--record", cwd=clone).err
+
+
+def test_a_new_tier(world):
+    dana = world["dana"]
+    text = (dana.folder / "policy.yaml").read_text()
+    text = text.replace("number: 0", "number: 1").replace("previous: null", f'previous: "{world.trust_root}"')
+    text = text.replace(
+        "rules:",
+        f"  open-storage:\n    url: s3://publication/open\n    endpointurl: {world.store.endpoint}\nrules:",
+    )
+    (dana.folder / "policy-1.yaml").write_text(text)
+    error = dana.placet("init", "--ctrl", "--tier", "open-storage", expect=10).json
+    assert error["kind"] == "no-tier"
+    ident = dana.run("placet", "policy", "propose", "policy-1.yaml", "-m", "a second tier").out.strip()
+    for name in ("alice", "bob"):
+        world[name].placet("approve", ident)
+    dana.placet("merge", ident)
+    dana.run("placet", "init", "--ctrl", "--tier", "open-storage")
+    world["site-a-agent"].placet("agent", "--once")
+    entries = world["alice"].placet("log").json["entries"]
+    assert {(one["branch"], one["kind"]) for one in entries} == {
+        ("published", "genesis"), ("published", "publish"), ("published", "policy"),
+        ("published-open-storage", "genesis"), ("published-open-storage", "policy"),
+    }  # fmt: skip
+
+
+def test_keys_with_a_passphrase(world, tmp_path):
+    alice = world["alice"]
+    key = tmp_path / "locked.key"
+    made = alice.run(
+        "sh", "-c", f"printf 'secret\\nsecret\\n' | placet keygen --passphrase {key}", expect=None
+    )
+    if made.code:
+        pytest.fail(made.err)
+    env = {"PLACET_KEY": str(key)}
+    assert alice.placet("approve", "x", env=env, expect=10).json["kind"] == "no-proposal"
+    findings = json.loads(alice.run("placet", "doctor", "--json", env=env, expect=1).out)["findings"]
+    assert any(one["name"] == "key" and one["level"] == "fail" for one in findings)
+    env["PLACET_PASSPHRASE"] = "secret"
+    findings = json.loads(alice.run("placet", "doctor", "--json", env=env, expect=1).out)["findings"]
+    assert any(one["name"] == "key" and one["level"] == "ok" for one in findings)
+    assert any("not in the effective policy" in one["text"] for one in findings)
