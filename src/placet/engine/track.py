@@ -198,7 +198,7 @@ def _now(cache: Cache) -> int:
 def _read(cache: Cache, links: Links, one: Found) -> Digests:
     """Read a file once, and leave its object in the cache."""
     if one.stamp.size <= CHUNK:
-        data = b"".join(chunks(one.path))
+        data = b"".join(_stream(one))
         known = digest(data)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
@@ -207,7 +207,7 @@ def _read(cache: Cache, links: Links, one: Found) -> Digests:
         return known
     with cache.temp() as temp:
         cloned = links.clones and _clone(one.path, temp)
-        known = _hash(chunks(temp)) if cloned else _copy(one.path, temp)
+        known = _hash(chunks(temp)) if cloned else _copy(one, temp)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
         if not cache.has(key, known.size):
@@ -228,10 +228,20 @@ def _hash(stream: Iterator[bytes]) -> Digests:
     return hasher.digests()
 
 
-def _copy(path: str, temp: str) -> Digests:
+def _stream(one: Found) -> Iterator[bytes]:
+    """A file's bytes, as many as it had when it was found: one that grows all the time has an end too."""
+    left = one.stamp.size
+    for chunk in chunks(one.path):
+        left -= len(chunk)
+        if left < 0:
+            raise _changed(one)
+        yield chunk
+
+
+def _copy(one: Found, temp: str) -> Digests:
     hasher = Hasher()
     with disk(temp), open(temp, "xb") as out:  # noqa: PTH123 - hot path
-        for chunk in chunks(path):
+        for chunk in _stream(one):
             checkpoint()
             hasher.update(chunk)
             out.write(chunk)
@@ -242,11 +252,15 @@ def _require_unchanged(one: Found, known: Digests) -> None:
     with disk(one.path):
         same = stamp(one.path) == one.stamp
     if not same or known.size != one.stamp.size:
-        raise Conflict(
-            f"{one.path} changed while it was read.",
-            kind="changed-while-reading",
-            mend="Let the job that writes it end, then track it again.",
-        )
+        raise _changed(one)
+
+
+def _changed(one: Found) -> Conflict:
+    return Conflict(
+        f"{one.path} changed while it was read.",
+        kind="changed-while-reading",
+        mend="Let the job that writes it end, then track it again.",
+    )
 
 
 def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp:

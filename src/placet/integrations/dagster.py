@@ -168,7 +168,7 @@ def provenance(context: dg.AssetExecutionContext) -> Provenance:
     return Provenance(
         orchestrator=f"dagster {version('dagster')}",
         asset=key.to_user_string(),
-        run=context.run_id,
+        run=context.run.run_id,
         code_version=spec.code_version or "",
         inputs=tuple(sorted(dep.asset_key.to_user_string() for dep in spec.deps)),
     )

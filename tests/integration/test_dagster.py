@@ -1,0 +1,203 @@
+"""The Dagster integration on real Dagster runs, with a DVC project and a local remote."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from placet.errors import Corrupt
+from placet.integrations.dagster import PlacetIOManager, PlacetResource, provenance
+
+VERSION = "dagster/data_version"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    for key, value in {
+        "HOME": tmp_path / "home",
+        "PLACET_HOME": tmp_path / "home" / "placet",
+        "DVC_SITE_CACHE_DIR": tmp_path / "site",
+        "DVC_GLOBAL_CONFIG_DIR": tmp_path / "global",
+        "DVC_SYSTEM_CONFIG_DIR": tmp_path / "system",
+        "DVC_NO_ANALYTICS": "1",
+        "DAGSTER_HOME": tmp_path / "dagster",
+    }.items():
+        monkeypatch.setenv(key, str(value))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dagster").mkdir()
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    dvc = Path(sys.executable).parent / "dvc"
+    subprocess.run([dvc, "init", "-q", "--no-scm"], cwd=folder, check=True)
+    subprocess.run(
+        [dvc, "remote", "add", "-q", "-d", "internal-storage", tmp_path / "remote"], cwd=folder, check=True
+    )
+    return folder
+
+
+def materialize(assets, resources, instance):
+    done = dg.materialize(assets, instance=instance, resources=resources)
+    assert done.success
+    return {
+        asset.key.to_user_string(): instance.get_latest_materialization_event(asset.key) for asset in assets
+    }
+
+
+def version(event):
+    return event.asset_materialization.tags[VERSION]
+
+
+def test_the_data_version_is_the_contents(workspace, tmp_path):
+    content = {"text": "one"}
+
+    @dg.asset(code_version="7")
+    def table(placet: PlacetResource) -> dg.MaterializeResult:
+        placet.path("outputs/table.csv").write_text(content["text"])
+        return placet.materialize("outputs/table.csv", metadata={"mine": 1})
+
+    resources = {"placet": PlacetResource(workspace=str(workspace))}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        first = materialize([table], resources, instance)["table"]
+        again = materialize([table], resources, instance)["table"]
+        content["text"] = "two"
+        other = materialize([table], resources, instance)["table"]
+    assert version(first) == version(again) != version(other)
+    metadata = {key: one.value for key, one in first.asset_materialization.metadata.items()}
+    assert version(first) == f"sha256:{metadata['placet/sha256']}"
+    assert metadata["placet/metafile"] == "outputs/table.csv.dvc"
+    assert (metadata["placet/size"], metadata["placet/tier"], metadata["mine"]) == (3, "internal-storage", 1)
+    assert len(list((tmp_path / "remote" / "files").rglob("*"))) >= 4
+
+
+def test_what_assets_return_is_kept_and_verified_when_loaded(workspace, tmp_path):
+    @dg.asset
+    def numbers() -> list[int]:
+        return [1, 2, 3]
+
+    @dg.asset
+    def folder() -> Path:
+        made = tmp_path / "made"
+        made.mkdir(exist_ok=True)
+        (made / "a.txt").write_text("a")
+        return made
+
+    @dg.asset
+    def total(numbers: list[int], folder: Path) -> int:
+        return sum(numbers) + len(list(folder.iterdir()))
+
+    resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        events = materialize([numbers, folder, total], resources, instance)
+        assert all(version(event).startswith("sha256:") for event in events.values())
+        assert pickle.loads((workspace / "outputs/total.pkl").read_bytes()) == 7
+        (workspace / "outputs/numbers.pkl").unlink()
+        (workspace / "outputs/numbers.pkl").write_bytes(pickle.dumps([9]))
+        done = dg.materialize(
+            [numbers, folder, total],
+            selection=[total],
+            instance=instance,
+            resources=resources,
+            raise_on_error=False,
+        )
+        assert not done.success
+    manager = resources["io_manager"]
+    with dg.build_output_context(asset_key=dg.AssetKey(["group", "x"])) as context:
+        manager.handle_output(context, {"a": 1})
+    with dg.build_input_context(asset_key=dg.AssetKey(["group", "x"])) as context:
+        assert manager.load_input(context) == {"a": 1}
+    (workspace / "outputs/group/x.pkl").unlink()
+    (workspace / "outputs/group/x.pkl").write_bytes(b"tampered")
+    with dg.build_input_context(asset_key=dg.AssetKey(["group", "x"])) as context, pytest.raises(Corrupt):
+        manager.load_input(context)
+    with dg.build_input_context(asset_key=dg.AssetKey("none")) as context, pytest.raises(FileNotFoundError):
+        manager.load_input(context)
+
+
+def test_partitions_are_artifacts_of_their_own(workspace, tmp_path):
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
+    def part(context: dg.AssetExecutionContext) -> str:
+        return context.partition_key
+
+    resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        for key in ("a", "b"):
+            assert dg.materialize([part], partition_key=key, instance=instance, resources=resources).success
+    assert pickle.loads((workspace / "outputs/part/b.pkl").read_bytes()) == "b"
+    assert (workspace / "outputs/part/a.pkl.dvc").is_file()
+
+
+def test_provenance_names_the_run(workspace, tmp_path):
+    found = []
+
+    @dg.asset
+    def source() -> int:
+        return 1
+
+    @dg.asset(code_version="3", deps=[source])
+    def table(context: dg.AssetExecutionContext) -> None:
+        found.append(provenance(context))
+
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        done = dg.materialize([source, table], instance=instance)
+    assert (found[0].asset, found[0].code_version, found[0].inputs) == ("table", "3", ("source",))
+    assert found[0].run == done.run_id
+    assert found[0].orchestrator.startswith("dagster 1.")
+
+
+def test_steps_of_the_multiprocess_executor_take_turns(workspace):
+    """Four assets in four processes, tracking at the same time in one workspace."""
+    program = f"""
+import dagster as dg
+from placet.integrations.dagster import PlacetResource
+
+def make(number):
+    @dg.asset(name=f"asset_{{number}}")
+    def one(placet: PlacetResource) -> dg.MaterializeResult:
+        placet.path(f"outputs/{{number}}.txt").write_text(str(number))
+        return placet.materialize(f"outputs/{{number}}.txt")
+    return one
+
+defs = dg.Definitions(
+    assets=[make(number) for number in range(4)],
+    resources={{"placet": PlacetResource(workspace={str(workspace)!r})}},
+    jobs=[dg.define_asset_job("everything")],
+    executor=dg.multiprocess_executor.configured({{"max_concurrent": 4}}),
+)
+"""
+    file = workspace.parent / "defs.py"
+    file.write_text(program)
+    dagster = Path(sys.executable).parent / "dagster"
+    command = [dagster, "job", "execute", "-f", file, "-j", "everything"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ, cwd=workspace.parent
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(path.name for path in (workspace / "outputs").glob("*.dvc")) == [
+        f"{n}.txt.dvc" for n in range(4)
+    ]
+    ignored = (
+        (workspace / "outputs" / ".gitignore").read_text().split() if (workspace / ".git").exists() else []
+    )
+    assert ignored == [] or len(ignored) == 4
+
+
+def test_the_demos_project_is_reproducible_and_shows_no_patient(workspace, tmp_path):
+    command = [
+        sys.executable, "-m", "placet.demo.nodeproject", "--workspace", workspace, "--site", "site-b",
+        "--home", tmp_path / "dagster",
+    ]  # fmt: skip
+    first = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    again = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(first) == 3
+    assert first == again
+    assert len(list((workspace / "outputs/replicates").glob("*.parquet"))) == 1000
+    summary = (workspace / "outputs/summary.csv").read_text().splitlines()
+    assert len(summary) == 12
+    assert all(line.split(",")[1] == "221" for line in summary[1:])
+    model = pickle.loads((workspace / "outputs/model.pkl").read_bytes())
+    assert model.coef_.shape == (10,)
+    assert sum(value.size for value in vars(model).values() if hasattr(value, "size")) < 221
