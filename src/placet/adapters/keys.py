@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
+
+_MAX_KEY_BYTES = 1 << 16
 
 
 class FileSigner:
@@ -51,18 +54,33 @@ def generate(path: Path, passphrase: bytes | None = None) -> FileSigner:
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, cover)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(text)
+        _fill(path, _create(path), text)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", kind="disk") from error
+    return FileSigner(key)
+
+
+def _create(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise Conflict(
             f"{path} exists already; a key is never overwritten.",
             kind="key-exists",
             mend="Name another file.",
         ) from error
-    except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror}.", kind="disk") from error
-    return FileSigner(key)
+
+
+def _fill(path: Path, descriptor: int, text: bytes) -> None:
+    """Write the key to the disk itself, or leave no file."""
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        path.unlink()
+        raise
 
 
 def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
@@ -70,16 +88,18 @@ def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
 
     Raises:
         NotFound: kind `no-key`.
+        Unavailable: kind `disk`.
         Refused: kinds `key-permissions`, `key-passphrase`.
         Invalid: kind `key-format`.
     """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            data = stream.read(_MAX_KEY_BYTES)
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no key at {path}.", kind="no-key", mend=f"placet keygen {path}") from error
     except OSError as error:
-        raise NotFound(
-            f"There is no key at {path} ({error.strerror}).", kind="no-key", mend=f"placet keygen {path}"
-        ) from error
+        raise Unavailable(f"The key {path} cannot be read: {error.strerror}.", kind="disk") from error
     if mode & 0o077:
         raise Refused(
             f"Others can read the key {path} (mode {mode:o}).",
@@ -87,14 +107,14 @@ def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
             mend=f"chmod 600 {path}",
         )
     try:
-        key = load_pem_private_key(data, passphrase)
+        key = load_pem_private_key(data, passphrase or None)
     except TypeError as error:
         raise Refused(
             f"The key {path} needs a passphrase, or has none.",
             kind="key-passphrase",
             mend="Set PLACET_PASSPHRASE, or remove it.",
         ) from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         if b"ENCRYPTED" in data:
             raise Refused(f"The passphrase of {path} is wrong.", kind="key-passphrase") from error
         raise _not_a_key(path) from error
