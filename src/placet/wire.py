@@ -462,7 +462,7 @@ def init_ctrl(path: Path, policy_file: Path, key: Path) -> dict[str, str]:
 _HOOK = """#!/bin/sh
 # Installed by Placet: judges every push by its content. A push by the repository's path passes it too, but
 # whoever can write these files can go around it: agents and `placet verify` refuse the result all the same.
-exec '{python}' -m placet hook pre-receive --trust-root {trust_root}
+exec '{python}' -P -m placet hook pre-receive --trust-root {trust_root}
 """
 
 

@@ -7,10 +7,13 @@ import pytest
 from governance.lab import MAIN, PUBLISHED, Lab, Memory
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Decision, Signed, parse
-from placet.engine import review
+from placet.core.digest import digest
+from placet.core.dvcfile import Output, encode_metafile
+from placet.core.statement import Decision, Provenance, Signed, parse
+from placet.engine import propose, review
 from placet.engine.ctrl import load
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
+from placet.ports import RefUpdate
 
 
 def test_a_straight_line(lab):
@@ -377,3 +380,33 @@ def test_the_order_of_landings_does_not_matter(tmp_path, order):
     assert [lab.state(ident) for ident in idents] == ["LANDED"] * 3
     assert lab.tip(PUBLISHED)
     lab.repo.close()
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "  remote: elsewhere\n",
+        "  push: false\n",
+        "wdir: ..\n",
+        "deps:\n- path: http://127.0.0.1:1/x\n",
+        "  fs_config: {endpointurl: http://evil}\n",
+        "# a comment\n",
+    ],
+)
+def test_a_metafile_is_the_canonical_one_or_none(lab, evil):
+    """Even signed by the node and approved by everybody, a `.dvc` file with more in it is no proposal."""
+    found = digest(b"x")
+    text = encode_metafile(Output(path="x", md5=found.md5, size=1)) + evil.encode()
+    candidate = propose.Candidate("outputs/x", found.md5, found.sha256, 1, 1, text)
+    ident = propose.propose(
+        lab.view(), [candidate], Key("site-b"), node="site-b", tier="publication-storage", message="m", checks=[],
+        provenance=Provenance(), now=lab.now,
+    ).id  # fmt: skip
+    view = lab.view()
+    assert ident not in view.open
+    assert any("canonical" in alarm.text for alarm in view.alarms)
+    branch = lab.branch(ident)
+    with pytest.raises(Refused, match="refused"):
+        lab.judge(RefUpdate(f"refs/heads/proposals/{ident}", None, branch))
+    lab.force(MAIN, lab.commit(lab.tip(), dict(lab.repo.tree(branch))))
+    assert ident not in lab.view().cases()

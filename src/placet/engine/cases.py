@@ -9,8 +9,10 @@ from typing import Literal
 
 from placet.core import layout
 from placet.core.assent import Assent, Outcome, could_approve, excluded, judge_manifest, rule_for
+from placet.core.digest import sha256_hex
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Decision, Manifest, Signed, parse_time, proposal_id
+from placet.core.statement import Artifact, Decision, Manifest, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
 from placet.errors import Invalid
 
@@ -168,6 +170,20 @@ def check_manifest(proposal: str, manifest: Signed[Manifest], repository: str) -
         raise Invalid(f"The manifest of proposal {proposal} {problem}.", kind="manifest")
 
 
+def canonical_metafile(artifact: Artifact) -> bytes:
+    """The only `.dvc` file that may stand for an artifact: no remote, no options, no dependency (I6)."""
+    is_dir = artifact.dir is not None
+    return encode_metafile(
+        Output(
+            path=artifact.path.rsplit("/", 1)[-1],
+            md5=artifact.md5,
+            size=artifact.size,
+            nfiles=artifact.files if is_dir else None,
+            is_dir=is_dir,
+        )
+    )
+
+
 def _publish_problem(manifest: Signed[Manifest]) -> str:
     body = manifest.body
     if not body.node or body.person or not body.tier or not body.artifacts:
@@ -181,6 +197,10 @@ def _publish_problem(manifest: Signed[Manifest]) -> str:
         kind = "dirHash" if artifact.dir else "sha256"
         if subject.name != f"{layout.ARTIFACTS}{body.node}/{artifact.path}" or kind not in subject.digest:
             return f"has a subject that is not its artifact {artifact.path}"
+        if artifact.dir is None and artifact.files != 1:
+            return f"counts {artifact.files} files in the file {artifact.path}"
+        if artifact.metafile != sha256_hex(canonical_metafile(artifact)):
+            return f"names another .dvc file for {artifact.path} than the canonical one"
     if layout.clash(artifact.path for artifact in body.artifacts):
         return "has two artifacts of which one contains the other"
     return ""
