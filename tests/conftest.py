@@ -38,6 +38,7 @@ def seaweed(tmp_path_factory):
     identities = {
         "writer": Identity(_rights("source", "target", "versioned", write=True)),
         "promoter": Identity(_rights("source", write=False) + _rights("versioned", write=True)),
+        "alone": Identity(_rights("target", write=True)),
         "reader": Identity(_rights("versioned", write=False)),
     }
     with Seaweed(tmp_path_factory.mktemp("seaweed"), identities=identities) as server:

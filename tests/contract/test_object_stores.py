@@ -1,5 +1,7 @@
 """Every object-store adapter passes the same suite; the real server is SeaweedFS."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from placet.adapters.objects.memory import MemoryStore
 from placet.adapters.objects.open import open_store
 from placet.adapters.objects.s3 import S3Store
 from placet.core.digest import digest
-from placet.errors import Invalid, NotFound, Refused, Unavailable
+from placet.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import StoreTraits
+from placet.testing import twins
 from placet.testing.object_store_suite import ObjectStoreContract, Stores
+from placet.testing.seaweed import Seaweed
 
 ALL = StoreTraits(part_copy_sha256=True, versions=True, verifies_sha256=True, conditional_put=True)
 
@@ -49,6 +53,33 @@ class TestLocal(ObjectStoreContract):
     def test_a_key_never_leaves_the_folder(self, tmp_path):
         with pytest.raises(Refused):
             LocalStore(tmp_path).head("../outside")
+        with pytest.raises(Refused):
+            list(LocalStore(tmp_path).list("../"))
+
+    def test_a_folder_is_no_object(self, tmp_path):
+        store = LocalStore(tmp_path)
+        store.put("files/md5/ab/c", [b"x"], digest(b"x"))
+        assert store.head("files/md5") is None
+
+    def test_a_folder_that_cannot_be_listed_is_not_empty(self, tmp_path, monkeypatch):
+        def scandir(path):
+            raise PermissionError(errno.EACCES, "denied", str(path))
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        with pytest.raises(Refused) as caught:
+            list(LocalStore(tmp_path).list("files/"))
+        assert caught.value.kind == "store-denied"
+
+    def test_a_file_system_without_hard_links_does(self, tmp_path, monkeypatch):
+        def link(*_):
+            raise PermissionError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(os, "link", link)
+        store = LocalStore(tmp_path)
+        assert store.put("key", [b"first"], digest(b"first")) is True
+        assert store.put("key", [b"second"], digest(b"second")) is False
+        assert b"".join(store.get("key")) == b"first"
+        assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
 class _OnSeaweed(ObjectStoreContract):
@@ -118,6 +149,46 @@ class TestVersionCopy:
         assert target.copy_from(source, "key", digest(data)) == "version-copy"
         assert b"".join(target.get("key")) == data
 
+    @pytest.mark.parametrize("moment", ["before the proof", "between proof and copy"])
+    def test_a_twin_is_never_delivered(self, seaweed, moment, monkeypatch):
+        """An ETag would let the twin through: it is the same for both. A version does not."""
+        approved, evil = (one + bytes(5 << 20) for one in (twins.A, twins.B))
+        source = wire.open_store(seaweed.remote("versioned"))
+        target = S3Store(wire.open_store(seaweed.remote("target"))._service, moment, StoreTraits())
+        source.put("key", [approved], digest(approved))
+        swap, called = lambda: source.put("key", [evil], digest(evil), overwrite=True), []
+        read = source.get
+
+        def get(key, *, version=None):
+            yield from read(key, version=version)
+            called.append(swap())
+
+        if moment == "before the proof":
+            swap()
+            with pytest.raises(Corrupt):
+                target.copy_from(source, "key", digest(approved))
+            assert target.head("key") is None
+            return
+        monkeypatch.setattr(source, "get", get)
+        assert target.copy_from(source, "key", digest(approved)) == "version-copy"
+        assert called == [True]
+        assert b"".join(read("key")) == evil
+        assert b"".join(target.get("key")) == approved
+
+
+@pytest.mark.parametrize("traits", [None, StoreTraits()])
+def test_a_source_that_the_target_cannot_read_is_streamed(seaweed, traits):
+    """Separate credentials for the two tiers: no server-side way, and no failure."""
+    data = os.urandom(5 << 20)
+    source = wire.open_store(seaweed.remote("versioned"))
+    source.put("key", [data], digest(data))
+    target = S3Store(wire.open_store(seaweed.remote("target", "alone"))._service, "alone", traits)
+    for key in ("key", "key"):
+        assert target.copy_from(source, key, digest(data)) is None
+        assert target.head(key) is None
+    uploads = seaweed.server.client().list_multipart_uploads(Bucket="target", Prefix="alone/")
+    assert uploads.get("Uploads", []) == []
+
 
 def _breaks():
     yield b"x" * (17 << 20)
@@ -131,6 +202,12 @@ DENIED = {
     ),
     "suspend": lambda _store, client, bucket, _key: client.put_bucket_versioning(
         Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}
+    ),
+    "lifecycle": lambda _store, client, bucket, _key: client.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]
+        },
     ),
     "policy": lambda _store, client, bucket, _key: client.put_bucket_policy(Bucket=bucket, Policy="{}"),
     "bucket": lambda _store, client, bucket, _key: client.delete_bucket(Bucket=bucket),
@@ -146,6 +223,33 @@ def test_what_is_denied_in_publication_is_tried(seaweed, identity, what):
     with pytest.raises(Exception, match=r"AccessDenied|does not let"):
         DENIED[what](store, seaweed.server.client(identity), "versioned", "key")
     assert b"".join(own.get("key")) == b"x"
+
+
+def test_old_versions_are_hidden_from_readers(seaweed):
+    """A retracted object's bytes are not to be had by its version id; the promoter may prove them."""
+    own = wire.open_store(seaweed.remote("versioned", prefix="hidden"))
+    own.put("key", [b"x"], digest(b"x"))
+    version = own.head("key").version
+    reader = wire.open_store(seaweed.remote("versioned", "reader", prefix="hidden"))
+    promoter = wire.open_store(seaweed.remote("versioned", "promoter", prefix="hidden"))
+    assert b"".join(promoter.get("key", version=version)) == b"x"
+    assert b"".join(reader.get("key")) == b"x"
+    with pytest.raises(Refused):
+        list(reader.get("key", version=version))
+
+
+def test_a_reader_shows_no_traits_and_writes_nothing(seaweed):
+    reader = wire.open_store(seaweed.remote("versioned", "reader"))
+    assert reader.traits() == StoreTraits()
+    assert list(reader.list("")) == []
+
+
+def test_a_server_started_again_in_its_folder_keeps_its_objects(tmp_path):
+    with Seaweed(tmp_path / "server") as server:
+        server.create_bucket("kept")
+        server.client().put_object(Bucket="kept", Key="key", Body=b"x")
+    with server:
+        assert server.client().get_object(Bucket="kept", Key="key")["Body"].read() == b"x"
 
 
 def test_wrong_credentials_missing_bucket_and_dead_endpoint(seaweed):
@@ -166,6 +270,12 @@ def test_options_that_cannot_be_honoured_are_refused(seaweed):
     remote = seaweed.remote("source")
     with pytest.raises(Invalid, match="'sse'"):
         wire.open_store({**remote, "sse": "AES256"})
+    for endpoint in ("127.0.0.1:9000", "https://host/some/path", "ftp://host"):
+        with pytest.raises(Invalid, match="no endpoint"):
+            wire.open_store({**remote, "endpointurl": endpoint})
+    with pytest.raises(Invalid, match="no endpoint") as shown:
+        wire.open_store({**remote, "endpointurl": "https://me:hush@host"})
+    assert "hush" not in str(shown.value)
     with pytest.raises(Invalid, match="no fast path"):
         wire.open_store({"url": "ssh://host/path"})
     with pytest.raises(Invalid, match="Version-aware"):
@@ -182,6 +292,29 @@ def test_credentials_come_from_where_aws_tools_look(tmp_path, seaweed):
     with pytest.raises(NotFound) as caught:
         open_store(remote, environ={"HOME": str(tmp_path)}, now=wire.SystemClock().now)
     assert caught.value.kind == "no-credentials"
+
+
+def test_variables_come_before_the_default_profile_and_after_a_named_one(tmp_path):
+    """As in AWS's tools; a profile that is not there is never replaced by somebody else's keys."""
+    (tmp_path / ".aws").mkdir()
+    file = tmp_path / ".aws/credentials"
+    file.write_text("[default]\naws_access_key_id = FILE\naws_secret_access_key = s\n")
+    environ = {"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "VARIABLE", "AWS_SECRET_ACCESS_KEY": "s"}
+
+    def key(**options):
+        remote = {"url": "s3://source/x", "endpointurl": "http://127.0.0.1:9", **options}
+        return open_store(remote, environ=environ, now=wire.SystemClock().now)._service.credentials.access_key
+
+    assert key() == "VARIABLE"
+    assert key(profile="default") == "FILE"
+    assert key(access_key_id="OWN", secret_access_key="s") == "OWN"
+    with pytest.raises(NotFound):
+        key(profile="typo")
+    del environ["AWS_ACCESS_KEY_ID"]
+    assert key() == "FILE"
+    file.write_text("no section\n")
+    with pytest.raises(Invalid, match="no AWS configuration"):
+        key()
 
 
 def test_a_relative_local_remote_is_relative_to_dvcs_folder(tmp_path):

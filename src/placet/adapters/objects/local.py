@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
 _CHUNK = 1 << 20
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 class LocalStore:
@@ -29,7 +31,8 @@ class LocalStore:
     def head(self, key: str) -> ObjectInfo | None:
         """One object's facts."""
         try:
-            return ObjectInfo(key, self._path(key).stat().st_size)
+            found = self._path(key).stat()
+            return ObjectInfo(key, found.st_size) if stat.S_ISREG(found.st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -37,13 +40,13 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose key starts so; unfinished temporary files are none."""
-        top = self._root / prefix.rpartition("/")[0]
-        for base, _, names in os.walk(top):
+        for base, _, names in os.walk(self._path(prefix.rpartition("/")[0]), onerror=_unless_absent):
             for name in names:
-                path = Path(base) / name
-                key = path.relative_to(self._root).as_posix()
-                if key.startswith(prefix) and not name.endswith(".tmp"):
-                    yield ObjectInfo(key, path.stat().st_size)
+                key = (Path(base) / name).relative_to(self._root).as_posix()
+                unfinished = name.startswith(".") and name.endswith(".tmp")
+                found = self.head(key) if key.startswith(prefix) and not unfinished else None
+                if found is not None:
+                    yield found
 
     def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
         """The bytes, in chunks of 1 MiB."""
@@ -99,12 +102,24 @@ class LocalStore:
             os.link(temp, path)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if path.exists():
+                return False
+            temp.replace(path)
         return True
 
     def _path(self, key: str) -> Path:
         if key.startswith("/") or ".." in key.split("/"):
             raise Refused(f"{key!r} is no key.", kind="unsafe-key")
         return self._root / key
+
+
+def _unless_absent(error: OSError) -> None:
+    """A folder that cannot be listed is an error, never an empty one; one that is not there is empty."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise _translate(error, str(error.filename)) from error
 
 
 def _translate(error: OSError, key: str) -> PlacetError:

@@ -88,6 +88,8 @@ def _open_s3(
     endpoint = (
         remote.get("endpointurl") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     )
+    if endpoint:
+        _require_endpoint(str(endpoint))
     verify = remote.get("ssl_verify", True)
     service = Service(
         endpoint=str(endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/"),
@@ -101,6 +103,17 @@ def _open_s3(
         read_s=float(remote.get("read_timeout") or 60),
     )
     return S3Store(service, place.path.strip("/"), traits)
+
+
+def _require_endpoint(endpoint: str) -> None:
+    parts = urlsplit(endpoint)
+    more = parts.path.strip("/") or parts.query or parts.username
+    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+        raise Invalid(
+            f"{endpoint.rsplit('@', maxsplit=1)[-1]!r} is no endpoint of an object store.",
+            kind="remote-option",
+            mend="Set `endpointurl` to http(s)://host[:port], without a path or a credential.",
+        )
 
 
 def _refuse_options(remote: Mapping[str, Any], known: frozenset[str]) -> None:
@@ -119,11 +132,11 @@ def _credentials(
 ) -> Credentials | None:
     if remote.get("allow_anonymous_login"):
         return None
-    for source, names in (
-        (remote, ("access_key_id", "secret_access_key", "session_token")),
-        (shared, ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")),
-        (environ, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
-    ):
+    own = (remote, ("access_key_id", "secret_access_key", "session_token"))
+    profile = (shared, ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"))
+    variables = (environ, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"))
+    named = remote.get("profile") or remote.get("credentialpath")
+    for source, names in (own, profile) if named else (own, variables, profile):
         access, secret = source.get(names[0]), source.get(names[1])
         if access and secret:
             token = source.get(names[2])
@@ -150,7 +163,10 @@ def _shared(remote: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, 
     out: dict[str, str] = {}
     for path in files:
         parser = configparser.RawConfigParser()
-        parser.read(Path(str(path)).expanduser(), encoding="utf-8")
+        try:
+            parser.read(Path(str(path)).expanduser(), encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise Invalid(f"{path} is no AWS configuration file.", kind="remote-option") from error
         for section in (profile, f"profile {profile}"):
             if parser.has_section(section):
                 out |= dict(parser.items(section))

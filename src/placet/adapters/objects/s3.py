@@ -9,20 +9,18 @@ from __future__ import annotations
 import base64
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
+from placet.adapters.objects.multipart import Upload, parts_of
 from placet.adapters.objects.s3http import Answer, S3Http, Service
-from placet.adapters.objects.sigv4 import encode_path
+from placet.adapters.objects.sigv4 import encode_path, encode_query
 from placet.core.digest import Digests, Hasher, digest, sha256_hex
-from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
 _CHUNK = 1 << 18
 _SINGLE = 8 << 20
-_PART = 16 << 20
-_MAX_PARTS = 9_000
 _MAX_PART_COPY = 5 << 30
 _SERVER_SIDE = 4 << 20
 _PROBE = "placet/probe/object"
@@ -44,6 +42,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._traits = traits
         self._probing = threading.Lock()
+        self._foreign: set[StoreAddress] = set()
         host = urlsplit(service.endpoint)
         self.address = StoreAddress(f"s3:{host.scheme}://{host.netloc}", service.bucket, prefix)
 
@@ -108,16 +107,16 @@ class S3Store:
             return None
         if not _SERVER_SIDE <= want.size <= _MAX_PART_COPY:
             return None
+        if source.address in self._foreign:
+            return None
         if self.traits().part_copy_sha256:
-            self._copy_part(source, key, want)
-            return "part-copy"
+            return "part-copy" if self._copy_part(source, key, want) else None
         found = source.head(key)
         if found is None:
             raise NotFound(f"There is no object {key}.", kind="no-object")
         if found.version is None:
             return None
-        self._copy_version(source, key, want, found.version)
-        return "version-copy"
+        return "version-copy" if self._copy_version(source, key, want, found.version) else None
 
     def delete(self, key: str) -> None:
         """Remove the object."""
@@ -130,22 +129,35 @@ class S3Store:
     def _key(self, key: str) -> str:
         return self._prefix + key
 
-    def _source(self, source: S3Store, key: str, version: str | None = None) -> str:
+    def _source(self, source: S3Store, key: str, version: str | None = None) -> dict[str, str]:
         path = encode_path(f"/{source.address.bucket}/{source.place(key)[1]}")
-        return f"{path}?versionId={version}" if version else path
+        query = f"?{encode_query([('versionId', version)])}" if version else ""
+        return {"x-amz-copy-source": path + query}
 
-    def _copy_part(self, source: S3Store, key: str, want: Digests) -> None:
+    def _reads(self, source: S3Store, copy: Callable[[], Answer]) -> Answer | None:
+        """The answer to a copy, or None if this store's credential may not read the source: remembered."""
+        try:
+            return copy()
+        except Refused:
+            self._foreign.add(source.address)
+            return None
+
+    def _copy_part(self, source: S3Store, key: str, want: Digests) -> bool:
         """Way (a): the service says the SHA-256 of what it copied before it becomes visible."""
-        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
-            headers = {"x-amz-copy-source": self._source(source, key)}
-            answer = upload.part(1, headers=headers)
+        if not self.traits().conditional_complete and self.head(key) is not None:
+            raise _exists(key)
+        with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+            answer = self._reads(source, lambda: upload.part(1, headers=self._source(source, key)))
+            if answer is None:
+                return False
             root = answer.xml()
             if _hex(root.findtext("ChecksumSHA256") or "") != want.sha256:
                 raise _mismatch(key)
             part = (root.findtext("ETag") or "", root.findtext("ChecksumSHA256") or "")
             upload.complete([part], conditional=True)
+        return True
 
-    def _copy_version(self, source: S3Store, key: str, want: Digests, version: str) -> None:
+    def _copy_version(self, source: S3Store, key: str, want: Digests, version: str) -> bool:
         """Way (b): read one version, verify it, copy that version."""
         hasher = Hasher()
         for chunk in source.get(key, version=version):
@@ -153,18 +165,19 @@ class S3Store:
         if hasher.digests() != want:
             raise _mismatch(key)
         if self.head(key) is not None:
-            raise Conflict(f"Object {key} exists already.", kind="object-exists")
-        self._http.call(
-            "PUT", self._key(key), headers={"x-amz-copy-source": self._source(source, key, version)}
+            raise _exists(key)
+        headers = self._source(source, key, version)
+        return (
+            self._reads(source, lambda: self._http.call("PUT", self._key(key), headers=headers)) is not None
         )
 
     def _put_parts(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool) -> bool:
         if not overwrite and self.head(key) is not None:
             return False
         hasher = Hasher()
-        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+        with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
             parts = []
-            for number, body in enumerate(_parts(chunks, want.size, hasher), start=1):
+            for number, body in enumerate(parts_of(chunks, want.size, hasher), start=1):
                 if hasher.digests().size > want.size:
                     raise _mismatch(key)
                 sha256 = sha256_hex(body)
@@ -225,78 +238,18 @@ class S3Store:
 
     def _probe_part_copy(self) -> bool:
         key = f"placet/probe/{secrets.token_hex(8)}"
-        with _Upload(self, key, {"x-amz-checksum-algorithm": "SHA256"}) as upload:
-            answer = upload.part(1, headers={"x-amz-copy-source": self._source(self, _PROBE)})
+        with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
+            answer = upload.part(1, headers=self._source(self, _PROBE))
             return _hex(answer.xml().findtext("ChecksumSHA256") or "") == sha256_hex(_PROBE_BODY)
 
     def _probe_completion(self) -> bool:
-        with _Upload(self, _PROBE, {}) as upload:
+        with Upload(*self.place(_PROBE), {}) as upload:
             answer = upload.part(1, body=_PROBE_BODY, sha256=sha256_hex(_PROBE_BODY))
             try:
                 upload.complete([(answer.headers.get("etag", ""), "")], conditional=True)
             except Conflict:
                 return True
         return False
-
-
-class _Upload:
-    """A multipart upload that is aborted unless it was completed."""
-
-    def __init__(self, store: S3Store, key: str, headers: dict[str, str]) -> None:
-        self._http, self._key = store.place(key)
-        self._done = False
-        root = self._http.call("POST", self._key, query=[("uploads", "")], headers=headers).xml()
-        self._id = root.findtext("UploadId") or ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._done:
-            self._http.call("DELETE", self._key, query=[("uploadId", self._id)], good=(200, 204, 404))
-
-    def part(
-        self,
-        number: int,
-        *,
-        headers: dict[str, str] | None = None,
-        body: bytes = b"",
-        sha256: str | None = None,
-    ) -> Answer:
-        """Upload, or copy, one part."""
-        query = [("partNumber", str(number)), ("uploadId", self._id)]
-        return self._http.call("PUT", self._key, query=query, headers=headers, body=body, body_sha256=sha256)
-
-    def complete(self, parts: Sequence[tuple[str, str]], *, conditional: bool) -> None:
-        """Make it visible; with `conditional` only if nothing is there."""
-        rows = []
-        for number, (etag, sha256) in enumerate(parts, start=1):
-            check = f"<ChecksumSHA256>{sha256}</ChecksumSHA256>" if sha256 else ""
-            rows.append(f"<Part><PartNumber>{number}</PartNumber><ETag>{_escape(etag)}</ETag>{check}</Part>")
-        body = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>".encode()
-        headers = {"if-none-match": "*"} if conditional else {}
-        try:
-            self._http.call("POST", self._key, query=[("uploadId", self._id)], headers=headers, body=body)
-        except NotFound as error:
-            self._done = True
-            raise Conflict(
-                f"Whether the upload of {self._key} was completed is not known.", kind="object-exists"
-            ) from error
-        self._done = True
-
-
-def _parts(chunks: Iterable[bytes], size: int, hasher: Hasher) -> Iterator[bytes]:
-    """The stream in parts of equal size, so large that they are at most 9,000."""
-    part = max(_PART, -(-size // _MAX_PARTS))
-    held = bytearray()
-    for chunk in chunks:
-        hasher.update(chunk)
-        held += chunk
-        while len(held) >= part:
-            yield bytes(memoryview(held)[:part])
-            del held[:part]
-    if held:
-        yield bytes(held)
 
 
 def _bounded(chunks: Iterable[bytes], size: int, key: str) -> Iterator[bytes]:
@@ -317,6 +270,10 @@ def _mismatch(key: str) -> Corrupt:
     )
 
 
+def _exists(key: str) -> Conflict:
+    return Conflict(f"Object {key} exists already.", kind="object-exists")
+
+
 def _version(answer: Answer) -> str | None:
     found = answer.headers.get("x-amz-version-id", "")
     return found if found and found != "null" else None
@@ -333,7 +290,3 @@ def _hex(text: str) -> str | None:
     except ValueError:
         return None
     return raw.hex() if len(raw) == 32 else None  # noqa: PLR2004
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -21,8 +21,11 @@ from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Una
 _EMPTY = sha256_hex(b"")
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _RETRY_CODE = frozenset(
-    {"SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "OperationAborted"}
-)
+    {
+        "SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "OperationAborted",
+        "ConditionalRequestConflict",
+    }
+)  # fmt: skip
 _TRIES = 6
 _MAX_ANSWER = 64 << 20
 
@@ -42,7 +45,7 @@ class Answer:
             Unavailable: kind `store-answer`.
         """
         try:
-            root = ElementTree.fromstring(self.body)  # noqa: S314 - expat bounds entities; bodies are bounded
+            root = ElementTree.fromstring(self.body.strip())  # noqa: S314 - expat bounds entities; bodies are bounded
         except ElementTree.ParseError as error:
             raise Unavailable(
                 "The store answered with something that is no XML.", kind="store-answer"
@@ -53,7 +56,7 @@ class Answer:
 
     def code(self) -> str:
         """S3's error code, if the body is an error (also inside a 200 answer); else empty."""
-        if b"<Error" not in self.body[:4096]:
+        if b"<Error" not in self.body:
             return ""
         root = self.xml()
         found = root if root.tag == "Error" else root.find(".//Error")
@@ -163,10 +166,13 @@ class S3Http:
                     self._retry_or_raise(response, key, attempt)
                     attempt += 1
                     continue
+                length = int(response.headers.get("content-length", "-1"))
                 if not offset:
-                    size = int(response.headers.get("content-length", "-1"))
-                    etag = response.headers.get("etag", "")
-                for data in response.stream(chunk):
+                    size, etag = length, response.headers.get("etag", "")
+                elif offset + length != size:
+                    response.close()
+                    raise HTTPError(f"it sent {length} of the {size - offset} bytes that were left")  # noqa: TRY301
+                for data in response.stream(chunk, decode_content=False):
                     offset += len(data)
                     yield data
                 response.release_conn()

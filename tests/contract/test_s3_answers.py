@@ -1,0 +1,212 @@
+"""What an S3 service may answer, also when it is in trouble: a server on loopback that says what it is told."""
+
+import base64
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from xml.etree import ElementTree
+
+import pytest
+
+from placet.adapters.objects import s3http
+from placet.adapters.objects.s3 import S3Store
+from placet.adapters.objects.s3http import Service
+from placet.adapters.objects.sigv4 import Credentials
+from placet.core.digest import digest
+from placet.errors import Conflict, Corrupt, Refused, Unavailable
+from placet.ports import StoreTraits
+
+COPIES = StoreTraits(part_copy_sha256=True, verifies_sha256=True, conditional_complete=True)
+BIG = digest(bytes(5 << 20))
+DROP = "drop"
+
+
+def error(code, status=500):
+    return status, {}, f"<Error><Code>{code}</Code></Error>".encode()
+
+
+def ok(body=b"", status=200, **headers):
+    return status, {name.replace("_", "-"): value for name, value in headers.items()}, body
+
+
+def copied(want):
+    sum_ = base64.b64encode(bytes.fromhex(want.sha256)).decode()
+    return ok(
+        f"<CopyPartResult><ETag>e</ETag><ChecksumSHA256>{sum_}</ChecksumSHA256></CopyPartResult>".encode()
+    )
+
+
+STARTED = ok(b"<R><UploadId>u1</UploadId></R>")
+DONE = ok(b"<CompleteMultipartUploadResult/>")
+
+
+class Told(ThreadingHTTPServer):
+    """Answers in the order of `answers`; keeps what it was asked."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers = []
+        self.asked = []
+        self.lock = threading.Lock()
+
+    def store(self, bucket="b", key="AK", traits=COPIES):
+        service = Service(
+            endpoint=f"http://127.0.0.1:{self.server_port}", region="us-east-1", bucket=bucket,
+            credentials=Credentials(key, "secret"), now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )  # fmt: skip
+        return S3Store(service, "p", traits)
+
+    def said(self):
+        return [f"{method} {path.split('=')[0]}" for method, path, _ in self.asked]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _any(self):
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        with self.server.lock:
+            self.server.asked.append((self.command, self.path, dict(self.headers)))
+            answer = self.server.answers.pop(0)
+        if answer == DROP:
+            self.close_connection = True
+            return
+        status, headers, body = answer
+        self.send_response(status)
+        for name, value in {"content-length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+        if int(headers.get("content-length", len(body))) != len(body):
+            self.close_connection = True
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _any  # noqa: N815 - the names that the base class calls
+
+    def log_message(self, *_):
+        return
+
+
+@pytest.fixture
+def told(monkeypatch):
+    monkeypatch.setattr(s3http, "_wait", lambda _attempt: None)
+    server = Told()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert server.answers == []
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        DROP, error("SlowDown", 503), error("InternalError"), error("TooMany", 429), error("Bad", 502),
+        error("Timeout", 504), error("InternalError", 200), error("ConditionalRequestConflict", 409),
+    ],
+)  # fmt: skip
+def test_trouble_that_passes_is_tried_again(told, trouble):
+    told.answers = [trouble, trouble, ok()]
+    assert told.store().put("k", [b"x"], digest(b"x"))
+    assert len(told.asked) == 3
+
+
+def test_trouble_that_stays_ends(told):
+    told.answers = [error("SlowDown", 503)] * 6
+    with pytest.raises(Unavailable, match="SlowDown"):
+        told.store().put("k", [b"x"], digest(b"x"))
+
+
+def test_a_refusal_is_not_tried_again(told):
+    told.answers = [error("AccessDenied", 403)]
+    with pytest.raises(Refused):
+        told.store().put("k", [b"x"], digest(b"x"))
+
+
+def test_a_write_whose_answer_was_lost_is_not_claimed(told):
+    """The second try meets the object of the first: False, so that the caller proves what is there."""
+    told.answers = [DROP, error("PreconditionFailed", 412)]
+    assert told.store().put("k", [b"x"], digest(b"x")) is False
+
+
+def test_a_completion_whose_answer_was_lost_is_not_claimed(told):
+    told.answers = [STARTED, copied(BIG), DROP, error("NoSuchUpload", 404)]
+    with pytest.raises(Conflict) as caught:
+        told.store().copy_from(told.store("source"), "k", BIG)
+    assert caught.value.kind == "object-exists"
+
+
+FIRST = bytes(range(256)) * 1024
+
+
+@pytest.mark.parametrize("trouble", [[], [DROP], [ok(FIRST + b"rest", status=200)]])
+def test_a_broken_read_goes_on_where_it_broke(told, trouble):
+    """Also after an answer that ignores from where; the same object is asked for by its ETag."""
+    size = str(len(FIRST) + 4)
+    told.answers = [ok(FIRST, content_length=size, etag='"e"'), *trouble, ok(b"rest", status=206)]
+    assert b"".join(told.store().get("k")) == FIRST + b"rest"
+    assert told.asked[-1][2]["range"] == f"bytes={len(FIRST)}-"
+    assert told.asked[-1][2]["if-match"] == '"e"'
+
+
+def test_an_object_that_says_that_it_is_compressed_is_read_as_it_is(told):
+    told.answers = [ok(b"no gzip", content_encoding="gzip")]
+    assert b"".join(told.store().get("k")) == b"no gzip"
+
+
+def test_an_error_after_the_white_space_that_keeps_a_connection_alive(told):
+    """Inside a 200 answer, as AWS sends it while it copies."""
+    late = b" \n" * 4000 + b'<?xml version="1.0"?>\n' + b"<Error><Code>AccessDenied</Code></Error>"
+    told.answers = [STARTED, copied(BIG), ok(late), ok(status=204)]
+    with pytest.raises(Refused):
+        told.store().copy_from(told.store("source"), "k", BIG)
+    assert told.said()[-1] == "DELETE /b/p/k?uploadId"
+
+
+def test_a_part_copy_is_completed_only_if_absent_and_with_its_sum(told):
+    told.answers = [STARTED, copied(BIG), DONE]
+    assert told.store().copy_from(told.store("source"), "k", BIG) == "part-copy"
+    assert told.asked[0][2]["x-amz-checksum-algorithm"] == "SHA256"
+    assert told.asked[1][2]["x-amz-copy-source"] == "/source/p/k"
+    assert told.asked[2][2]["if-none-match"] == "*"
+
+
+def test_other_bytes_are_aborted_and_said_even_if_the_abort_fails(told):
+    other = digest(b"other")
+    told.answers = [STARTED, copied(other), error("AccessDenied", 403)]
+    with pytest.raises(Corrupt) as caught:
+        told.store().copy_from(told.store("source"), "k", BIG)
+    assert caught.value.kind == "digest-mismatch"
+    assert told.said()[-1].startswith("DELETE ")
+
+
+def test_nothing_is_replaced_where_completion_knows_no_condition(told):
+    told.answers = [ok()]
+    traits = StoreTraits(part_copy_sha256=True)
+    with pytest.raises(Conflict) as caught:
+        told.store(traits=traits).copy_from(told.store("source"), "k", BIG)
+    assert caught.value.kind == "object-exists"
+    assert told.said() == ["HEAD /b/p/k"]
+
+
+def test_a_source_that_this_credential_cannot_read_is_streamed(told):
+    """The first object shows it; the others are not tried."""
+    told.answers = [STARTED, error("AccessDenied", 403), ok(status=204)]
+    store, source = told.store(), told.store("source", key="OTHER")
+    assert store.copy_from(source, "k", BIG) is None
+    assert store.copy_from(source, "k2", BIG) is None
+    assert len(told.asked) == 3
+
+
+def test_a_composite_sum_proves_nothing(told):
+    told.answers = [ok(content_length="3", x_amz_checksum_sha256=base64.b64encode(b"s" * 32).decode() + "-2")]
+    assert told.store().head("k").sha256 is None
+
+
+def test_an_answer_that_is_no_xml_is_unavailable(told):
+    told.answers = [ok(b"<html>proxy")]
+    with pytest.raises(Unavailable) as caught:
+        list(told.store().list(""))
+    assert caught.value.kind == "store-answer"
+    assert isinstance(caught.value.__cause__, ElementTree.ParseError)
