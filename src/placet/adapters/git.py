@@ -255,7 +255,7 @@ class GitRepo:
             yield
 
     def _index_lines(self, changes: Mapping[str, bytes | TreeEntry | None], folder: Path) -> Iterator[bytes]:
-        """Input of `update-index -z --index-info`: what is deleted first, as it may make room."""
+        """Input of `update-index -z --index-info`; a file makes room for a folder of its name, and back."""
         names = {path: _path(path) for path in changes}
         yield from (b"0 %040d\t%b\0" % (0, names[path]) for path, one in changes.items() if one is None)
         for path, blob in self._blobs(changes, folder).items():
