@@ -267,7 +267,7 @@ def _scalar(text: str) -> str | None:
     if _PLAIN.fullmatch(text):
         return text
     quoted = re.fullmatch(r"'(?:[^']|'')*'", text, re.DOTALL) or _DOUBLE_QUOTED.fullmatch(text)
-    if not quoted and re.search(r"""^[\[\]{},&*!|>%@`'"#?-]|: |:$| #|\n(?!    )""", text):
+    if not quoted and re.search(r"""^[\[\]{},&*!|>%@`'"#]|^[?-](?:\s|$)|: |:$| #|\n(?!    )""", text):
         return None
     try:
         value = YAML(typ="safe", pure=True).load(text if quoted else f"- {text}\n")
