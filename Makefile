@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
 
-.PHONY: setup demo test lint docs lock clean
+.PHONY: setup demo test lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -20,7 +21,7 @@ demo: setup
 	$(BIN)/placet demo
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check src tests scripts
@@ -31,9 +32,15 @@ lint: setup
 docs: setup
 	$(BIN)/python scripts/generate_docs.py
 
+# Against stock DVC and s5cmd; takes a quarter of an hour on a quiet machine. See docs/explanation/performance.md.
+bench: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench $(BENCH)
+
 # Needs `uv` on the path; only for who changes dependencies.
 lock:
-	uv pip compile -q --python-version 3.11 --extra dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev -o requirements.lock
+	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
 
 clean:
 	rm -rf $(VENV)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import typer
+import click
 
 from placet.cli.app import EPILOG, app
 from placet.core import policy, states
@@ -36,7 +36,7 @@ def pages() -> dict[Path, str]:
 def cli() -> str:
     """The command line, from the program itself."""
     lines = ["# Command line", "", "Generated from the program by `make docs`.", "", EPILOG, ""]
-    for name, command in _commands(typer.main.get_command(app), "placet"):
+    for name, command in _commands(app, "placet"):
         lines += [f"## `{name}`", "", " ".join((command.help or "").split()), ""]
         usage = " ".join(_usage(parameter) for parameter in _shown(command))
         lines += ["```text", f"{name} {usage}".rstrip(), "```", ""]
@@ -99,13 +99,14 @@ def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _commands(command: object, name: str) -> Iterator[tuple[str, object]]:
-    commands = getattr(command, "commands", None)
-    if commands is None:
+    if not isinstance(command, click.Group):
         yield name, command
         return
-    for key in sorted(commands):
-        if not commands[key].hidden:
-            yield from _commands(commands[key], f"{name} {key}")
+    context = click.Context(command)
+    for key in command.list_commands(context):
+        found = command.get_command(context, key)
+        if not found.hidden:
+            yield from _commands(found, f"{name} {key}")
 
 
 def _shown(command: object) -> list[object]:

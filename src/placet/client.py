@@ -16,133 +16,39 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from placet import wire
-from placet.config import Settings, complete_policy, load_settings
+from placet.config import complete_policy
 from placet.core import layout
 from placet.core.lint import lint
 from placet.core.policy import Policy, parse_policy
 from placet.core.statement import Provenance, Verdict
 from placet.core.states import State
+from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
 from placet.engine import review
 from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
-from placet.engine.checkout import CheckedOut, checkout
 from placet.engine.checks import Checked, check_artifacts
 from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
 from placet.engine.doctor import Finding
-from placet.engine.fetch import Fetched, fetch
 from placet.engine.promote import Promotion
-from placet.engine.push import Pushed, push
-from placet.engine.status import Status, status
-from placet.engine.track import Tracked, track
 from placet.engine.verify import Report, verify
 from placet.errors import Invalid, NotFound, Refused
 from placet.ports import Progress
+from placet.wire import doctor
+from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
 
 
-class Client:
-    """One party's Placet: a node, a reviewer, an administrator or a researcher.
+class Client(DataPlane):
+    """One party's Placet: a node, a reviewer, an administrator or a researcher."""
 
-    Args:
-        path: Where to look for `placet.toml` and the DVC project; the working directory by default.
-        progress: Told of long steps; nothing is printed by default.
-        settings: Instead of `placet.toml`.
-    """
+    _wire: Wire
 
-    def __init__(
-        self,
-        path: str | Path | None = None,
-        *,
-        progress: Progress | None = None,
-        settings: Settings | None = None,
-    ) -> None:
-        start = Path(path) if path is not None else None
-        self.settings = settings or load_settings(start)
-        self._wire = wire.Wire(self.settings, start or Path.cwd(), progress)
-
-    def __enter__(self) -> Self:
-        """The client itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close what was opened."""
-        self.close()
-
-    def close(self) -> None:
-        """Close processes and databases; may be called twice."""
-        self._wire.close()
-
-    # --- the data plane -------------------------------------------------------------------------
-
-    def internal_remote(self) -> str:
-        """The DVC remote that is this node's internal tier."""
-        return self._wire.internal_remote()
-
-    def track(self, paths: Iterable[str | Path]) -> Sequence[Tracked]:
-        """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
-        return track(
-            self._wire.workspace,
-            [str(path) for path in paths],
-            self._wire.state,
-            self.settings.jobs,
-            self._wire.progress,
-        )
-
-    def status(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Status:
-        """What differs between workspace and cache or, with a remote, between cache and remote."""
-        store = self._wire.store(remote) if remote else None
-        return status(
-            self._wire.workspace, store, [str(one) for one in targets], self._wire.state, self.settings.jobs
-        )
-
-    def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
-        """Upload what a remote lacks: files, then digest lists, then `.dir` objects."""
-        return push(
-            self._wire.workspace,
-            self._wire.store(remote or self._wire.internal_remote()),
-            [str(one) for one in targets],
-            self._wire.state,
-            self.settings.jobs,
-            self._wire.progress,
-        )
-
-    def fetch(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Fetched:
-        """Download into the cache what it lacks, every object verified before it is there."""
-        return fetch(
-            self._wire.workspace,
-            self._wire.store(remote or self._wire.default_remote()),
-            [str(one) for one in targets],
-            self._wire.state,
-            self.settings.jobs,
-            self._wire.progress,
-        )
-
-    def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
-        """Make the workspace hold what its `.dvc` files say, from the cache."""
-        return checkout(
-            self._wire.workspace,
-            [str(one) for one in targets],
-            self._wire.state,
-            self.settings.jobs,
-            self._wire.progress,
-            force=force,
-        )
-
-    def pull(
-        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
-    ) -> tuple[Fetched, CheckedOut]:
-        """Fetch, then check out."""
-        wanted = list(targets)
-        return self.fetch(wanted, remote=remote), self.checkout(wanted, force=force)
+    def _parts(self, folder: Path, progress: Progress | None) -> Wire:
+        return Wire(self.settings, folder, progress)
 
     # --- the governed path ----------------------------------------------------------------------
 
@@ -177,7 +83,7 @@ class Client:
         checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
         proposed = proposing.propose(
             view,
-            [wire.candidate(one) for one in tracked],
+            [candidate(one) for one in tracked],
             self._wire.signer(),
             node=node,
             tier=tier,
@@ -279,7 +185,7 @@ class Client:
                 kind="no-remote",
                 mend=f'Write to placet.toml: [internal] {case.manifest.body.node} = "<DVC remote>"',
             )
-        return wire.write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
+        return write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""
@@ -320,7 +226,7 @@ class Client:
 
     def doctor(self) -> Sequence[Finding]:
         """What works here and what does not; tries credentials on probe objects of its own."""
-        return self._wire.doctor()
+        return doctor.examine(self._wire)
 
     def now(self) -> datetime:
         """The time that this client's decisions are made at."""
@@ -339,7 +245,7 @@ class Client:
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
         jobs, progress = self.settings.jobs, self._wire.progress
-        files = wire.remote_files(store, contents)
+        files = remote_files(store, contents)
         results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))
 
@@ -372,4 +278,4 @@ def lint_policy(file: Path) -> list[str]:
     Raises:
         Invalid: kind `policy`, with line and column.
     """
-    return lint(parse_policy(complete_policy(wire.read_file(file))))
+    return lint(parse_policy(complete_policy(read_file(file))))

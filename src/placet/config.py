@@ -6,23 +6,34 @@ variable `PLACET_*`. DVC's own configuration, all four levels, is read by DVC's 
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import logging
 import os
 import re
-import secrets
 import shutil
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from placet.core import layout
 from placet.errors import Invalid, NotFound
 
+log = logging.getLogger(__name__)
+
 SETTINGS = "placet.toml"
+_DVC_PLACES = (
+    "HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR",
+)  # fmt: skip
+_PLAIN_OPTIONS = frozenset(
+    {
+        "url", "endpointurl", "region", "profile", "credentialpath", "configpath", "use_ssl", "ssl_verify",
+        "verify", "jobs", "checksum_jobs", "read_timeout", "connect_timeout", "allow_anonymous_login", "type",
+        "shared", "listobjects", "protected", "slow_link_warning",
+    }
+)  # fmt: skip
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs"})
 _MAX_JOBS = 256
 
@@ -93,28 +104,72 @@ def find_dvc(root: Path) -> Path | None:
 def dvc_config(project: Path) -> dict[str, Any]:
     """DVC's configuration of a project, merged from all four levels by DVC's own class.
 
+    That class takes 0.1 s to load, so its answer is kept in `.dvc/tmp` for as long as the files that it read
+    are the same; never if it holds anything that could be a secret.
+
     Raises:
         Invalid: kind `dvc-config`.
     """
-    from dvc.config import Config, ConfigError  # noqa: PLC0415 - 0.1 s, not needed by every command
+    memo = project / ".dvc" / "tmp" / "placet" / "config.json"
+    surroundings = {name: os.environ.get(name) for name in _DVC_PLACES}
+    dvc = importlib.util.find_spec("dvc")
+    surroundings["dvc"] = str(_stamp(str(dvc.origin))) if dvc is not None else None
+    try:
+        kept = json.loads(memo.read_bytes())
+        if kept["in"] == surroundings and all(_stamp(file) == seen for file, seen in kept["files"].items()):
+            return dict(kept["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        log.debug("no usable memo of DVC's configuration at %s", memo)
+    found, files = _read_dvc_config(project)
+    if _keepable(found):
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temp = memo.with_name(f".{os.urandom(8).hex()}.tmp")
+        temp.write_text(json.dumps({"in": surroundings, "files": files, "config": found}), encoding="utf-8")
+        temp.replace(memo)
+    return found
+
+
+def _read_dvc_config(project: Path) -> tuple[dict[str, Any], dict[str, list[int] | None]]:
+    from dvc.config import Config, ConfigError
 
     try:
-        return dict(Config(str(project / ".dvc")))
+        first = Config(str(project / ".dvc"))
+        files = {file: _stamp(file) for file in first.files.values()}
+        return dict(Config(str(project / ".dvc"))), files
     except ConfigError as error:
         raise Invalid(f"DVC's configuration cannot be read: {error}", kind="dvc-config") from error
 
 
-def site_cache(environ: Mapping[str, str] | None = None) -> Path:
+def _stamp(file: str) -> list[int] | None:
+    try:
+        found = os.stat(file)  # noqa: PTH116 - of every start
+    except OSError:
+        return None
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def _keepable(found: dict[str, Any]) -> bool:
+    remotes = found.get("remote", {}).values()
+    known = all(_PLAIN_OPTIONS.issuperset(one) and "@" not in str(one.get("url", "")) for one in remotes)
+    return known and json.loads(json.dumps(found, default=str)) == found
+
+
+def site_cache(dvc: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Path:
     """Where DVC keeps its state databases (dvc/repo/__init__.py, `_get_site_cache_dir`)."""
     env = os.environ if environ is None else environ
-    return Path(env.get("DVC_SITE_CACHE_DIR", "/var/tmp/dvc"))  # noqa: S108 - DVC's own default
+    own = dvc.get("core", {}).get("site_cache_dir")
+    return Path(env.get("DVC_SITE_CACHE_DIR") or own or "/var/tmp/dvc")  # noqa: S108 - DVC's own default
 
 
 def _home() -> Path:
+    import platformdirs
+
     return Path(platformdirs.user_state_dir("placet"))
 
 
 def _read(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -214,7 +269,7 @@ def passphrase() -> bytes | None:
 
 def complete_policy(data: bytes) -> bytes:
     """A policy file with the lines that `init --ctrl` adds: `repository` (random), `number`, `previous`."""
-    lines = {"repository": f'"{secrets.token_hex(16)}"', "number": "0", "previous": "null"}
+    lines = {"repository": f'"{os.urandom(16).hex()}"', "number": "0", "previous": "null"}
     lacking = [
         f"{key}: {value}\n" for key, value in lines.items() if not re.search(rf"(?m)^{key}:".encode(), data)
     ]
@@ -236,7 +291,7 @@ def tool_version(name: str) -> str:
     if name == "python":
         return ".".join(map(str, sys.version_info[:3]))
     if name == "dvc":
-        from importlib.metadata import version  # noqa: PLC0415 - 20 ms, for one command
+        from importlib.metadata import version
 
         return version("dvc")
     return shutil.which(name) or "not found"

@@ -6,13 +6,28 @@ Every adapter of a port passes the suite of the same name in `placet.testing`. E
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, TypeVar
 
 from placet.core.digest import Digests
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Fan(Protocol):
+    """Applies a function to many things and gives the results in their order: `map`, or many at once.
+
+    The items are drawn as needed, in the caller's thread; few results wait at any time.
+    """
+
+    def __call__(self, task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
+        """The results, in order; the first error ends it."""
+        ...
+
 
 CopyWay = Literal["part-copy", "version-copy", "stream"]
 
@@ -93,20 +108,23 @@ class ObjectStore(Protocol):
         """All objects whose key starts with `prefix`, in no promised order."""
         ...
 
-    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
-        """The bytes in bounded chunks.
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
+        """The bytes in bounded chunks; a long object by ranges side by side, if `fan` allows it.
 
         Raises:
             NotFound: kind `no-object`; raised by the call itself or by the first `next`.
         """
         ...
 
-    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
         """Store a stream so that it becomes visible only if it is exactly `want`.
 
         A body of at most a few MiB is held, checked and sent in one request with its SHA-256 (or its MD5
         where the service knows no SHA-256); a larger one goes as a multipart upload that is completed only
-        if size and both digests agree, and aborted otherwise. Memory is bounded.
+        if size and both digests agree, and aborted otherwise; its parts go side by side, if `fan` allows
+        it. Memory is bounded.
 
         With `overwrite` false nothing that is there is replaced, where the service can refuse it.
 
@@ -169,8 +187,13 @@ class State(Protocol):
         """Remember digests of files that were read; all or none."""
         ...
 
-    def tell_dvc(self, rows: Sequence[tuple[FileStamp, str]]) -> None:
-        """Tell DVC's own state database the MD5 of files, so that `dvc status` hashes nothing."""
+    def tell_dvc(
+        self, rows: Sequence[tuple[FileStamp, str]], told: Sequence[tuple[FileStamp, str]] = ()
+    ) -> None:
+        """Tell DVC's own state database the MD5 of files, so that `dvc status` hashes nothing.
+
+        Those `told` before are told again only where DVC has lost its database.
+        """
         ...
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from placet.adapters.objects.local import LocalStore
 from placet.adapters.state import StateDb, dvc_hashes
-from placet.core.digest import Digests, Hasher, tee
+from placet.core.digest import Digests
 from placet.engine.workspace import Workspace
-from placet.errors import Corrupt, NotFound
-from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import Fan, ObjectInfo
 
 
 class Quiet:
@@ -92,56 +91,27 @@ def fill(folder: Path) -> None:
     (folder / "link.csv").symlink_to("b.csv")
 
 
-class FolderStore:
+class FolderStore(LocalStore):
     """Counts its calls in `calls`, so that tests can tell what was asked."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        super().__init__(root)
         self.calls: list[tuple[str, str]] = []
-
-    @property
-    def address(self) -> StoreAddress:
-        return StoreAddress("file:", "", str(self.root))
-
-    def traits(self) -> StoreTraits:
-        return StoreTraits()
 
     def head(self, key: str) -> ObjectInfo | None:
         self.calls.append(("head", key))
-        path = self.root / key
-        return ObjectInfo(key, path.stat().st_size) if path.is_file() else None
+        return super().head(key)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self.calls.append(("list", prefix))
-        for path in sorted((self.root / prefix).glob("*")):
-            yield ObjectInfo(path.relative_to(self.root).as_posix(), path.stat().st_size)
+        return super().list(prefix)
 
-    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
         self.calls.append(("get", key))
-        if not (self.root / key).is_file():
-            raise NotFound(f"There is no object {key}.", kind="no-object")
-        with (self.root / key).open("rb") as stream:
-            while chunk := stream.read(1000):
-                yield chunk
+        return super().get(key, version=version, fan=fan)
 
-    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
         self.calls.append(("put", key))
-        path = self.root / key
-        if path.exists() and not overwrite:
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hasher, temp = Hasher(), path.parent / f".{secrets.token_hex(4)}.tmp"
-        with temp.open("xb") as out:
-            out.writelines(tee(chunks, hasher))
-        if hasher.digests() != want:
-            temp.unlink()
-            raise Corrupt(f"{key} is not what it should be.", kind="digest-mismatch")
-        temp.chmod(0o444)
-        temp.replace(path)
-        return True
-
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
-        return None
-
-    def delete(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        return super().put(key, chunks, want, overwrite=overwrite, fan=fan)

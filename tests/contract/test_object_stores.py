@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from placet import wire
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.objects.memory import MemoryStore
 from placet.adapters.objects.open import open_store
@@ -17,6 +16,7 @@ from placet.ports import StoreTraits
 from placet.testing import twins
 from placet.testing.object_store_suite import ObjectStoreContract, Stores
 from placet.testing.seaweed import Seaweed
+from placet.wire import data as wire
 
 ALL = StoreTraits(part_copy_sha256=True, versions=True, verifies_sha256=True, conditional_put=True)
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
-import typer
 
 from placet.cli.app import app
 
@@ -21,14 +21,15 @@ WRITTEN = [page for page in PAGES if page.name not in {"cli.md", "errors.md", "s
 
 
 def commands(command, name="placet"):
-    if hasattr(command, "commands"):
-        for key, one in command.commands.items():
-            yield from commands(one, f"{name} {key}")
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for key in command.list_commands(context):
+            yield from commands(command.get_command(context, key), f"{name} {key}")
     else:
         yield name, command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = dict(commands(app))
 
 
 def test_generated_pages_are_current():

@@ -20,7 +20,7 @@ from placet.engine.transfer import (
     upload,
 )
 from placet.errors import Conflict, Corrupt, NotFound, Unavailable
-from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
 DATA = b"some bytes" * 1000
 WANT = digest(DATA)
@@ -56,14 +56,16 @@ class DictStore:
             if key.startswith(prefix):
                 yield ObjectInfo(key, len(data))
 
-    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
         self.calls.append("get")
         if key not in self.objects:
             raise NotFound(f"There is no {key}.", kind="no-object")
         data = self.objects[key]
         return iter([data[at : at + 999] for at in range(0, len(data), 999)])
 
-    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
         self.calls.append("put")
         if key in self.objects and not overwrite:
             return False
@@ -267,7 +269,7 @@ def test_a_full_disk_says_so(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / KEY))
 
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("os.rename", full)
     with pytest.raises(Unavailable) as caught:
         cache.write(KEY, DATA)
     assert caught.value.kind == "disk-full"

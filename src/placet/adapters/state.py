@@ -7,7 +7,6 @@ Layout of DVC's rows: dvc_data/hashfile/state.py and cache.py.
 from __future__ import annotations
 
 import getpass
-import json
 import logging
 import sqlite3
 import threading
@@ -15,8 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-
-import diskcache
 
 from placet.core.digest import Digests, md5_hex
 from placet.ports import FileStamp
@@ -88,18 +85,23 @@ class StateDb:
         if values:
             self._try(write)
 
-    def tell_dvc(self, rows: Sequence[tuple[FileStamp, str]]) -> None:
+    def tell_dvc(
+        self, rows: Sequence[tuple[FileStamp, str]], told: Sequence[tuple[FileStamp, str]] = ()
+    ) -> None:
         """Upsert rows in DVC's own state database, which is made as DVC makes it if it is not there."""
-        if self._dvc is None or not rows:
+        if self._dvc is None:
             return
-        values = [(stamp.path, _dvc_row(stamp, md5)) for stamp, md5 in rows]
         try:
             database = self._dvc / "cache.db"
-            if not database.is_file():
+            lost = not database.is_file()
+            values = [(stamp.path, _dvc_row(stamp, md5)) for stamp, md5 in (*rows, *(told if lost else ()))]
+            if not values:
+                return
+            if lost:
                 _make_dvc_database(self._dvc)
             with closing(sqlite3.connect(database, timeout=_TIMEOUT_S)) as connection, connection:
                 connection.executemany(_DVC_UPSERT, values)
-        except (sqlite3.Error, OSError, UnicodeError, diskcache.Timeout) as error:
+        except (sqlite3.Error, OSError, UnicodeError) as error:
             log.warning("DVC's state database %s was not updated: %s", self._dvc, error)
 
     def close(self) -> None:
@@ -187,7 +189,12 @@ def dvc_hashes(site_cache: Path, root: Path, tmp: Path) -> Path:
 def _make_dvc_database(folder: Path) -> None:
     with _shared_folders(folder.parents[3], folder.parents[2]):
         folder.mkdir(parents=True, exist_ok=True)
-    diskcache.Cache(str(folder), timeout=60, disk_pickle_protocol=4, cull_limit=0).close()
+    import diskcache  # noqa: PLC0415 - DVC's own; loaded once in a project's life
+
+    try:
+        diskcache.Cache(str(folder), timeout=60, disk_pickle_protocol=4, cull_limit=0).close()
+    except diskcache.Timeout as error:
+        raise sqlite3.OperationalError("DVC's state database is locked") from error
 
 
 @contextmanager
@@ -202,8 +209,7 @@ def _shared_folders(*folders: Path) -> Iterator[None]:
 def _dvc_row(stamp: FileStamp, md5: str) -> str:
     seconds, rest = divmod(stamp.mtime_ns, 10**9)
     token = md5_hex(str(([stamp.inode, seconds + 1e-9 * rest, stamp.size],)).encode())
-    row = {"version": 1, "checksum": str(int(token, 16)), "size": stamp.size, "hash_info": {"md5": md5}}
-    return json.dumps(row, separators=(",", ":"))
+    return f'{{"version":1,"checksum":"{int(token, 16)}","size":{stamp.size},"hash_info":{{"md5":"{md5}"}}}}'
 
 
 def _key(path: str) -> bytes:

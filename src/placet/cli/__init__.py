@@ -12,6 +12,9 @@ def main() -> None:
 
         print(f"placet {version('placet')}")
         return
+    import gc
+
+    gc.set_threshold(100_000, 20, 100)  # commands make many small values and end soon
     from placet.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

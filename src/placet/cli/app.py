@@ -1,4 +1,4 @@
-"""The program: common options, errors and exit codes, and the list of commands."""
+"""The program: common options, errors, exit codes, and the commands, each loaded when it is run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 import logging
 import sys
 import traceback
-from typing import Any
+from importlib import import_module
 
-import typer
+import click
 
-from placet.cli import author, data, node, policy, review, setup
 from placet.cli.output import Output, output
 from placet.errors import PlacetError
 
@@ -19,21 +18,43 @@ EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 usage, 3 partly done (run again), 10 not found, 11 conflict, "
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
+_COMMANDS = {
+    "setup": ("init", "keygen", "demo", "hook"),
+    "data": ("track", "status", "push", "fetch", "checkout", "pull"),
+    "author": ("propose", "list", "show", "diff", "withdraw", "log"),
+    "review": ("check", "approve", "reject", "return", "merge"),
+    "node": ("promote", "agent", "verify", "doctor"),
+    "policy": ("policy",),
+}
+_MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
-"""typer's `ClickException`: the base of all its complaints about a command line."""
 
-app = typer.Typer(
+class _Lazy(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, by name."""
+        del ctx
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command; those whose names are Python's own words have a trailing underscore there."""
+        del ctx
+        if cmd_name not in _MODULES:
+            return None
+        module = import_module(f"placet.cli.{_MODULES[cmd_name]}")
+        found: click.Command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        return found
+
+
+app = _Lazy(
     name="placet",
     help="Governed, verified publication of DVC data: nothing leaves until the right people approved"
     " exactly these bytes, and anyone can check it afterwards.",
     epilog=EPILOG,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for module in (setup, data, author, review, node, policy):
-    module.register(app)
 
 
 def run(argv: list[str]) -> int:
@@ -45,14 +66,14 @@ def run(argv: list[str]) -> int:
         format="%(levelname)s %(name)s: %(message)s",
     )
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="placet", standalone_mode=False)
+        code = app.main(arguments, prog_name="placet", standalone_mode=False)
     except PlacetError as error:
         return _failed(output, error)
-    except typer.Exit as error:
+    except click.exceptions.Exit as error:
         return error.exit_code
-    except _UsageError as error:
+    except click.ClickException as error:
         return _usage(output, error)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -75,7 +96,7 @@ def _failed(out: Output, error: PlacetError) -> int:
     return error.exit_code
 
 
-def _usage(out: Output, error: Any) -> int:  # noqa: ANN401 - typer does not export the class
+def _usage(out: Output, error: click.ClickException) -> int:
     if out.json:
         print(json.dumps({"error": "Usage", "kind": "usage", "what": error.format_message(), "exit_code": 2}))
     else:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
+import click
 
 from placet.cli.output import output, size, table
 from placet.core.states import State
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from placet.engine.diff import Diff
     from placet.engine.propose import Proposed
     from placet.engine.show import Detail, LogLine, Summary
 
-Ident = Annotated[str, typer.Argument(help="A proposal's id, or the first digits of it.")]
+ident_argument = click.argument("ident", help="A proposal's id, or the first digits of it.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(propose)
-    app.command(name="list")(list_)
-    for command in (show, diff, withdraw, log):
-        app.command()(command)
-
-
-def propose(
-    paths: Annotated[list[str], typer.Argument(help="Outputs to propose for publication.")],
-    message: Annotated[str, typer.Option("-m", "--message", help="What it is and why it may leave.")],
-    tier: Annotated[str, typer.Option(help="The publication tier.")] = "",
-) -> None:
+@click.command()
+@click.argument("paths", nargs=-1, required=True, help="Outputs to propose for publication.")
+@click.option("-m", "--message", required=True, help="What it is and why it may leave.")
+@click.option("--tier", default="", help="The publication tier.")
+def propose(paths: Sequence[str], message: str, tier: str) -> None:
     """Track, push to the internal tier, check, sign, and push the proposal's branch; prints the id."""
     from placet.client import Client
 
@@ -39,17 +32,19 @@ def propose(
         output.show(client.propose(paths, message=message, tier=tier or None), proposed)
 
 
-def list_(
-    state: Annotated[State | None, typer.Option(help="Only proposals in this state.")] = None,
-) -> None:
+@click.command("list")
+@click.option("--state", type=click.Choice([one.value for one in State]), help="Only those in this state.")
+def list_(state: str | None) -> None:
     """List proposals, newest first."""
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.list(state=state), _list, name="proposals")
+        output.show(client.list(state=State(state) if state else None), _list, name="proposals")
 
 
-def show(ident: Ident) -> None:
+@click.command()
+@ident_argument
+def show(ident: str) -> None:
     """Show one proposal with everything a reviewer needs."""
     from placet.client import Client
 
@@ -57,7 +52,9 @@ def show(ident: Ident) -> None:
         output.show(client.show(ident), _show)
 
 
-def diff(ident: Ident) -> None:
+@click.command()
+@ident_argument
+def diff(ident: str) -> None:
     """Show what a proposal changes against what is published."""
     from placet.client import Client
 
@@ -65,10 +62,10 @@ def diff(ident: Ident) -> None:
         output.show(client.diff(ident), _diff)
 
 
-def withdraw(
-    ident: Ident,
-    message: Annotated[str, typer.Option("-m", "--message", help="Why.")] = "",
-) -> None:
+@click.command()
+@ident_argument
+@click.option("-m", "--message", default="", help="Why.")
+def withdraw(ident: str, message: str) -> None:
     """Take an own proposal back, before it is published."""
     from placet.client import Client
 
@@ -77,7 +74,9 @@ def withdraw(
         output.show({"id": ident}, lambda found, console: console.print(f"{found['id']} is withdrawn."))
 
 
-def log(tier: Annotated[str, typer.Option(help="Only this tier's ledger.")] = "") -> None:
+@click.command()
+@click.option("--tier", default="", help="Only this tier's ledger.")
+def log(tier: str) -> None:
     """Show the ledger as a timeline."""
     from placet.client import Client
 

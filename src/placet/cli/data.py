@@ -1,135 +1,144 @@
-"""Commands that move or hash bytes: track, status, push, fetch, checkout, pull."""
+"""Commands that move or hash bytes: track, status, push, fetch, checkout, pull, gc."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
+import click
 
-from placet.cli.output import output, size, table
+from placet.cli.output import output, size
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from placet.engine.checkout import CheckedOut
     from placet.engine.fetch import Fetched
     from placet.engine.push import Pushed
     from placet.engine.status import Status
     from placet.engine.track import Tracked
 
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(help="`.dvc` files or data paths; none = everything."),
-]
-Remote = Annotated[
-    str | None,
-    typer.Option("-r", "--remote", help="A DVC remote by name."),
-]
+targets_argument = click.argument(
+    "targets", nargs=-1, help="`.dvc` files, data paths, folders, paths in a tracked directory; none = all."
+)
+remote_option = click.option("-r", "--remote", help="A DVC remote by name.")
+force_option = click.option("-f", "--force", is_flag=True, help="Replace changed files.")
+jobs_option = click.option(
+    "-j", "--jobs", type=click.IntRange(1, 256), help="Objects moved at once; by default as placet.toml says."
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (track, status, push, fetch, checkout, pull):
-        app.command()(command)
-
-
-def track(paths: Annotated[list[str], typer.Argument(help="Files or directories to track.")]) -> None:
+@click.command()
+@click.argument("paths", nargs=-1, required=True, help="Files or directories to track.")
+def track(paths: Sequence[str]) -> None:
     """Track outputs as `dvc add` does, with SHA-256 beside MD5; unchanged files are not read again."""
-    from placet.client import Client
+    from placet.dataplane import DataPlane
 
-    with Client(progress=output.progress()) as client:
-        output.show(client.track(paths), _tracked, name="artifacts")
+    with DataPlane(progress=output.progress()) as client:
+        output.say(client.track(paths), _tracked, name="artifacts")
 
 
-def status(targets: Targets = None, remote: Remote = None) -> None:
+@click.command()
+@targets_argument
+@remote_option
+def status(targets: Sequence[str], remote: str | None) -> None:
     """Compare workspace and cache or, with -r, cache and remote. Exit code 0 also if something differs."""
-    from placet.client import Client
+    from placet.dataplane import DataPlane
 
-    with Client() as client:
-        output.show(client.status(targets or (), remote=remote), _status)
+    with DataPlane() as client:
+        output.say(client.status(targets, remote=remote), _status)
 
 
-def push(targets: Targets = None, remote: Remote = None) -> None:
+@click.command()
+@targets_argument
+@remote_option
+@jobs_option
+def push(targets: Sequence[str], remote: str | None, jobs: int | None) -> None:
     """Upload what the remote lacks; the internal tier of this node unless -r names another remote."""
-    from placet.client import Client
+    from placet.dataplane import DataPlane
 
-    with Client(progress=output.progress()) as client:
-        output.show(client.push(targets or (), remote=remote), _pushed)
+    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+        output.say(client.push(targets, remote=remote), _pushed)
 
 
+@click.command()
+@targets_argument
+@remote_option
+@jobs_option
+@click.option("--proposal", default="", help="Fetch this proposal's bytes instead, to look at.")
+@click.option("--to", type=click.Path(path_type=Path), help="The new folder for --proposal.")
 def fetch(
-    targets: Targets = None,
-    remote: Remote = None,
-    proposal: Annotated[str, typer.Option(help="Fetch this proposal's bytes instead, to look at.")] = "",
-    to: Annotated[Path | None, typer.Option(help="The new folder for --proposal.")] = None,
+    targets: Sequence[str], remote: str | None, jobs: int | None, proposal: str, to: Path | None
 ) -> None:
     """Download into the cache, every object verified; with --proposal ID --to DIR, for reviewers."""
-    from placet.client import Client
+    if proposal:
+        from placet.client import Client
 
-    with Client(progress=output.progress()) as client:
-        if proposal:
-            if to is None:
-                raise typer.BadParameter("--proposal needs --to DIR.")
-            output.show({"files": client.fetch_proposal(proposal, to)}, _files)
-        else:
-            output.show(client.fetch(targets or (), remote=remote), _fetched)
-
-
-def checkout(
-    targets: Targets = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Replace changed files.")] = False,
-) -> None:
-    """Make the workspace hold what its `.dvc` files say, from the cache."""
-    from placet.client import Client
-
-    with Client(progress=output.progress()) as client:
-        output.show(client.checkout(targets or (), force=force), _checked_out)
-
-
-def pull(
-    targets: Targets = None,
-    remote: Remote = None,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Replace changed files.")] = False,
-) -> None:
-    """Fetch, then check out."""
-    from placet.client import Client
-
-    with Client(progress=output.progress()) as client:
-        fetched, checked_out = client.pull(targets or (), remote=remote, force=force)
-        output.show({"fetched": fetched, "checked_out": checked_out}, _pulled)
-
-
-def _tracked(found: Sequence[Tracked], console: Console) -> None:
-    rows = [
-        (one.path, one.nfiles or 1, size(one.digests.size), one.digests.sha256[:16], one.metafile)
-        for one in found
-    ]
-    console.print(table("", ("path", "files", "size", "sha256", "metafile"), rows))
-
-
-def _status(found: Status, console: Console) -> None:
-    if not found.changes:
-        console.print("Everything is up to date.")
+        if to is None:
+            raise click.BadParameter("--proposal needs --to DIR.")
+        with Client(progress=output.progress(), jobs=jobs) as party:
+            output.show({"files": party.fetch_proposal(proposal, to)}, _files)
         return
-    console.print(table("", ("path", "state"), [(one.path, one.state) for one in found.changes]))
+    from placet.dataplane import DataPlane
+
+    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+        output.say(client.fetch(targets, remote=remote), _fetched)
 
 
-def _pushed(found: Pushed, console: Console) -> None:
-    console.print(f"{found.objects} objects pushed ({size(found.size)}), {found.present} were there.")
+@click.command()
+@targets_argument
+@force_option
+def checkout(targets: Sequence[str], force: bool) -> None:
+    """Make the workspace hold what its `.dvc` files say, from the cache."""
+    from placet.dataplane import DataPlane
+
+    with DataPlane(progress=output.progress()) as client:
+        output.say(client.checkout(targets, force=force), _checked_out)
 
 
-def _fetched(found: Fetched, console: Console) -> None:
-    console.print(f"{found.objects} objects fetched ({size(found.size)}), {found.present} were there.")
+@click.command()
+@targets_argument
+@remote_option
+@jobs_option
+@force_option
+def pull(targets: Sequence[str], remote: str | None, jobs: int | None, force: bool) -> None:
+    """Fetch, then check out."""
+    from placet.dataplane import DataPlane
+
+    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+        fetched, checked_out = client.pull(targets, remote=remote, force=force)
+        output.say({"fetched": fetched, "checked_out": checked_out}, _pulled)
 
 
-def _checked_out(found: CheckedOut, console: Console) -> None:
-    console.print(f"{found.files} files checked out, {found.present} were there.")
+def _tracked(found: Sequence[Tracked]) -> str:
+    return "\n".join(
+        f"{one.path}  {one.nfiles or 1} files  {size(one.digests.size)}  sha256 {one.digests.sha256[:16]}"
+        f"  {one.metafile}"
+        for one in found
+    )
 
 
-def _pulled(found: dict[str, Any], console: Console) -> None:
-    _fetched(found["fetched"], console)
-    _checked_out(found["checked_out"], console)
+def _status(found: Status) -> str:
+    if not found.changes:
+        return "Everything is up to date."
+    return "\n".join(f"{one.state:<16}{one.path}" for one in found.changes)
+
+
+def _pushed(found: Pushed) -> str:
+    return f"{found.objects} objects pushed ({size(found.size)}), {found.present} were there."
+
+
+def _fetched(found: Fetched) -> str:
+    return f"{found.objects} objects fetched ({size(found.size)}), {found.present} were there."
+
+
+def _checked_out(found: CheckedOut) -> str:
+    return f"{found.files} files checked out, {found.present} were there."
+
+
+def _pulled(found: dict[str, Any]) -> str:
+    return f"{_fetched(found['fetched'])}\n{_checked_out(found['checked_out'])}"
 
 
 def _files(found: dict[str, Sequence[Path]], console: Console) -> None:

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
+import click
 
-from placet.cli.data import Targets
+from placet.cli.data import targets_argument
 from placet.cli.output import output, size, table
 from placet.errors import PlacetError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from placet.engine.doctor import Finding
     from placet.engine.promote import Promotion
     from placet.engine.verify import Report
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (promote, agent, verify, doctor):
-        app.command()(command)
-
-
-def promote(
-    ids: Annotated[
-        list[str] | None,
-        typer.Argument(help="Proposals by id; none = all of this node's that have landed."),
-    ] = None,
-) -> None:
+@click.command()
+@click.argument("ids", nargs=-1, help="Proposals by id; none = all of this node's that have landed.")
+def promote(ids: Sequence[str]) -> None:
     """Promote what has landed: verified copy, receipt, ledger entry, published branch."""
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        _finish(client.promote(ids or ()))
+        _finish(client.promote(ids))
 
 
-def agent(
-    once: Annotated[bool, typer.Option("--once", help="Promote what waits, then end.")] = False,
-    interval: Annotated[float, typer.Option(min=1.0, help="Seconds between two looks.")] = 30.0,
-) -> None:
+@click.command()
+@click.option("--once", is_flag=True, help="Promote what waits, then end.")
+@click.option("--interval", type=click.FloatRange(min=1.0), default=30.0, help="Seconds between two looks.")
+def agent(once: bool, interval: float) -> None:
     """Promote as a service: look at the Ctrl repository, promote, and look again."""
     from placet.agent import Agent
     from placet.client import Client
@@ -52,22 +44,23 @@ def agent(
             Agent(client, interval_s=interval).run()
 
 
-def verify(
-    targets: Targets = None,
-    tier: Annotated[str, typer.Option(help="The publication tier.")] = "",
-    no_fetch: Annotated[bool, typer.Option("--no-fetch", help="Offline: with what the clone holds.")] = False,
-    record: Annotated[bool, typer.Option("--record", help="The record only, not the bytes here.")] = False,
-) -> None:
+@click.command()
+@targets_argument
+@click.option("--tier", default="", help="The publication tier.")
+@click.option("--no-fetch", is_flag=True, help="Offline: with what the clone holds.")
+@click.option("--record", is_flag=True, help="The record only, not the bytes here.")
+def verify(targets: Sequence[str], tier: str, no_fetch: bool, record: bool) -> None:
     """Check, from the bytes in this clone back to the trust root; exit 13 if anything is wrong."""
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        report = client.verify(targets or (), tier=tier or None, fetch=not no_fetch, data=not record)
+        report = client.verify(targets, tier=tier or None, fetch=not no_fetch, data=not record)
         output.show(report, _report)
         if not report.ok:
-            raise typer.Exit(13)
+            raise click.exceptions.Exit(13)
 
 
+@click.command()
 def doctor() -> None:
     """Say what works here and what does not: settings, keys, trust root, remotes, stores, versions."""
     from placet.client import Client
@@ -76,14 +69,14 @@ def doctor() -> None:
         findings = client.doctor()
         output.show(findings, _findings, name="findings")
         if any(one.level == "fail" for one in findings):
-            raise typer.Exit(1)
+            raise click.exceptions.Exit(1)
 
 
 def _finish(promotions: Sequence[Promotion]) -> None:
     output.show(promotions, _promotions, name="promotions")
     error = next((one.error for one in promotions if one.error is not None), None)
     if error is not None:
-        raise typer.Exit(error.exit_code)
+        raise click.exceptions.Exit(error.exit_code)
 
 
 def _promotions(found: Sequence[Promotion], console: Console) -> None:

@@ -8,20 +8,13 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from placet.cli.bars import Bars
 
 T = TypeVar("T")
 _FLAGS = {"--json": "json", "-q": "quiet", "--quiet": "quiet", "-v": "verbose", "--verbose": "verbose"}
@@ -51,16 +44,31 @@ class Output:
         return rest
 
     def show(self, result: T, human: Callable[[T, Console], None], *, name: str = "") -> None:
-        """Print a result: as one JSON object (a sequence under `name`), or for a person."""
+        """Print a result: as one JSON object (a sequence under `name`), or drawn for a person."""
         if self.json:
-            print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
+            self._print(result, name)
         elif not self.quiet:
+            from rich.console import Console
+
             human(result, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
+
+    def say(self, result: T, words: Callable[[T], str], *, name: str = "") -> None:
+        """As `show`, where plain words are enough; they start faster than a drawing."""
+        if self.json:
+            self._print(result, name)
+        elif not self.quiet:
+            print(words(result))
+
+    def _print(self, result: object, name: str) -> None:
+        print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
 
     def progress(self) -> Bars | None:
         """Progress bars on stderr, if a person looks at them."""
-        wanted = not (self.json or self.quiet or self.no_progress) and sys.stderr.isatty()
-        return Bars() if wanted else None
+        if self.json or self.quiet or self.no_progress or not sys.stderr.isatty():
+            return None
+        from placet.cli.bars import Bars
+
+        return Bars()
 
 
 output = Output()
@@ -68,7 +76,9 @@ output = Output()
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     """A result as values that JSON has."""
-    if isinstance(value, msgspec.Struct):
+    if hasattr(value, "__struct_fields__"):
+        import msgspec
+
         return plain(msgspec.to_builtins(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
@@ -85,6 +95,8 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON is any value
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """A table for a terminal."""
+    from rich.table import Table
+
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         out.add_column(column, overflow="fold")
@@ -101,41 +113,3 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return ""
-
-
-class Bars:
-    """Progress as bars, one a phase."""
-
-    def __init__(self) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[done]}/{task.fields[objects]}"),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task: TaskID | None = None
-        self._done = 0
-
-    def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
-        """Begin a bar."""
-        self._bars.start()
-        self._done = 0
-        self._task = self._bars.add_task(phase, total=size or None, objects=objects or "?", done=0)
-        return self
-
-    def advance(self, objects: int = 0, size: int = 0) -> None:
-        """Move the bar."""
-        if self._task is not None:
-            self._done += objects
-            self._bars.update(self._task, advance=size, done=self._done)
-
-    def done(self) -> None:
-        """Remove the bar."""
-        if self._task is not None:
-            self._bars.remove_task(self._task)
-            self._task = None
-        self._bars.stop()

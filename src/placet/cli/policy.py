@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
+import click
 
 from placet.cli.author import proposed
 from placet.cli.output import output
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from placet.engine.show import Explanation
 
-policy = typer.Typer(help="Look at, check and change the policy.", no_args_is_help=True)
+
+@click.group(no_args_is_help=True)
+def policy() -> None:
+    """Look at, check and change the policy."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    policy.command()(show)
-    policy.command()(lint)
-    policy.command()(explain)
-    policy.command()(propose)
-    app.add_typer(policy, name="policy")
-
-
+@policy.command()
 def show() -> None:
     """Print the effective policy, with its number and digest: what the next policy begins from."""
     from placet.client import Client
@@ -36,21 +32,23 @@ def show() -> None:
         output.show(shown, _policy)
 
 
-def lint(file: Annotated[Path, typer.Argument(help="A policy file.")]) -> None:
+@policy.command()
+@click.argument("file", type=click.Path(path_type=Path), help="A policy file.")
+def lint(file: Path) -> None:
     """Find mistakes (exit 2, with line and column) and weaknesses (exit 12) of a policy file."""
     from placet.client import lint_policy
 
     found = lint_policy(file)
     output.show({"weaknesses": found}, _weaknesses)
     if found:
-        raise typer.Exit(12)
+        raise click.exceptions.Exit(12)
 
 
-def explain(
-    path: Annotated[str, typer.Argument(help="A workspace path, or <node>/<path> with --node.")],
-    node: Annotated[str, typer.Option(help="The node; this one by default.")] = "",
-    tier: Annotated[str, typer.Option(help="The publication tier.")] = "",
-) -> None:
+@policy.command()
+@click.argument("path", help="A workspace path, or <node>/<path> with --node.")
+@click.option("--node", default="", help="The node; this one by default.")
+@click.option("--tier", default="", help="The publication tier.")
+def explain(path: str, node: str, tier: str) -> None:
     """Tell which rule of the effective policy holds for a path, and who could approve."""
     from placet.client import Client
 
@@ -58,10 +56,10 @@ def explain(
         output.show(client.explain(path, node=node or None, tier=tier or None), _explained)
 
 
-def propose(
-    file: Annotated[Path, typer.Argument(help="The next policy.")],
-    message: Annotated[str, typer.Option("-m", "--message", help="What changes, and why.")],
-) -> None:
+@policy.command()
+@click.argument("file", type=click.Path(path_type=Path), help="The next policy.")
+@click.option("-m", "--message", required=True, help="What changes, and why.")
+def propose(file: Path, message: str) -> None:
     """Propose the next policy; it counts once it is approved under the effective one and merged."""
     from placet.client import Client
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
+import click
 
-from placet.cli.author import Ident
+from placet.cli.author import ident_argument
 from placet.cli.output import output, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from placet.engine.checks import Checked
     from placet.engine.review import Decided
 
-Reason = Annotated[str, typer.Option("-m", "--message", help="The reason; the node reads it.")]
+reason_option = click.option("-m", "--message", required=True, help="The reason; the node reads it.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(check)
-    app.command()(approve)
-    app.command()(reject)
-    app.command(name="return")(return_)
-    app.command()(merge)
-
-
-def check(ident: Ident) -> None:
+@click.command()
+@ident_argument
+def check(ident: str) -> None:
     """Run the policy's checks again, on the bytes where they are readable; exit 12 if one fails."""
     from placet.client import Client
 
@@ -34,14 +28,14 @@ def check(ident: Ident) -> None:
         found = client.check(ident)
         output.show(found, _checked)
         if not found.passed:
-            raise typer.Exit(12)
+            raise click.exceptions.Exit(12)
 
 
-def approve(
-    ident: Ident,
-    message: Annotated[str, typer.Option("-m", "--message", help="A comment.")] = "",
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires.")] = None,
-) -> None:
+@click.command()
+@ident_argument
+@click.option("-m", "--message", default="", help="A comment.")
+@click.option("--days", type=click.IntRange(min=1), help="Days until it expires.")
+def approve(ident: str, message: str, days: int | None) -> None:
     """Approve exactly these bytes with your own key; the checks run again first."""
     from placet.client import Client
 
@@ -49,7 +43,10 @@ def approve(
         output.show(client.decide(ident, "approve", comment=message, days=days), _decided)
 
 
-def reject(ident: Ident, message: Reason) -> None:
+@click.command()
+@ident_argument
+@reason_option
+def reject(ident: str, message: str) -> None:
     """Say no."""
     from placet.client import Client
 
@@ -57,7 +54,10 @@ def reject(ident: Ident, message: Reason) -> None:
         output.show(client.decide(ident, "reject", comment=message), _decided)
 
 
-def return_(ident: Ident, message: Reason) -> None:
+@click.command("return")
+@ident_argument
+@reason_option
+def return_(ident: str, message: str) -> None:
     """Send a proposal back to its node with comments."""
     from placet.client import Client
 
@@ -65,7 +65,9 @@ def return_(ident: Ident, message: Reason) -> None:
         output.show(client.decide(ident, "return", comment=message), _decided)
 
 
-def merge(ident: Ident) -> None:
+@click.command()
+@ident_argument
+def merge(ident: str) -> None:
     """Land an approved proposal on `main`, where the forge is plain Git."""
     from placet.client import Client
 

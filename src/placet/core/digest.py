@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -35,6 +35,15 @@ class Hasher:
     def update(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next bytes."""
         self._md5.update(chunk)
+        self._sha256.update(chunk)
+        self._size += len(chunk)
+
+    @property
+    def sinks(self) -> tuple[Callable[[bytes], None], Callable[[bytes], None]]:
+        """`update` in two parts that may run in two threads; every further chunk must go to both."""
+        return self._md5.update, self._update_sha256
+
+    def _update_sha256(self, chunk: bytes) -> None:
         self._sha256.update(chunk)
         self._size += len(chunk)
 

@@ -13,9 +13,6 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from placet.core import layout
 from placet.errors import Invalid
 
@@ -26,7 +23,10 @@ MAX_READ = 1 << 24
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _NOT_A_NUMBER = re.compile(r"[0-9a-f]*[acdf][0-9a-f]*")
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*[./_-][A-Za-z0-9_./-]*")
+_PLAIN = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_./-]*[./_-][A-Za-z0-9_./-]*"
+    r"|(?!(?i:true|false|yes|no|on|off|null|y|n|nan|inf)$)[A-Za-z][A-Za-z0-9]*"
+)
 _FORM = re.compile(
     r"outs:\n- md5: (?P<q>'?)(?P<md5>[0-9a-f]{32})(?P<dir>\.dir)?(?P=q)\n"
     r"  size: (?P<size>0|[1-9][0-9]{0,17})\n(?:  nfiles: (?P<nfiles>0|[1-9][0-9]{0,11})\n)?"
@@ -269,6 +269,9 @@ def _scalar(text: str) -> str | None:
     quoted = re.fullmatch(r"'(?:[^']|'')*'", text, re.DOTALL) or _DOUBLE_QUOTED.fullmatch(text)
     if not quoted and re.search(r"""^[\[\]{},&*!|>%@`'"#]|^[?-](?:\s|$)|: |:$| #|\n(?!    )""", text):
         return None
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         value = YAML(typ="safe", pure=True).load(text if quoted else f"- {text}\n")
     except (YAMLError, ValueError, RecursionError):
@@ -278,6 +281,9 @@ def _scalar(text: str) -> str | None:
 
 
 def _load(data: bytes, typ: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     try:
         tree = YAML(typ=typ, pure=True).load(data.decode("utf-8"))
     except (YAMLError, ValueError, RecursionError) as error:
@@ -289,6 +295,8 @@ def _load(data: bytes, typ: str) -> dict[str, Any]:
 
 def _dump(tree: Mapping[str, Any]) -> bytes:
     """As DVC dumps: ruamel's round-trip emitter with its defaults, block style."""
+    from ruamel.yaml import YAML
+
     yaml = YAML()
     yaml.default_flow_style = False
     stream = io.StringIO()

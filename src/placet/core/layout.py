@@ -36,6 +36,10 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-](?:/(?!$)|$))+")
+_SUSPECT = re.compile(
+    r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|dvc\.yaml|dvc\.lock)(?:[./]|$)|\.dvc$"
+)
 _RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
 _RESERVED_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes"})
 
@@ -61,6 +65,8 @@ def unsafe(path: str) -> str | None:
     Safe: relative, `/`-separated, valid UTF-8, no empty, `.` or `..` part, no control character,
     no backslash, no part that Git, DVC, Placet or Windows takes for its own, bounded in length.
     """
+    if _ordinary(path):
+        return None
     try:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError:
@@ -94,22 +100,31 @@ def forbidden_in_directory(path: str) -> str | None:
 
     A file of such a name inside a tracked directory breaks DVC's collection or Git's ignoring.
     """
+    if _ordinary(path):
+        return None
     name = fold(path.rsplit("/", 1)[-1])
     if name.endswith(".dvc") or name in _RESERVED_FILES:
         return f"is called {name!r}, which DVC or Git would read as its own"
     return unsafe(path)
 
 
+def _ordinary(path: str) -> bool:
+    """Is this plain ASCII that no rule here could forbid? Most paths are, and need no closer look."""
+    return len(path) <= MAX_PATH_BYTES and _ORDINARY.fullmatch(path) is not None and not _SUSPECT.search(path)
+
+
 def fold(path: str) -> str:
     """The form in which two paths are compared: NFC and case folding."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     """Two paths of which one equals or contains the other after folding, or None."""
-    ordered = sorted((tuple(fold(path).split("/")), path) for path in paths)
+    ordered = sorted((fold(path).replace("/", "\0") + "\0", path) for path in paths)
     for (before, one), (after, two) in itertools.pairwise(ordered):
-        if after[: len(before)] == before:
+        if after.startswith(before):
             return one, two
     return None
 

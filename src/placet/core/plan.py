@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 PAGE = 1000
 PREFIXES = 256
+_FEW_PAGES = 16
 
 
 def missing(wanted: Mapping[str, int | None], present: Mapping[str, int]) -> list[str]:
@@ -24,6 +26,24 @@ def shards(keys: Iterable[str]) -> dict[str, list[str]]:
     for key in keys:
         out.setdefault(key[: key.rindex("/") + 1] if "/" in key else "", []).append(key)
     return out
+
+
+def common_folder(prefixes: Iterable[str]) -> str:
+    """The folder, with a slash at its end, that all these prefixes are below; empty if there is none."""
+    parts = [prefix.split("/")[:-1] for prefix in prefixes]
+    common = itertools.takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))
+    return "".join(f"{names[0]}/" for names in common)
+
+
+def one_listing(sampled: int) -> bool:
+    """Does one listing of the whole store cost no more time than one for each of its prefixes?
+
+    Its pages come one after the other, the prefixes side by side; so: up to a few pages.
+
+    Args:
+        sampled: Objects that one prefix was found to hold.
+    """
+    return sampled * PREFIXES <= _FEW_PAGES * PAGE
 
 
 def listing_limit(asked: int) -> int:

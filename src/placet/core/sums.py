@@ -5,6 +5,7 @@ One line `<sha256>  <path>` a file, sorted by path as UTF-8 bytes, LF after ever
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,11 +57,12 @@ def decode_sums(data: bytes, *, max_entries: int, max_bytes: int) -> tuple[SumEn
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise _invalid("it is not valid UTF-8") from error
-    found = [_LINE.fullmatch(line) for line in lines[:-1]]
-    entries = tuple(SumEntry(one[2], one[1]) for one in found if one)
-    if encode_sums((one.path, one.sha256) for one in entries) != data:
+    found = [match for line in lines[:-1] if (match := _LINE.fullmatch(line)) and line[66:68] != "./"]
+    paths = [one[2].encode() for one in found]
+    ordered = all(map(operator.lt, paths, paths[1:]))
+    if len(found) != len(lines) - 1 or lines[-1] or not ordered:
         raise _invalid("its bytes are not sorted lines `<sha256>  <path>`")
-    return entries
+    return tuple(SumEntry(one[2], one[1]) for one in found)
 
 
 def dir_hash(entries: Iterable[tuple[str, str]]) -> str:

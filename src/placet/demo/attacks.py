@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from placet import wire
 from placet.core import layout
 from placet.core.digest import digest
 from placet.demo import cast
@@ -20,6 +19,7 @@ from placet.demo.world import PUBLICATION, Failed, Party, Run, World
 from placet.errors import PlacetError, Refused
 from placet.ports import ObjectStore
 from placet.testing import twins
+from placet.wire.data import open_store
 
 
 class Story(Protocol):
@@ -46,7 +46,7 @@ CALIBRATION = "outputs/calibration.bin"
 
 def store_of(world: World, bucket: str, identity: str) -> ObjectStore:
     """A bucket with somebody's credentials."""
-    return wire.open_store(world.remote(bucket, identity))
+    return open_store(world.remote(bucket, identity))
 
 
 def foreign_bucket(story: Story) -> tuple[str, str]:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from placet import wire
 from placet.config import load_settings
 from placet.core.digest import Digests, digest
 from placet.ports import CopyWay, ObjectStore
 from placet.testing import twins
+from placet.wire.ctrl import Wire
+from placet.wire.data import open_store
 
 
 class Racing:
@@ -35,7 +36,7 @@ class Racing:
 def main(ident: str, key: str) -> int:
     """Promote `ident` in the working directory's settings; `key` is swapped just before its copy."""
     env = os.environ
-    attacker = wire.open_store(
+    attacker = open_store(
         {
             "url": env["RACE_URL"],
             "endpointurl": env["RACE_ENDPOINT"],
@@ -48,7 +49,7 @@ def main(ident: str, key: str) -> int:
         if copied == key:
             attacker.put(key, [twins.B], digest(twins.B), overwrite=True)
 
-    parts = wire.Wire(load_settings(), Path.cwd(), None)
+    parts = Wire(load_settings(), Path.cwd(), None)
     promoter = parts.promoter()
     racing: dict[str, Any] = {
         tier: replace(target, store=Racing(target.store, swap)) for tier, target in promoter.targets.items()

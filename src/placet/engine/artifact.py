@@ -97,19 +97,23 @@ def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs
         raise _not_in_cache(path, out.key)
     entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
     sums = known_sums(cache, out.md5, entries)
-    if sums is None:
-        by_md5 = digests_of(cache, {one.md5: f"{path}/{one.relpath}" for one in entries}, state, jobs)
-        files = tuple((one.relpath, by_md5[one.md5]) for one in entries)
-    else:
-        files = tuple(_sized(cache, path, one, sums) for one in entries)
-    return assemble(cache, path, data, files)
+    if sums is not None:
+        files = tuple(_sized(cache, path, one, sums.by_path) for one in entries)
+        return _assemble(path, data, files, sums.digests)
+    by_md5 = digests_of(cache, {one.md5: f"{path}/{one.relpath}" for one in entries}, state, jobs)
+    return assemble(cache, path, data, [(one.relpath, by_md5[one.md5]) for one in entries])
 
 
 def assemble(cache: Cache, path: str, listing: bytes, files: Sequence[tuple[str, Digests]]) -> Loaded:
     """A directory from its `.dir` bytes and its files' digests; the digest list is kept in the cache."""
     sums = encode_sums((name, known.sha256) for name, known in files)
-    of_dir, of_sums = digest(listing), digest(sums)
-    remember_sums(cache, of_dir.md5, sums)
+    loaded = _assemble(path, listing, files, digest(sums))
+    remember_sums(cache, loaded.tracked.digests.md5, sums)
+    return loaded
+
+
+def _assemble(path: str, listing: bytes, files: Sequence[tuple[str, Digests]], of_sums: Digests) -> Loaded:
+    of_dir = digest(listing)
     tracked = Tracked(
         path=path,
         metafile=f"{path}.dvc",
@@ -139,8 +143,16 @@ def read_dir(cache: Cache, out: Output) -> bytes | None:
     return data
 
 
-def known_sums(cache: Cache, md5: str, entries: Sequence[DirEntry]) -> dict[str, str] | None:
-    """Path -> SHA-256 by the digest list that the cache keeps for a `.dir` object, or None.
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A digest list of the cache: path -> SHA-256, and its own digests."""
+
+    by_path: dict[str, str]
+    digests: Digests
+
+
+def known_sums(cache: Cache, md5: str, entries: Sequence[DirEntry]) -> Sums | None:
+    """The digest list that the cache keeps for a `.dir` object, or None.
 
     A list that is not what its name says, or names other files, is as good as none.
     """
@@ -149,14 +161,17 @@ def known_sums(cache: Cache, md5: str, entries: Sequence[DirEntry]) -> dict[str,
         return None
     sha256 = pointer.decode("ascii")
     data = cache.read(layout.sums_key(sha256), MAX_LIST)
-    if data is None or sha256_hex(data) != sha256:
+    if data is None:
+        return None
+    known = digest(data)
+    if known.sha256 != sha256:
         return None
     try:
         sums: tuple[SumEntry, ...] = decode_sums(data, max_entries=len(entries), max_bytes=MAX_LIST)
         check_same_paths(entries, sums)
     except Invalid:
         return None
-    return {one.path: one.sha256 for one in sums}
+    return Sums({one.path: one.sha256 for one in sums}, known)
 
 
 def remember_sums(cache: Cache, md5: str, sums: bytes) -> None:

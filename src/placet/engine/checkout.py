@@ -19,7 +19,7 @@ from placet.engine.artifact import MAX_FILES, MAX_LIST, read_dir
 from placet.engine.disk import Cache, Links, chunks, disk, stamp
 from placet.engine.ignore import DvcIgnore
 from placet.engine.track import Found, found_file
-from placet.engine.transfer import guarded, run
+from placet.engine.transfer import guarded, run_local
 from placet.engine.workspace import Workspace, plain
 from placet.errors import NotFound, Refused
 from placet.ports import FileStamp, Progress, State
@@ -121,14 +121,15 @@ def present_files(workspace: Workspace, path: str) -> dict[str, Found]:
     """Name within the artifact -> file, of what is in the workspace now; nothing is refused or read."""
     top = str(workspace.data(path))
     if not os.path.isdir(top):  # noqa: PTH112 - hot path
-        return {"": found_file("", top)} if os.path.exists(top) else {}  # noqa: PTH110 - hot path
+        try:
+            return {"": found_file("", top, os.stat(top))}  # noqa: PTH116 - hot path
+        except FileNotFoundError:
+            return {}
     out = {}
     with disk(top):
-        for base, _, names in DvcIgnore(workspace.root).walk(top):
-            for name in names:
-                full = f"{base}/{name}"
-                if os.path.exists(full):  # noqa: PTH110 - hot path
-                    out[full[len(top) + 1 :]] = found_file(full[len(top) + 1 :], full)
+        for name, entry in DvcIgnore(workspace.root).files(top):
+            with contextlib.suppress(FileNotFoundError):
+                out[name] = found_file(name, entry.path, entry.stat())
     return out
 
 
@@ -137,7 +138,7 @@ def digest_files(files: Mapping[str, Found], state: State, jobs: int) -> dict[st
     stamps = [one.stamp for one in files.values()]
     known = dict(zip(files, state.get_many(stamps), strict=True))
     todo = [name for name, found in known.items() if found is None]
-    fresh = run(lambda name: digest_chunks(guarded(chunks(files[name].path))), todo, jobs)
+    fresh = run_local(lambda name: digest_chunks(guarded(chunks(files[name].path))), todo, jobs)
     known.update(zip(todo, fresh, strict=True))
     return {name: found for name, found in known.items() if found is not None}
 
@@ -182,26 +183,24 @@ def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int,
     cache, links = workspace.objects, Links(workspace.link_types)
     progress.start("checkout", len(steps))
 
-    def make(one: _Step) -> Digests | None:
-        source = cache.path(layout.data_key(one.md5))
-        found = links.place(source, one.path, one.md5, isexec=one.isexec)
-        progress.advance(1, found.size if found else 0)
-        return found
-
-    steps = sorted(steps, key=lambda one: one.md5)
-    made = run(make, steps, jobs)
-    progress.done()
+    steps = sorted(steps, key=lambda one: one.path)
     sources = []
     for one in steps:
         with disk(one.path):
             sources.append(stamp(cache.path(layout.data_key(one.md5))))
-    proven = state.get_many(sources)
-    rows: list[tuple[FileStamp, Digests]] = []
-    for one, copied, known in zip(steps, made, proven, strict=True):
-        found = copied or known
-        if found is not None and found.md5 == one.md5:
-            with disk(one.path):
-                rows.append((stamp(one.path), found))
+    proven = dict(zip(steps, state.get_many(sources), strict=True))
+
+    def make(one: _Step) -> tuple[FileStamp, Digests] | None:
+        source, known = cache.path(layout.data_key(one.md5)), proven[one]
+        known = known if known and known.md5 == one.md5 else None
+        read = links.place(source, one.path, one.md5, isexec=one.isexec, proven=known is not None)
+        found = read or known
+        progress.advance(1, found.size if found else 0)
+        with disk(one.path):
+            return (stamp(one.path), found) if found is not None else None
+
+    rows = [row for row in run_local(make, steps, jobs) if row is not None]
+    progress.done()
     state.put_many(rows)
     state.tell_dvc([(at, found.md5) for at, found in rows])
 

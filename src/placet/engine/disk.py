@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -69,6 +68,13 @@ def chunks(path: str | Path) -> Iterator[bytes]:
             yield chunk
 
 
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all bytes to an open file."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 @dataclass(frozen=True, slots=True)
 class Cache:
     """DVC's cache folder, `files/md5/...`, with our digest lists beside it under `placet/`.
@@ -117,7 +123,7 @@ class Cache:
         folder = f"{self.root}/placet/tmp" if key is None else self._parent(key)
         with disk(folder):
             self._folder(folder)
-        path = f"{folder}/.{secrets.token_hex(12)}.tmp"
+        path = f"{folder}/.{os.urandom(12).hex()}.tmp"
         try:
             yield path
         finally:
@@ -134,12 +140,31 @@ class Cache:
 
     def write(self, key: str, data: bytes) -> None:
         """Store bytes that were verified; atomic."""
-        with self.temp(key) as temp:
-            with disk(temp), open(temp, "xb", buffering=0) as stream:  # noqa: PTH123 - hot path
-                view = memoryview(data)
-                while view:
-                    view = view[stream.write(view) :]
-            self.place(temp, key)
+        path = self.path(key)
+        temp = f"{path[: path.rindex('/')]}/.{os.urandom(12).hex()}.tmp"
+        with disk(path):
+            try:
+                fd = self._create(temp)
+                try:
+                    write_all(fd, data)
+                    if stat.S_IMODE(os.fstat(fd).st_mode) != _PROTECTED:
+                        os.fchmod(fd, _PROTECTED)
+                finally:
+                    os.close(fd)
+                os.rename(temp, path)  # noqa: PTH104 - hot path
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temp)  # noqa: PTH108 - hot path
+                raise
+
+    def _create(self, path: str) -> int:
+        """A new file for writing; the folder is made if it is not there, which is rare."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, _PROTECTED)
+        except FileNotFoundError:
+            self._folder(path[: path.rindex("/")])
+            return os.open(path, flags, _PROTECTED)
 
     def _parent(self, key: str) -> str:
         path = self.path(key)
@@ -163,6 +188,7 @@ class Links:
     def __init__(self, types: tuple[str, ...]) -> None:
         self._types = types
         self._failed: set[tuple[str, int]] = set()
+        self._devices: dict[str, int] = {}
 
     @property
     def shares(self) -> bool:
@@ -174,39 +200,59 @@ class Links:
         """May bytes be cloned into the cache, by `cache.type`?"""
         return "reflink" in self._types
 
-    def place(self, source: str, target: str, md5: str, *, isexec: bool = False) -> Digests | None:
+    def place(
+        self, source: str, target: str, md5: str, *, isexec: bool = False, proven: bool = False
+    ) -> Digests | None:
         """Make `target` the object `source`, replacing what is there; atomic.
 
         An executable file is always a copy, since the mode of a link is the object's.
 
+        Args:
+            source: The object's path.
+            target: The file's.
+            md5: What the object must be.
+            isexec: Give the file its owner's execute bit.
+            proven: The object is known to be what it must be: a copy is not hashed again.
+
         Returns:
-            The digests, if the bytes were read on the way (a copy is verified); None for links.
+            The digests, if the bytes were read on the way (a copy is verified); None otherwise.
 
         Raises:
             Corrupt: kind `cache-corrupt`.
             Unavailable: kind `no-link-type`, or the disk's.
         """
         folder, name = os.path.split(target)
-        temp = f"{folder}/.{name[:64]}.{secrets.token_hex(8)}.tmp"
+        temp = f"{folder}/.{name[:64]}.{os.urandom(8).hex()}.tmp"
         with disk(target):
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path
+            device = self._device(folder)
             try:
-                found = self._make(source, temp, md5, copy_only=isexec)
+                found = self._make(source, temp, device, md5, copy_only=isexec, proven=proven)
                 if isexec:
                     os.chmod(temp, stat.S_IMODE(os.stat(temp).st_mode) | stat.S_IXUSR)  # noqa: PTH101, PTH116
                 os.replace(temp, target)  # noqa: PTH105 - hot path
-            finally:
+            except BaseException:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temp)  # noqa: PTH108 - hot path
+                raise
         return found
 
-    def _make(self, source: str, temp: str, md5: str, *, copy_only: bool) -> Digests | None:
-        empty = os.stat(source).st_size == 0  # noqa: PTH116 - hot path
-        device = os.stat(os.path.dirname(temp)).st_dev  # noqa: PTH116, PTH120 - hot path
+    def _device(self, folder: str) -> int:
+        """The device of a folder, which is made if it is not there; looked at once."""
+        if folder not in self._devices:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path
+            self._devices[folder] = os.stat(folder).st_dev  # noqa: PTH116 - hot path
+        return self._devices[folder]
+
+    def _make(
+        self, source: str, temp: str, device: int, md5: str, *, copy_only: bool, proven: bool
+    ) -> Digests | None:
         types = ("copy",) if copy_only else self._types
         for one in types:
-            if one == "copy" or (one == "hardlink" and empty):
-                return _copy(source, temp, md5)
+            if one == "copy" or (one == "hardlink" and os.stat(source).st_size == 0):  # noqa: PTH116 - hot path
+                if not proven:
+                    return _copy(source, temp, md5)
+                _copy_plain(source, temp)
+                return None
             if (one, device) in self._failed:
                 continue
             if _link(one, source, temp):
@@ -217,6 +263,23 @@ class Links:
             kind="no-link-type",
             mend="Add copy: dvc config cache.type reflink,copy",
         )
+
+
+def _copy_plain(source: str, temp: str) -> None:
+    """Copy within the kernel where the file is long; the bytes are known."""
+    one = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        two = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            data = os.read(one, CHUNK)
+            write_all(two, data)
+            if len(data) == CHUNK:
+                while os.sendfile(two, one, None, 1 << 30):
+                    pass
+        finally:
+            os.close(two)
+    finally:
+        os.close(one)
 
 
 def reflink(source: str, target: str) -> bool:

@@ -109,7 +109,8 @@ def _listed(cache: Cache, store: ObjectStore, path: str, out: Output) -> _Wanted
     if data is None:
         data = new = read_object(store, out.key, md5=out.md5, limit=listing_limit(out))
     entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
-    sums = known_sums(cache, out.md5, entries) or {}
+    known = known_sums(cache, out.md5, entries)
+    sums = known.by_path if known else {}
     return _Wanted(path, out, {one.md5: sums.get(one.relpath) for one in entries}, entries, new)
 
 

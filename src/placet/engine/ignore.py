@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from placet.engine.disk import disk
 
-_ALWAYS = (".hg/", ".git/", ".git", ".dvc/")
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+_ALWAYS_DIRS = frozenset({".hg", ".git", ".dvc"})
+_ALWAYS_FILES = frozenset({".git"})
 _SPECIAL = re.compile(r"([\[\]!*#?])")
 
 
@@ -24,20 +28,18 @@ class DvcIgnore:
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
-        self._always = GitIgnoreSpec.from_lines(_ALWAYS)
         self._specs: dict[str, GitIgnoreSpec | None] = {}
+        self._holding: dict[str, list[str]] = {}
 
     def ignores(self, path: str, *, is_dir: bool = False) -> bool:
         """Is this path (absolute, below the root) ignored itself? The last matching pattern decides."""
-        name = path.rsplit("/", 1)[-1]
-        if self._always.match_file(f"{name}/" if is_dir else name):
+        folder, _, name = path.rpartition("/")
+        if name in (_ALWAYS_DIRS if is_dir else _ALWAYS_FILES):
             return True
-        folder = path
-        while len(folder) > len(self._root):
-            folder = folder.rsplit("/", 1)[0]
-            spec = self._spec(folder)
+        for holder in self._holders(folder):
+            spec = self._spec(holder)
             if spec is not None:
-                relative = path[len(folder) + 1 :] + ("/" if is_dir else "")
+                relative = path[len(holder) + 1 :] + ("/" if is_dir else "")
                 include = spec.check_file(relative).include
                 if include is not None:
                     return include
@@ -49,15 +51,50 @@ class DvcIgnore:
             dirs[:] = sorted(one for one in dirs if not self.ignores(f"{base}/{one}", is_dir=True))
             yield base, dirs, [one for one in files if not self.ignores(f"{base}/{one}")]
 
+    def files(self, top: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Path relative to `top`, and entry, of each file below it that is not ignored; in any order."""
+        folders = [""]
+        while folders:
+            inner = folders.pop()
+            base = f"{top}/{inner}".rstrip("/")
+            plain = not self._holders(base)
+            with os.scandir(base) as entries:
+                for entry in entries:
+                    is_dir = entry.is_dir()
+                    if entry.name in (_ALWAYS_DIRS if is_dir else _ALWAYS_FILES):
+                        continue
+                    if not plain and self.ignores(f"{base}/{entry.name}", is_dir=is_dir):
+                        continue
+                    if not is_dir:
+                        yield inner + entry.name, entry
+                    elif not entry.is_symlink():
+                        folders.append(f"{inner}{entry.name}/")
+
+    def _holders(self, folder: str) -> list[str]:
+        """The folders from this one up to the root that have a `.dvcignore`."""
+        if folder not in self._holding:
+            above = self._holders(folder.rpartition("/")[0]) if len(folder) > len(self._root) else []
+            own = [folder] if len(folder) >= len(self._root) and self._spec(folder) is not None else []
+            self._holding[folder] = own + above
+        return self._holding[folder]
+
     def _spec(self, folder: str) -> GitIgnoreSpec | None:
+        """The patterns of a folder's `.dvcignore`, or None if it has none."""
         if folder not in self._specs:
             file = Path(folder) / ".dvcignore"
-            found = None
-            if file.is_file():
-                with disk(file):
-                    found = GitIgnoreSpec.from_lines(file.read_text("utf-8").splitlines())
-            self._specs[folder] = found
+            lines: list[str] = []
+            with disk(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                lines = file.read_text("utf-8").splitlines()
+            self._specs[folder] = _patterns(lines)
         return self._specs[folder]
+
+
+def _patterns(lines: list[str]) -> GitIgnoreSpec | None:
+    if not any(line.strip() and not line.startswith("#") for line in lines):
+        return None
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - most projects have no pattern
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _raise(error: OSError) -> None:

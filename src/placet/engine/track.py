@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placet.core import layout
-from placet.core.digest import Digests, Hasher, digest
+from placet.core.digest import Digests, digest
 from placet.core.dvcfile import Output, encode_dir, update_metafile
 from placet.engine.artifact import Loaded, Tracked, assemble
-from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp
+from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp, write_all
 from placet.engine.ignore import DvcIgnore
-from placet.engine.transfer import checkpoint, run
+from placet.engine.transfer import digest_wide, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, Invalid, NotFound
 from placet.ports import FileStamp, Progress, State
@@ -85,45 +85,41 @@ def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
     with disk(top):
         info = os.stat(top)  # noqa: PTH116 - hot path
         if not stat.S_ISDIR(info.st_mode):
-            return False, [_found(workspace, "", top)]
+            if os.path.islink(top):  # noqa: PTH114 - hot path
+                _require_inside(workspace, top)
+            return False, [found_file("", top, info)]
         files = []
         ignore = DvcIgnore(workspace.root)
-        for base, _, names in ignore.walk(top):
-            inner = base[len(top) + 1 :]
-            for name in names:
-                relative = f"{inner}/{name}" if inner else name
-                reason = layout.forbidden_in_directory(relative)
-                if reason is not None:
-                    raise Invalid(
-                        f"{path}/{relative} cannot be part of a tracked directory: it {reason}.",
-                        kind="unsafe-path",
-                        mend="Rename it, move it away, or name it in .dvcignore.",
-                    )
-                files.append(_found(workspace, relative, f"{base}/{name}"))
+        for relative, entry in ignore.files(top):
+            reason = layout.forbidden_in_directory(relative)
+            if reason is not None:
+                raise Invalid(
+                    f"{path}/{relative} cannot be part of a tracked directory: it {reason}.",
+                    kind="unsafe-path",
+                    mend="Rename it, move it away, or name it in .dvcignore.",
+                )
+            if entry.is_symlink():
+                _require_inside(workspace, entry.path)
+            files.append(found_file(relative, entry.path, entry.stat()))
     return True, sorted(files, key=lambda one: one.name)
 
 
-def _found(workspace: Workspace, name: str, path: str) -> Found:
-    if os.path.islink(path):  # noqa: PTH114 - hot path
-        real = Path(path).resolve()
-        if not (real.is_relative_to(workspace.root) or real.is_relative_to(workspace.cache.resolve())):
-            raise Invalid(
-                f"{path} is a link to {real}, outside of the workspace.",
-                kind="link-outside-workspace",
-                mend="Copy the file into the workspace instead.",
-            )
-    return found_file(name, path)
+def _require_inside(workspace: Workspace, path: str) -> None:
+    real = Path(path).resolve()
+    if not (real.is_relative_to(workspace.root) or real.is_relative_to(workspace.cache.resolve())):
+        raise Invalid(
+            f"{path} is a link to {real}, outside of the workspace.",
+            kind="link-outside-workspace",
+            mend="Copy the file into the workspace instead.",
+        )
 
 
-def found_file(name: str, path: str) -> Found:
+def found_file(name: str, path: str, info: os.stat_result) -> Found:
     """One file as it is in the workspace.
 
     Raises:
         Invalid: kind `not-a-file`.
-        NotFound: kind `no-file`.
     """
-    with disk(path):
-        info = os.stat(path)  # noqa: PTH116 - hot path
     if not stat.S_ISREG(info.st_mode):
         raise Invalid(f"{path} is not a regular file.", kind="not-a-file", mend="Move it away.")
     return Found(name, stamp(path, info), bool(info.st_mode & stat.S_IXUSR))
@@ -149,12 +145,17 @@ def _ingest(
         progress.advance(1, known.size)
         return known
 
-    found.update(zip((one.path for one in todo), run(read, todo, jobs), strict=True))
-    _refuse_twins(cache, state, found)
-    rows = [(_relink(cache, links, one, found[one.path]), found[one.path]) for one in files]
-    old = {one.stamp for one in files} - {one.stamp for one in todo}
-    _remember(cache, state, [row for row in rows if row[0] not in old], before)
-    state.tell_dvc([(one, known.md5) for one, known in rows])
+    fresh = dict(zip((one.path for one in todo), run_local(read, todo, jobs), strict=True))
+    _refuse_twins(cache, state, found, fresh)
+    found.update(fresh)
+    new: list[tuple[FileStamp, Digests]] = []
+    old: list[tuple[FileStamp, Digests]] = []
+    for one in files:
+        known = found[one.path]
+        now = _relink(cache, links, one, known)
+        (old if now is one.stamp and one.path not in fresh else new).append((now, known))
+    _remember(cache, state, new, before)
+    state.tell_dvc([(one, known.md5) for one, known in new], [(one, known.md5) for one, known in old])
     return found
 
 
@@ -167,10 +168,12 @@ def _remember(cache: Cache, state: State, new: Sequence[tuple[FileStamp, Digests
     state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
 
 
-def _refuse_twins(cache: Cache, state: State, found: dict[str, Digests]) -> None:
+def _refuse_twins(
+    cache: Cache, state: State, known_before: dict[str, Digests], fresh: dict[str, Digests]
+) -> None:
     """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up."""
-    by_md5: dict[str, str] = {}
-    paths = {known.md5: path for path, known in found.items()}
+    by_md5 = {known.md5: known.sha256 for known in known_before.values()}
+    paths = {known.md5: path for path, known in fresh.items() if known.md5 not in by_md5}
     stamps = []
     for md5 in paths:
         with disk(cache.root):
@@ -178,7 +181,7 @@ def _refuse_twins(cache: Cache, state: State, found: dict[str, Digests]) -> None
     for md5, known in zip(paths, state.get_many(stamps), strict=True):
         if known is not None and known.md5 == md5:
             by_md5[md5] = known.sha256
-    for path, known in found.items():
+    for path, known in fresh.items():
         if by_md5.setdefault(known.md5, known.sha256) != known.sha256:
             raise Corrupt(
                 f"TWIN: {path} has the MD5 {known.md5} of other bytes.",
@@ -198,16 +201,15 @@ def _now(cache: Cache) -> int:
 def _read(cache: Cache, links: Links, one: Found) -> Digests:
     """Read a file once, and leave its object in the cache."""
     if one.stamp.size <= CHUNK:
-        data = b"".join(_stream(one))
+        data = _read_small(one)
         known = digest(data)
-        _require_unchanged(one, known)
         key = layout.data_key(known.md5)
         if not cache.has(key, known.size):
             cache.write(key, data)
         return known
     with cache.temp() as temp:
         cloned = links.clones and _clone(one.path, temp)
-        known = _hash(chunks(temp)) if cloned else _copy(one, temp)
+        known = digest_wide(chunks(temp)) if cloned else _copy(one, temp)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
         if not cache.has(key, known.size):
@@ -220,12 +222,20 @@ def _clone(path: str, temp: str) -> bool:
         return reflink(path, temp)
 
 
-def _hash(stream: Iterator[bytes]) -> Digests:
-    hasher = Hasher()
-    for chunk in stream:
-        checkpoint()
-        hasher.update(chunk)
-    return hasher.digests()
+def _read_small(one: Found) -> bytes:
+    """A small file's bytes, read at once and unchanged."""
+    with disk(one.path):
+        fd = os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(fd, one.stamp.size + 1)
+            while len(data) < one.stamp.size and (more := os.read(fd, one.stamp.size + 1 - len(data))):
+                data += more
+            same = stamp(one.path, os.fstat(fd)) == one.stamp
+        finally:
+            os.close(fd)
+    if not same or len(data) != one.stamp.size:
+        raise _changed(one)
+    return data
 
 
 def _stream(one: Found) -> Iterator[bytes]:
@@ -239,13 +249,8 @@ def _stream(one: Found) -> Iterator[bytes]:
 
 
 def _copy(one: Found, temp: str) -> Digests:
-    hasher = Hasher()
-    with disk(temp), open(temp, "xb") as out:  # noqa: PTH123 - hot path
-        for chunk in _stream(one):
-            checkpoint()
-            hasher.update(chunk)
-            out.write(chunk)
-    return hasher.digests()
+    with disk(temp), open(temp, "xb", buffering=0) as out:  # noqa: PTH123 - hot path
+        return digest_wide(_stream(one), lambda chunk: write_all(out.fileno(), chunk))
 
 
 def _require_unchanged(one: Found, known: Digests) -> None:

@@ -6,20 +6,30 @@ first error, or Ctrl-C, stops the others at their next chunk; it is the one that
 
 from __future__ import annotations
 
+import itertools
+import os
+import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self, TypeVar
 
 from placet.core import plan
-from placet.core.digest import Digests, Hasher, digest_chunks, tee
-from placet.engine.disk import Cache, chunks, disk
+from placet.core.digest import Digests, Hasher, digest_chunks
+from placet.engine.disk import Cache, chunks, disk, write_all
 from placet.errors import Conflict, Corrupt, NotFound
 from placet.ports import CopyWay, ObjectStore
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
+_WIDE = 16 << 20
+_AHEAD = 8
+_PARTS = 4
+_long = threading.RLock()
 _here = threading.local()
 
 
@@ -67,6 +77,95 @@ def run(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
     return [results[number] for number in range(len(results))]
 
 
+def run_local(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
+    """As `run`, for work on this machine's processors and disk, of which more threads make less."""
+    return run(task, items, min(jobs, os.cpu_count() or 1))
+
+
+def fan_out(task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
+    """A `map` that does a few things at once and gives their results in order; see `ports.Fan`.
+
+    One object at a time in the process: long objects go one after the other, each by parts side by side, so
+    memory is bounded by one object's parts (twice: where they come from and where they go to).
+    """
+    while not _long.acquire(timeout=0.1):
+        checkpoint()
+    waiting: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(_PARTS, thread_name_prefix="placet-part") as pool:
+        try:
+            for item in items:
+                if len(waiting) >= _PARTS:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(task, item))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+            _long.release()
+
+
+def digest_wide(stream: Iterable[bytes], sink: Callable[[bytes], object] | None = None) -> Digests:
+    """Both digests of a stream, each in a thread of its own once the stream turns out to be long.
+
+    Args:
+        stream: Chunks.
+        sink: Gets every chunk too, in this thread.
+    """
+    hasher, size, wide = Hasher(), 0, None
+    with ExitStack() as threads:
+        for chunk in guarded(stream):
+            if wide is not None:
+                for one in wide:
+                    one.put(chunk)
+            else:
+                hasher.update(chunk)
+                size += len(chunk)
+                if size >= _WIDE:
+                    wide = [threads.enter_context(_Beside(one)) for one in hasher.sinks]
+            if sink is not None:
+                sink(chunk)
+    return hasher.digests()
+
+
+class _Beside:
+    """Calls a function with each chunk, in order, in a thread of its own; its error is raised at the end."""
+
+    def __init__(self, work: Callable[[bytes], object]) -> None:
+        self._work = work
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._loop, name="placet-digest", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error
+
+    def put(self, chunk: bytes) -> None:
+        """Hand the next chunk over; waits while too many are waiting."""
+        self._room.acquire()
+        self._queue.put(chunk)
+
+    def _loop(self) -> None:
+        while (chunk := self._queue.get()) is not None:
+            try:
+                if self._error is None:
+                    self._work(chunk)
+            except BaseException as error:  # noqa: BLE001 - raised again where the stream is read
+                self._error = error
+            finally:
+                self._room.release()
+
+
 def checkpoint() -> None:
     """End this task here if `run` was told to stop; called between chunks. Nothing outside a task."""
     stop: threading.Event | None = getattr(_here, "stop", None)
@@ -93,9 +192,13 @@ def sizes(store: ObjectStore, keys: Iterable[str], jobs: int) -> dict[str, int]:
     known: dict[str, int] = {}
     if limit:
         prefix = next(iter(parts))
-        known, whole = _listed(store, prefix, set(parts[prefix]), limit)
-        if whole:
+        known, seen = _listed(store, prefix, set(parts[prefix]), limit)
+        if seen is not None:
             del parts[prefix]
+            above = plan.common_folder(parts)
+            if above and plan.one_listing(seen):
+                every = {key for names in parts.values() for key in names}
+                return known | _listed(store, above, every, None)[0]
             wanted = {one: set(names) for one, names in parts.items()}
             for found, _ in run(lambda one: _listed(store, one, wanted[one], None), list(parts), jobs):
                 known.update(found)
@@ -112,15 +215,17 @@ def sizes(store: ObjectStore, keys: Iterable[str], jobs: int) -> dict[str, int]:
 
 def _listed(
     store: ObjectStore, prefix: str, wanted: set[str], limit: int | None
-) -> tuple[dict[str, int], bool]:
-    """What is there of `wanted`, and whether the listing was read to its end (within `limit` objects)."""
+) -> tuple[dict[str, int], int | None]:
+    """What is there of `wanted`; how many objects the prefix holds, or None if they are more than `limit`."""
     found: dict[str, int] = {}
-    for number, info in enumerate(store.list(prefix)):
-        if limit is not None and number >= limit:
-            return found, False
+    seen = 0
+    for info in store.list(prefix):
+        if limit is not None and seen >= limit:
+            return found, None
+        seen += 1
         if info.key in wanted:
             found[info.key] = info.size
-    return found, True
+    return found, seen
 
 
 def prove(store: ObjectStore, key: str, want: Digests) -> bool:
@@ -157,7 +262,7 @@ def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dige
         return None
     if way is not None:
         return way
-    if target.put(key, guarded(source.get(key)), want):
+    if target.put(key, guarded(source.get(key, fan=fan_out)), want, fan=fan_out):
         return "stream"
     _require(target, key, want)
     return None
@@ -180,7 +285,7 @@ def upload(store: ObjectStore, key: str, path: str, want: Digests, *, overwrite:
         Corrupt: kind `digest-mismatch`: the file is not `want`; nothing is visible.
         NotFound: kind `no-file`.
     """
-    return store.put(key, guarded(chunks(path)), want, overwrite=overwrite)
+    return store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
 
 
 def download(
@@ -200,16 +305,24 @@ def download(
         Corrupt: kind `digest-mismatch`.
         NotFound: kind `no-object`.
     """
-    hasher = Hasher()
+    stream = bounded(store.get(key, fan=fan_out), limit, key)
+    begin = list(itertools.islice(stream, 2))
+    if len(begin) < 2:  # noqa: PLR2004 - the whole object is in memory
+        found = digest_chunks(begin)
+        _require_digests(found, key, md5, sha256)
+        cache.write(key, b"".join(begin))
+        return found
     with cache.temp(key) as temp:
-        stream = bounded(store.get(key), limit, key)
-        with disk(temp), open(temp, "xb") as out:  # noqa: PTH123 - hot path
-            out.writelines(tee(stream, hasher))
-        found = hasher.digests()
-        if found.md5 != md5 or sha256 not in {None, found.sha256}:
-            raise _mismatch(key)
+        with disk(temp), open(temp, "xb", buffering=0) as out:  # noqa: PTH123 - hot path
+            found = digest_wide(itertools.chain(begin, stream), lambda chunk: write_all(out.fileno(), chunk))
+        _require_digests(found, key, md5, sha256)
         cache.place(temp, key)
     return found
+
+
+def _require_digests(found: Digests, key: str, md5: str, sha256: str | None) -> None:
+    if found.md5 != md5 or sha256 not in {None, found.sha256}:
+        raise _mismatch(key)
 
 
 def read_object(store: ObjectStore, key: str, *, md5: str, limit: int) -> bytes:

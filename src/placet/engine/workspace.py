@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -180,7 +179,7 @@ class Workspace:
         file = self.metafile(path)
         with disk(file):
             if not file.is_file() or file.read_bytes() != data:
-                temp = file.with_name(f".{secrets.token_hex(8)}.tmp")
+                temp = file.with_name(f".{os.urandom(8).hex()}.tmp")
                 try:
                     temp.write_bytes(data)
                     temp.replace(file)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from placet.core.digest import Digests, Hasher, tee
 from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
 _CHUNK = 1 << 20
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -48,9 +47,9 @@ class LocalStore:
                 if found is not None:
                     yield found
 
-    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
         """The bytes, in chunks of 1 MiB."""
-        del version
+        del version, fan
         try:
             with self._path(key).open("rb") as stream:
                 while chunk := stream.read(_CHUNK):
@@ -58,12 +57,15 @@ class LocalStore:
         except OSError as error:
             raise _translate(error, key) from error
 
-    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
         """Store a stream, visible only if it is exactly `want`."""
+        del fan
         path = self._path(key)
         if not overwrite and path.exists():
             return False
-        temp = path.with_name(f".{secrets.token_urlsafe(16)}.tmp")
+        temp = path.with_name(f".{os.urandom(16).hex()}.tmp")
         hasher = Hasher()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

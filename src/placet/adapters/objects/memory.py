@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from placet.core.digest import Digests, digest
 from placet.errors import Conflict, Corrupt, NotFound
-from placet.ports import CopyWay, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
 
 class MemoryStore:
@@ -41,13 +41,17 @@ class MemoryStore:
             found = [(key, len(list(one.values())[-1])) for key, one in self._objects.items() if one]
         return (ObjectInfo(key, size) for key, size in found if key.startswith(prefix))
 
-    def get(self, key: str, *, version: str | None = None) -> Iterator[bytes]:
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
         """The bytes, in chunks of 64 KiB."""
+        del fan
         data = self._read(key, version)
         return (data[start : start + 65536] for start in range(0, len(data), 65536))
 
-    def put(self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False) -> bool:
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
         """Store a stream, visible only if it is exactly `want`."""
+        del fan
         data = b"".join(chunks)
         if digest(data) != want:
             raise Corrupt(f"CORRUPT: the bytes for {key} are not what they must be.", kind="digest-mismatch")

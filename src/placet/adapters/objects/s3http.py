@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
 
-import urllib3
-from urllib3.exceptions import HTTPError
+import obstore.store
 
+from placet.adapters.objects.obs import RETRY, translate
 from placet.adapters.objects.sigv4 import Credentials, encode_path, encode_query, sign
 from placet.core.digest import sha256_hex
-from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree
+
+    import urllib3
+    from obstore.store import ClientConfig, S3Credential
 
 _EMPTY = sha256_hex(b"")
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -44,6 +52,8 @@ class Answer:
         Raises:
             Unavailable: kind `store-answer`.
         """
+        from xml.etree import ElementTree
+
         try:
             root = ElementTree.fromstring(self.body.strip())  # noqa: S314 - expat bounds entities; bodies are bounded
         except ElementTree.ParseError as error:
@@ -133,6 +143,8 @@ class S3Http:
         Raises:
             Refused, NotFound, Conflict, Unavailable, Corrupt: see `_error`.
         """
+        from urllib3.exceptions import HTTPError
+
         digest = body_sha256 or (sha256_hex(body) if body else _EMPTY)
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1
@@ -154,46 +166,51 @@ class S3Http:
             raise self._error(answer.status, code, method, key)
         raise AssertionError
 
-    def stream(self, key: str, *, version: str | None, chunk: int) -> Iterator[bytes]:
-        """An object's bytes; a broken connection is taken up again where it broke."""
-        query = [("versionId", version)] if version else []
-        offset, attempt, etag, size = 0, 0, "", -1
-        while True:
-            headers = {"range": f"bytes={offset}-", "if-match": etag} if offset else {}
-            try:
-                response = self._send("GET", key, query, headers, b"", _EMPTY)
-                if response.status not in {200, 206}:
-                    self._retry_or_raise(response, key, attempt)
-                    attempt += 1
-                    continue
-                length = int(response.headers.get("content-length", "-1"))
-                if not offset:
-                    size, etag = length, response.headers.get("etag", "")
-                elif offset + length != size:
-                    response.close()
-                    raise HTTPError(f"it sent {length} of the {size - offset} bytes that were left")  # noqa: TRY301
-                for data in response.stream(chunk, decode_content=False):
-                    offset += len(data)
-                    yield data
-                response.release_conn()
-                if size in {-1, offset}:
-                    return
-                broken: Exception = HTTPError(f"{offset} of {size} bytes came")
-            except HTTPError as error:
-                broken = error
-            attempt += 1
-            if attempt >= _TRIES:
-                raise self._unreachable(broken) from broken
-            _wait(attempt)
+    def obstore(self) -> obstore.store.S3Store:
+        """The same bucket, credential and rules for obstore."""
+        service, options = self._service, cast("ClientConfig", {})
+        options["allow_http"] = self._base.startswith("http:")
+        options["connect_timeout"] = f"{service.connect_s:.0f}s"
+        options["read_timeout"] = f"{service.read_s:.0f}s"
+        options["timeout"] = "6h"
+        if service.verify is False:
+            options["allow_invalid_certificates"] = True
+        elif isinstance(service.verify, str):
+            options["root_certificate"] = _certificate(service.verify)
+        held = service.credentials
+        given: S3Credential | None = None
+        if held is not None:
+            given = {
+                "access_key_id": held.access_key,
+                "secret_access_key": held.secret_key,
+                "token": held.token,
+                "expires_at": None,
+            }
+        return obstore.store.S3Store(
+            service.bucket,
+            config={
+                "endpoint": self._base,
+                "region": service.region,
+                "virtual_hosted_style_request": service.virtual_host,
+                "checksum_algorithm": "SHA256",
+                "conditional_put": "etag",
+                "skip_signature": held is None,
+                "unsigned_payload": False,
+            },
+            client_options=options,
+            retry_config=RETRY,
+            credential_provider=(lambda: given) if given else None,
+        )
 
-    def _retry_or_raise(self, response: urllib3.BaseHTTPResponse, key: str, attempt: int) -> None:
-        answer = Answer(response.status, response.headers, response.read(_MAX_ANSWER))
-        response.release_conn()
-        code = answer.code() if answer.body else ""
-        if attempt < _TRIES - 1 and (answer.status in _RETRY_STATUS or code in _RETRY_CODE):
-            _wait(attempt)
-            return
-        raise self._error(answer.status, code, "GET", key)
+    def explain(self, error: Exception, key: str) -> PlacetError:
+        """One of ours for an error of obstore's: by the service's own status and code, where it gave one."""
+        said = str(error)
+        status = re.search(r"status code: (\d{3})", said)
+        if status is None:
+            return self._unreachable(error) if _network(error, said) else translate(error, key)
+        code = re.search(r"<Code>(\w+)</Code>", said)
+        method = re.search(r"performing ([A-Z]+) ", said)
+        return self._error(int(status[1]), code[1] if code else "", method[1] if method else "use", key)
 
     def _send(
         self,
@@ -223,6 +240,8 @@ class S3Http:
         )
 
     def _pool(self) -> urllib3.PoolManager:
+        import urllib3
+
         with self._lock:
             if self._pools is None:
                 verify = self._service.verify
@@ -272,6 +291,18 @@ class S3Http:
         ):
             return Corrupt(f"The store got other bytes for {where} than were sent.", kind="digest-mismatch")
         return Unavailable(f"The store answered {said} to {method} {where}.", kind="store-answer")
+
+
+def _network(error: Exception, said: str) -> bool:
+    """Did obstore get no answer at all, or only a part of one?"""
+    return "HTTP error" in said or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
+
+
+def _certificate(path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise Invalid(f"The CA file {path} cannot be read.", kind="remote-option") from error
 
 
 def _wait(attempt: int) -> None:

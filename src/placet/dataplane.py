@@ -1,0 +1,133 @@
+"""The data plane for Python programs: what `placet track`, `push`, `pull` do, without governance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from placet.config import Settings, load_settings
+from placet.wire.data import DataWire
+
+if TYPE_CHECKING:
+    from placet.engine.checkout import CheckedOut
+    from placet.engine.fetch import Fetched
+    from placet.engine.push import Pushed
+    from placet.engine.status import Status
+    from placet.engine.track import Tracked
+    from placet.ports import Progress
+
+
+class DataPlane:
+    """One DVC project, moved and hashed by Placet.
+
+    Args:
+        path: Where to look for `placet.toml` and the DVC project; the working directory by default.
+        progress: Told of long steps; nothing is printed by default.
+        settings: Instead of `placet.toml`.
+        jobs: Objects moved at once, instead of the settings' `jobs`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        progress: Progress | None = None,
+        settings: Settings | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        start = Path(path) if path is not None else None
+        self.settings = settings or load_settings(start)
+        if jobs is not None:
+            self.settings = replace(self.settings, jobs=jobs)
+        self._wire = self._parts(start or Path.cwd(), progress)
+
+    def _parts(self, folder: Path, progress: Progress | None) -> DataWire:
+        return DataWire(self.settings, folder, progress)
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what was opened."""
+        self.close()
+
+    def close(self) -> None:
+        """Close processes and databases; may be called twice."""
+        self._wire.close()
+
+    def internal_remote(self) -> str:
+        """The DVC remote that is this node's internal tier."""
+        return self._wire.internal_remote()
+
+    def track(self, paths: Iterable[str | Path]) -> Sequence[Tracked]:
+        """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
+        from placet.engine.track import track
+
+        return track(
+            self._wire.workspace,
+            [str(path) for path in paths],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def status(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Status:
+        """What differs between workspace and cache or, with a remote, between cache and remote."""
+        from placet.engine.status import status
+
+        store = self._wire.store(remote) if remote else None
+        return status(
+            self._wire.workspace, store, [str(one) for one in targets], self._wire.state, self.settings.jobs
+        )
+
+    def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
+        """Upload what a remote lacks: files, then digest lists, then `.dir` objects."""
+        from placet.engine.push import push
+
+        return push(
+            self._wire.workspace,
+            self._wire.store(remote or self._wire.internal_remote()),
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def fetch(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Fetched:
+        """Download into the cache what it lacks, every object verified before it is there."""
+        from placet.engine.fetch import fetch
+
+        return fetch(
+            self._wire.workspace,
+            self._wire.store(remote or self._wire.default_remote()),
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+        )
+
+    def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
+        """Make the workspace hold what its `.dvc` files say, from the cache."""
+        from placet.engine.checkout import checkout
+
+        return checkout(
+            self._wire.workspace,
+            [str(one) for one in targets],
+            self._wire.state,
+            self.settings.jobs,
+            self._wire.progress,
+            force=force,
+        )
+
+    def pull(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
+    ) -> tuple[Fetched, CheckedOut]:
+        """Fetch, then check out."""
+        wanted = list(targets)
+        return self.fetch(wanted, remote=remote), self.checkout(wanted, force=force)

@@ -1,0 +1,1 @@
+"""The only place that picks adapters: settings in, ready parts out."""

@@ -1,0 +1,233 @@
+"""The parts of the governed path, from settings: Ctrl repository, forge, keys, trust memory, promotion."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from placet import config
+from placet.adapters import keys
+from placet.adapters.forge.plain import PlainForge
+from placet.adapters.git import GitRepo
+from placet.adapters.trust import FileMemory
+from placet.core import layout
+from placet.core.digest import Hasher, sha256_hex, tee
+from placet.core.dvcfile import Output, encode_metafile
+from placet.core.statement import DirObject
+from placet.engine import pin
+from placet.engine.artifact import Tracked, load_artifact
+from placet.engine.checks import ArtifactFiles, FileSource
+from placet.engine.contents import Contents, Item
+from placet.engine.disk import chunks, disk
+from placet.engine.promote import Promoter, Target
+from placet.engine.propose import Candidate
+from placet.engine.transfer import run
+from placet.errors import Conflict, Corrupt, Invalid, NotFound
+from placet.ports import Forge, ObjectStore, Repo, Signer
+from placet.wire.data import DataWire
+
+
+class Wire(DataWire):
+    """The parts of one party of the governed path."""
+
+    @cached_property
+    def memory(self) -> FileMemory:
+        """What this party verified last, outside any clone."""
+        return FileMemory(self.settings.home / "trust")
+
+    @cached_property
+    def repo(self) -> GitRepo:
+        """This party's own copy of the Ctrl repository."""
+        url = config.require_ctrl(self.settings)
+        path = self.settings.home / "ctrl" / f"{sha256_hex(url.encode())[:16]}.git"
+        return self._kept(GitRepo.cache(path, url, config.environment()))
+
+    @cached_property
+    def forge(self) -> Forge:
+        """Where people see proposals.
+
+        Raises:
+            Invalid: kind `settings`: a forge that this version does not have.
+        """
+        if self.settings.forge != "git":
+            raise Invalid(
+                f"There is no forge {self.settings.forge!r}.", kind="settings", mend='Known: forge = "git".'
+            )
+        return PlainForge()
+
+    def trust_root(self, repo: Repo | None = None) -> str:
+        """The pinned digest of policy 0; recorded, and said loudly, if there is no pin yet."""
+        if self.settings.trust_root is not None:
+            return self.settings.trust_root
+        here = repo or self.repo
+        if repo is None:
+            self.repo.fetch()
+        place = str(self.clone_root() or "") if repo else config.require_ctrl(self.settings)
+        known = self.memory.pinned(place)
+        if known is None:
+            known = pin.first_policy(here)
+            pin.warn_first_use(place, known)
+            self.memory.pin(place, known)
+        return known
+
+    def signer(self) -> Signer:
+        """The signing key.
+
+        Raises:
+            NotFound: kind `no-key`.
+        """
+        if self.settings.key is None:
+            raise NotFound(
+                "No signing key is set.",
+                kind="no-key",
+                mend='Make one with `placet keygen FILE`, and write key = "FILE" to placet.toml.',
+            )
+        return keys.load(self.settings.key, config.passphrase())
+
+    def reviewer_store(self, node: str | None) -> ObjectStore | None:
+        """A node's internal tier, if this party has settings for reading it."""
+        remote = self.settings.internal.get(node or "")
+        return self.store(remote) if remote else None
+
+    def promoter(self) -> Promoter:
+        """This node's promotion."""
+        names = {layout.DEFAULT_TIER: layout.DEFAULT_TIER, **self.settings.tiers}
+        known = self.dvc.get("remote", {})
+        targets = {tier: self._target(remote) for tier, remote in names.items() if remote in known}
+        return Promoter(
+            repo=self.repo,
+            trust_root=self.trust_root(),
+            memory=self.memory,
+            clock=self.clock,
+            signer=self.signer(),
+            node=self.settings.node or "",
+            source=self.store(self.internal_remote()),
+            targets=targets,
+            jobs=self.settings.jobs,
+            progress=self.progress,
+        )
+
+    def clone_root(self) -> Path | None:
+        """The work tree of the Ctrl repository's clone at or above the working folder, if this is one."""
+        folder = self.folder.resolve()
+        return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
+
+    def clone_repo(self, *, fetch: bool) -> GitRepo:
+        """The clone here, or this party's own copy where this is no clone."""
+        root = self.clone_root()
+        if root is None:
+            if fetch:
+                self.repo.fetch()
+            return self.repo
+        repo = self._kept(GitRepo.clone(root, config.environment()))
+        if fetch:
+            repo.fetch()
+        return repo
+
+    def artifact_files(self, tracked: Sequence[Tracked]) -> list[ArtifactFiles]:
+        """The files of tracked artifacts, as the cache holds them."""
+        cache, jobs = self.workspace.cache, self.settings.jobs
+        out = []
+        for one in tracked:
+            loaded = load_artifact(self.workspace, one.path, self.state, jobs)
+            files = [
+                FileSource(name, _reader(str(cache / layout.data_key(digests.md5))))
+                for name, digests in loaded.files
+            ]
+            out.append(ArtifactFiles(one.path, one.digests.sha256, files))
+        return out
+
+    def _kept(self, repo: GitRepo) -> GitRepo:
+        self._open.callback(repo.close)
+        return repo
+
+    def _target(self, remote: str) -> Target:
+        found = self.remote(remote)
+        return Target(self.store(remote), str(found.get("url", "")), found.get("endpointurl"))
+
+
+def candidate(tracked: Tracked) -> Candidate:
+    """A tracked artifact as it is proposed, with its canonical metafile."""
+    out = Output(
+        path=tracked.path.rsplit("/", 1)[-1],
+        md5=tracked.digests.md5,
+        size=tracked.digests.size,
+        nfiles=tracked.nfiles,
+        is_dir=tracked.is_dir,
+    )
+    listing = None
+    if tracked.dir_sha256 is not None and tracked.dir_size is not None:
+        listing = DirObject(sha256=tracked.dir_sha256, size=tracked.dir_size)
+    return Candidate(
+        path=tracked.path,
+        md5=tracked.digests.md5,
+        sha256=tracked.digests.sha256,
+        size=tracked.digests.size,
+        files=tracked.nfiles or 1,
+        metafile=encode_metafile(out),
+        dir=listing,
+    )
+
+
+def remote_files(store: ObjectStore, contents: Sequence[Contents]) -> list[ArtifactFiles]:
+    """The files of a proposal, as a tier holds them; a stream of other bytes than the manifest's fails."""
+    return [
+        ArtifactFiles(
+            one.artifact.path,
+            one.sha256,
+            [FileSource(item.path, _proven(store, item)) for item in one.items],
+        )
+        for one in contents
+    ]
+
+
+def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Path, jobs: int) -> list[Path]:
+    """Write a proposal's files below a new folder, each proven; the folder appears complete or not at all."""
+    if folder.exists():
+        raise Conflict(f"{folder} exists already.", kind="folder-exists", mend="Name a new folder.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    wanted = [(Path(one.artifact.path) / item.path, item) for one in contents for item in one.items]
+
+    def write(pair: tuple[Path, Item]) -> Path:
+        path = partial / pair[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.writelines(_proven(store, pair[1])())
+        return folder / pair[0]
+
+    with disk(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        written = run(write, wanted, jobs)
+        partial.rename(folder)
+    return written
+
+
+def read_file(path: Path) -> bytes:
+    """A small file that a person named.
+
+    Raises:
+        NotFound: kind `no-file`.
+    """
+    with disk(path):
+        return path.read_bytes()
+
+
+def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
+    return lambda: chunks(path)
+
+
+def _proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream factory
+    def read() -> Iterator[bytes]:
+        hasher = Hasher()
+        yield from tee(store.get(item.key), hasher)
+        if hasher.digests().sha256 != item.sha256:
+            raise Corrupt(
+                f"CORRUPT: {item.path or item.key} in the internal tier is not what the manifest says.",
+                kind="digest-mismatch",
+                mend="Do not approve. Ask the node who changed it.",
+            )
+
+    return read

@@ -1,0 +1,106 @@
+"""Setting up: keys, workspaces, Ctrl repositories, and the hook that they run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from placet import config
+from placet.adapters import keys
+from placet.adapters.git import GitRepo, init_bare, install_hook
+from placet.core import layout
+from placet.core.policy import parse_policy
+from placet.engine import begin, gate
+from placet.engine.disk import disk
+from placet.errors import Conflict, NotFound
+from placet.ports import RefUpdate
+from placet.wire.ctrl import read_file
+from placet.wire.data import SystemClock
+
+_MAX_PUSH = 64 << 20
+
+
+def generate_key(file: Path, passphrase: bytes | None) -> str:
+    """Make a key file; returns the public key as policy writes it."""
+    return keys.generate(file, passphrase).public
+
+
+def init_workspace(folder: Path) -> Path:
+    """Write a `placet.toml` to fill in beside `.dvc`; keeps one that is there."""
+    root = config.find_dvc(folder)
+    if root is None:
+        raise NotFound(
+            f"There is no DVC project at or above {folder.resolve()}.",
+            kind="no-dvc",
+            mend="Run `dvc init` first.",
+        )
+    path = root / config.SETTINGS
+    if not path.exists():
+        with disk(path):
+            path.write_text(config.TEMPLATE, encoding="utf-8")
+    return path
+
+
+def init_ctrl(path: Path, policy_file: Path, key: Path) -> dict[str, str]:
+    """Make an empty (or no) bare Git repository a Ctrl repository with the gate installed.
+
+    Returns:
+        `trust_root`, `repository`, `path`, and the `policy` as it was begun with.
+
+    Raises:
+        Conflict: kind `not-empty`: the repository has branches already.
+        Invalid: kind `policy`.
+        Refused: kind `not-a-governor`.
+    """
+    policy = parse_policy(config.complete_policy(read_file(policy_file)))
+    signer = keys.load(key, config.passphrase())
+    default = layout.published_name(next(iter(policy.form.tiers)))
+    init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
+    with ExitStack() as stack:
+        work = path.resolve().with_name(f".{path.name}.begin")
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        repo = GitRepo.cache(work, str(path.resolve()), config.environment())
+        stack.callback(repo.close)
+        repo.fetch()
+        if repo.refs():
+            raise Conflict(
+                f"{path} is not empty.",
+                kind="not-empty",
+                mend="Name a new folder or an empty bare repository.",
+            )
+        trust_root = begin.begin(repo, policy, signer, SystemClock().now())
+    install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
+    return {
+        "trust_root": trust_root,
+        "repository": policy.form.repository,
+        "path": str(path.resolve()),
+        "policy": policy.data.decode(),
+    }
+
+
+_HOOK = """#!/bin/sh
+# Installed by Placet: judges every push by its content. A push by the repository's path passes it too, but
+# whoever can write these files can go around it: agents and `placet verify` refuse the result all the same.
+exec '{python}' -P -m placet hook pre-receive --trust-root {trust_root}
+"""
+
+
+def judge_push(lines: str, trust_root: str) -> None:
+    """The hook: judge the updates that Git names on standard input.
+
+    Raises:
+        Refused: kind `push-refused`.
+    """
+    repo = GitRepo.server(Path.cwd(), config.environment())
+    updates = [_update(line) for line in lines.splitlines()]
+    try:
+        gate.judge_push(repo, trust_root, updates, SystemClock().now())
+    finally:
+        repo.close()
+
+
+def _update(line: str) -> RefUpdate:
+    old, new, ref = line.split(" ", 2)
+    return RefUpdate(ref, None if set(old) == {"0"} else old, None if set(new) == {"0"} else new)
