@@ -7,25 +7,29 @@ import compileall
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from bench import rows
+from bench.report import table, write
 from bench.rows import Row
-from bench.stage import Spent, Stage, make_large, make_small
+from bench.stage import Spawner, Spent, Stage, make_large, make_small
 from placet.testing.seaweed import Seaweed
 
 HERE = Path(__file__).resolve().parent
-ALL = ("start", "small", "large", "many")
+ALL = ("start", "small", "large", "many", "jobs")
+JOBS = (16, 32, 64)
 TOOLS = ("dvc", "placet", "s5cmd")
+Play = Callable[[int], dict[str, dict[str, Spent]]]
 
 
 def main() -> None:
@@ -42,39 +46,28 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="placet-bench-", dir=os.environ.get("PLACET_BENCH_DIR")) as folder,
         Seaweed(Path(folder) / "seaweed") as server,
+        closing(Spawner()) as spawner,
     ):
-        found = measure(Stage(Path(folder), server), options.only.split(","), options.rounds, options.scale)
-    print(report(found))
+        stage = Stage(Path(folder), server, spawner)
+        found = measure(stage, options.only.split(","), options.rounds, options.scale)
+    print(table(found))
     if str(options.out) != "-":
         options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{found['when'][:10]}.json"
         path.write_text(json.dumps(found, indent=1) + "\n")
+        write(path)
         print(f"written: {path}")
 
 
 def measure(stage: Stage, parts: list[str], rounds: int, scale: float) -> dict[str, Any]:
     """Run the parts; everything that a reader needs to judge them."""
     count, size = int(10_000 * scale), int(1024 * scale) << 20
-    work: dict[str, Callable[[int], dict[str, dict[str, Spent]]]] = {}
-    if "start" in parts:
-        work["start"] = lambda turn: rows.start_up(stage, turn)
-    if "small" in parts:
-        data = stage.root / "small"
-        md5s = make_small(data, count, 10_000)
-        work["small"] = lambda turn: rows.small(stage, data, md5s, turn, "10,000 x 10 KB", TOOLS)
-    if "large" in parts:
-        big = stage.root / "large.bin"
-        md5 = make_large(big, size)
-        work["large"] = lambda turn: rows.large(stage, big, md5, turn, "1 GiB", TOOLS)
-    if "many" in parts:
-        many = stage.root / "many"
-        thin = make_small(many, 10 * count, 1_000)
-        work["many"] = lambda turn: rows.small(stage, many, thin, turn, "100,000 x 1 KB", ("placet",))
+    work = _work(stage, parts, count, size)
     out: dict[str, dict[str, Row]] = {}
     loads = []
     for turn in range(rounds):
         for name, play in work.items():
-            if name == "many" and turn:
+            if turn and (name == "many" or name.startswith("jobs")):
                 continue
             loads.append(os.getloadavg()[0])
             for row, by_tool in play(turn).items():
@@ -99,24 +92,28 @@ def measure(stage: Stage, parts: list[str], rounds: int, scale: float) -> dict[s
     }
 
 
-def report(found: dict[str, Any]) -> str:
-    """The ratios as a Markdown table."""
-    lines = [
-        "| work | Placet s | DVC s | ratio: median (min to max) | s5cmd s | Placet peak MB | DVC peak MB |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row, by in found["rows"].items():
-        cell = {tool: f"{statistics.median(one['wall'] for one in many):.2f}" for tool, many in by.items()}
-        peak = {tool: f"{max(one['peak_mb'] for one in many):.0f}" for tool, many in by.items()}
-        ratios = [
-            one["wall"] / other["wall"] for one, other in zip(by["placet"], by.get("dvc", ()), strict=False)
-        ]
-        ratio = (
-            f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
-        )
-        cells = (row, cell["placet"], cell.get("dvc", ""), ratio, cell.get("s5cmd", ""), peak["placet"])
-        lines.append(f"| {' | '.join(cells)} | {peak.get('dvc', '')} |")
-    return "\n".join(lines)
+def _work(stage: Stage, parts: list[str], count: int, size: int) -> dict[str, Play]:
+    """What each part does in a round, with its data made."""
+    work: dict[str, Play] = {}
+    if "start" in parts:
+        work["start"] = lambda turn: rows.start_up(stage, turn)
+    if "small" in parts or "jobs" in parts:
+        data = stage.root / "small"
+        md5s = make_small(data, count, 10_000)
+        label = f"{count:,} x 10 KB"
+        if "small" in parts:
+            work["small"] = lambda turn: rows.small(stage, data, md5s, turn, label, TOOLS)
+        for jobs in JOBS if "jobs" in parts else ():
+            work[f"jobs {jobs}"] = partial(rows.best_jobs, stage, data, md5s, label, jobs)
+    if "large" in parts:
+        big = stage.root / "large.bin"
+        md5 = make_large(big, size)
+        work["large"] = lambda turn: rows.large(stage, big, md5, turn, f"{size >> 20} MiB", TOOLS)
+    if "many" in parts:
+        many = stage.root / "many"
+        thin = make_small(many, 10 * count, 1_000)
+        work["many"] = lambda turn: rows.small(stage, many, thin, turn, f"{10 * count:,} x 1 KB", ("placet",))
+    return work
 
 
 def _git(*arguments: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,12 +71,46 @@ def md5s_of(folder: Path) -> dict[str, str]:
     return {one.relative_to(folder).as_posix(): md5_of(one) for one in files}
 
 
+class Spawner:
+    """The process that runs what is measured; see `bench.spawn`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", str(Path(__file__).with_name("spawn.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Spent:
+        """Run a command to its end and say what it took; dirty pages of earlier work are written out first.
+
+        Raises:
+            RuntimeError: it failed; with the end of what it said.
+        """
+        os.sync()
+        log = cwd.parent / "last.log"
+        words = [str(BIN / command[0]) if (BIN / command[0]).exists() else command[0], *command[1:]]
+        task = {"command": words, "cwd": str(cwd), "env": dict(env), "log": str(log)}
+        print(json.dumps(task), file=self._process.stdin, flush=True)
+        found = json.loads(self._process.stdout.readline())
+        if found.pop("code"):
+            raise RuntimeError(f"{' '.join(command)} failed: {log.read_text()[-2000:]}")
+        return Spent(**found)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
 @dataclass(slots=True)
 class Stage:
     """Where a benchmark happens; everything is below `root`, and nothing of the user's home is read."""
 
     root: Path
     server: Seaweed
+    spawner: Spawner
     buckets: set[str] = field(default_factory=set)
 
     def environment(self, home: Path) -> dict[str, str]:
@@ -117,27 +151,6 @@ class Stage:
         for chunk in iter(lambda: body.read(_CHUNK), b""):
             md5.update(chunk)
         return md5.hexdigest()
-
-
-def spend(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Spent:
-    """Run a command to its end and say what it took; dirty pages of earlier work are written out first.
-
-    Raises:
-        RuntimeError: it failed; with the end of what it said.
-    """
-    os.sync()
-    log = cwd.parent / "last.log"
-    with log.open("wb") as out:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            list(command), cwd=cwd, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=out
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {log.read_text()[-2000:]}")
-    return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def git(cwd: Path, env: Mapping[str, str], *arguments: str) -> None:

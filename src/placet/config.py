@@ -65,7 +65,7 @@ class Settings:
     key: Path | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
-    jobs: int = 16
+    jobs: int = 64
 
     @property
     def identity(self) -> str:
@@ -208,7 +208,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         key=(root / Path(key).expanduser()) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
-        jobs=_jobs(values.get("jobs", 16)),
+        jobs=_jobs(values.get("jobs", 64)),
     )
 
 

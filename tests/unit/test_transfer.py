@@ -87,6 +87,29 @@ class DictStore:
         self.objects.pop(key, None)
 
 
+def test_bodies_of_many_jobs_share_one_budget(tmp_path):
+    size, held, most = 8 << 20, 0, 0
+    lock = threading.Lock()
+    path = tmp_path / "body"
+    path.write_bytes(bytes(size))
+    want = digest(bytes(size))
+
+    class Greedy(DictStore):
+        def put(self, key: str, chunks: Iterable[bytes], want: Digests, **_: object) -> bool:
+            nonlocal held, most
+            with lock:
+                held += want.size
+                most = max(most, held)
+            together.wait(0.2)
+            with lock:
+                held -= want.size
+            return True
+
+    together = threading.Event()
+    assert all(run(lambda key: upload(Greedy(), key, str(path), want), list("abcdefghijklmnop"), 16))
+    assert size < most <= 64 << 20
+
+
 def test_run_keeps_the_order():
     assert run(lambda number: number * 2, range(1000), 8) == list(range(0, 2000, 2))
     assert run(lambda number: number, [], 8) == []

@@ -130,16 +130,18 @@ class Cache:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108 - hot path
 
-    def place(self, temp: str, key: str) -> None:
-        """Make a verified temporary file the object `key`; atomic."""
+    def place(self, temp: str, key: str) -> FileStamp:
+        """Make a verified temporary file the object `key`; atomic. The object's stamp."""
         path = self.path(key)
         with disk(path):
             os.chmod(temp, _PROTECTED)  # noqa: PTH101 - hot path
+            found = stamp(path, os.stat(temp))  # noqa: PTH116 - hot path
             self._folder(self._parent(key))
             os.replace(temp, path)  # noqa: PTH105 - hot path
+        return found
 
-    def write(self, key: str, data: bytes) -> None:
-        """Store bytes that were verified; atomic."""
+    def write(self, key: str, data: bytes) -> FileStamp:
+        """Store bytes that were verified; atomic. The object's stamp."""
         path = self.path(key)
         temp = f"{path[: path.rindex('/')]}/.{os.urandom(12).hex()}.tmp"
         with disk(path):
@@ -147,7 +149,8 @@ class Cache:
                 fd = self._create(temp)
                 try:
                     write_all(fd, data)
-                    if stat.S_IMODE(os.fstat(fd).st_mode) != _PROTECTED:
+                    found = os.fstat(fd)
+                    if stat.S_IMODE(found.st_mode) != _PROTECTED:
                         os.fchmod(fd, _PROTECTED)
                 finally:
                     os.close(fd)
@@ -156,6 +159,7 @@ class Cache:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(temp)  # noqa: PTH108 - hot path
                 raise
+        return stamp(path, found)
 
     def _create(self, path: str) -> int:
         """A new file for writing; the folder is made if it is not there, which is rare."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,13 +140,15 @@ def _ingest(
         else:
             todo.append(one)
 
-    def read(one: Found) -> Digests:
+    def read(one: Found) -> tuple[Digests, FileStamp | None]:
         known = _read(cache, links, one)
-        progress.advance(1, known.size)
+        progress.advance(1, known[0].size)
         return known
 
-    fresh = dict(zip((one.path for one in todo), run_local(read, todo, jobs), strict=True))
-    _refuse_twins(cache, state, found, fresh)
+    done = run_local(read, todo, jobs)
+    fresh = {one.path: known for one, (known, _) in zip(todo, done, strict=True)}
+    made = {known.md5: at for known, at in done if at is not None}
+    _refuse_twins(cache, state, found, fresh, made)
     found.update(fresh)
     new: list[tuple[FileStamp, Digests]] = []
     old: list[tuple[FileStamp, Digests]] = []
@@ -154,26 +156,44 @@ def _ingest(
         known = found[one.path]
         now = _relink(cache, links, one, known)
         (old if now is one.stamp and one.path not in fresh else new).append((now, known))
-    _remember(cache, state, new, before)
+    _remember(cache, state, new, made, before)
     state.tell_dvc([(one, known.md5) for one, known in new], [(one, known.md5) for one, known in old])
     return found
 
 
-def _remember(cache: Cache, state: State, new: Sequence[tuple[FileStamp, Digests]], before: int) -> None:
+def _remember(
+    cache: Cache,
+    state: State,
+    new: Sequence[tuple[FileStamp, Digests]],
+    made: Mapping[str, FileStamp],
+    before: int,
+) -> None:
     """Keep digests of files and of their objects; not of files so young that a change would not show."""
     objects = []
     for _, known in new:
-        with disk(cache.root):
-            objects.append((stamp(cache.path(layout.data_key(known.md5))), known))
+        at = made.get(known.md5)
+        if at is None:
+            with disk(cache.root):
+                at = stamp(cache.path(layout.data_key(known.md5)))
+        objects.append((at, known))
     state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
 
 
 def _refuse_twins(
-    cache: Cache, state: State, known_before: dict[str, Digests], fresh: dict[str, Digests]
+    cache: Cache,
+    state: State,
+    known_before: dict[str, Digests],
+    fresh: dict[str, Digests],
+    made: Mapping[str, FileStamp],
 ) -> None:
-    """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up."""
+    """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up.
+
+    Objects that were `made` just now had no bytes before.
+    """
     by_md5 = {known.md5: known.sha256 for known in known_before.values()}
-    paths = {known.md5: path for path, known in fresh.items() if known.md5 not in by_md5}
+    paths = {
+        known.md5: path for path, known in fresh.items() if known.md5 not in by_md5 and known.md5 not in made
+    }
     stamps = []
     for md5 in paths:
         with disk(cache.root):
@@ -198,23 +218,19 @@ def _now(cache: Cache) -> int:
         return os.stat(temp).st_mtime_ns  # noqa: PTH116 - hot path
 
 
-def _read(cache: Cache, links: Links, one: Found) -> Digests:
-    """Read a file once, and leave its object in the cache."""
+def _read(cache: Cache, links: Links, one: Found) -> tuple[Digests, FileStamp | None]:
+    """Read a file once, and leave its object in the cache; that object's stamp, if it was not there."""
     if one.stamp.size <= CHUNK:
         data = _read_small(one)
         known = digest(data)
         key = layout.data_key(known.md5)
-        if not cache.has(key, known.size):
-            cache.write(key, data)
-        return known
+        return known, None if cache.has(key, known.size) else cache.write(key, data)
     with cache.temp() as temp:
         cloned = links.clones and _clone(one.path, temp)
         known = digest_wide(chunks(temp)) if cloned else _copy(one, temp)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
-        if not cache.has(key, known.size):
-            cache.place(temp, key)
-        return known
+        return known, None if cache.has(key, known.size) else cache.place(temp, key)
 
 
 def _clone(path: str, temp: str) -> bool:

@@ -1,11 +1,13 @@
 """Concurrent, verified copies: the only module with threads.
 
-Tasks are drawn from their iterable one at a time, so memory is bounded by the jobs, never by the work. The
-first error, or Ctrl-C, stops the others at their next chunk; it is the one that is raised.
+Tasks are drawn from their iterable one at a time, and bodies share a budget of bytes, so memory is bounded
+whatever the work. The first error, or Ctrl-C, stops the others at their next chunk; it is the one that is
+raised. Why threads, with the numbers: docs/adr/0005-threads-over-obstore.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -27,8 +29,10 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _WIDE = 16 << 20
-_AHEAD = 8
+_AHEAD = 4
 _PARTS = 4
+_BODY = 8 << 20
+_BODIES = 64 << 20
 _long = threading.RLock()
 _here = threading.local()
 
@@ -103,6 +107,31 @@ def fan_out(task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
             for one in waiting:
                 one.cancel()
             _long.release()
+
+
+class _Budget:
+    """So many bytes of bodies may be in memory at once, whatever the number of jobs."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._freed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes of it; waits while they are not there."""
+        with self._freed:
+            while not self._freed.wait_for(lambda: self._left >= size, timeout=0.1):
+                checkpoint()
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._left += size
+                self._freed.notify_all()
+
+
+_bodies = _Budget(_BODIES)
 
 
 def digest_wide(stream: Iterable[bytes], sink: Callable[[bytes], object] | None = None) -> Digests:
@@ -262,7 +291,9 @@ def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dige
         return None
     if way is not None:
         return way
-    if target.put(key, guarded(source.get(key, fan=fan_out)), want, fan=fan_out):
+    with _bodies.take(min(want.size, _BODY)):
+        written = target.put(key, guarded(source.get(key, fan=fan_out)), want, fan=fan_out)
+    if written:
         return "stream"
     _require(target, key, want)
     return None
@@ -285,7 +316,8 @@ def upload(store: ObjectStore, key: str, path: str, want: Digests, *, overwrite:
         Corrupt: kind `digest-mismatch`: the file is not `want`; nothing is visible.
         NotFound: kind `no-file`.
     """
-    return store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
+    with _bodies.take(min(want.size, _BODY)):
+        return store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
 
 
 def download(

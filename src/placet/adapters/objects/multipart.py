@@ -68,15 +68,18 @@ class Upload:
 def parts_of(chunks: Iterable[bytes], size: int, hasher: Hasher) -> Iterator[bytes]:
     """The stream in parts of equal size, so large that they are at most 9,000."""
     part = max(_PART, -(-size // _MAX_PARTS))
-    held = bytearray()
+    held: list[bytes] = []
+    room = part
     for chunk in chunks:
         hasher.update(chunk)
-        held += chunk
-        while len(held) >= part:
-            yield bytes(memoryview(held)[:part])
-            del held[:part]
+        while len(chunk) >= room:
+            yield b"".join([*held, chunk[:room]])
+            chunk, held, room = chunk[room:], [], part  # noqa: PLW2901 - what is left of it
+        if chunk:
+            held.append(chunk)
+            room -= len(chunk)
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
 def _escape(text: str) -> str:

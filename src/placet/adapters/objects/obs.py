@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 SINGLE = 8 << 20
-RANGE = 16 << 20
+RANGE = 8 << 20
 _TRIES = 6
 _RACED = "ConditionalRequestConflict"  # S3: another conditional write was under way; try again
 RETRY: RetryConfig = {
@@ -136,9 +136,9 @@ class ObStore:
         try:
             found = obstore.get(self._remote, self._prefix + key, options=cast("Any", options))
             size, etag = found.meta["size"], found.meta["e_tag"]
-            if size <= SINGLE:
+            if size <= CHUNK:
                 yield cast("bytes", found.bytes())
-            elif fan is map:
+            elif fan is map or size <= RANGE:
                 yield from found.stream(min_chunk_size=CHUNK)
             else:
                 del found
@@ -167,7 +167,7 @@ class ObStore:
                 self._remote,
                 self._prefix + key,
                 _proven(chunks, want, key),
-                chunk_size=RANGE,
+                chunk_size=2 * RANGE,
                 max_concurrency=4,
             )
         except (*_FAILED, ValueError) as error:

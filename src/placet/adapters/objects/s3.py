@@ -182,7 +182,7 @@ class S3Store:
     ) -> bool:
         if not overwrite and self.head(key) is not None:
             return False
-        hasher = Hasher()
+        whole = Hasher()
         with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
 
             def send(item: tuple[int, bytes]) -> tuple[str, str]:
@@ -192,9 +192,9 @@ class S3Store:
                 answer = upload.part(number, headers=headers, body=body, sha256=sha256)
                 return answer.headers.get("etag", ""), _base64(sha256)
 
-            bodies = parts_of(bounded(chunks, want.size, key), want.size, hasher)
+            bodies = parts_of(bounded(chunks, want.size, key), want.size, whole)
             parts = list(fan(send, enumerate(bodies, start=1)))
-            if hasher.digests() != want:
+            if whole.digests() != want:
                 raise mismatch(key)
             return self._written(lambda: upload.complete(parts, conditional=not overwrite))
 
