@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -77,13 +77,21 @@ class DataPlane:
             self._wire.progress,
         )
 
-    def status(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Status:
-        """What differs between workspace and cache or, with a remote, between cache and remote."""
+    def status(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, cloud: bool = False
+    ) -> Status:
+        """What differs between workspace and cache or, with a remote, between cache and remote.
+
+        Args:
+            targets: As in DVC; none means all.
+            remote: Compare with this remote.
+            cloud: Compare with each output's own remote, else DVC's default one.
+        """
         from placet.engine.status import status
 
-        store = self._wire.store(remote) if remote else None
+        routes = self._wire.routes(remote, self._wire.default_remote) if remote or cloud else None
         return status(
-            self._wire.workspace, store, [str(one) for one in targets], self._wire.state, self.settings.jobs
+            self._wire.workspace, routes, [str(one) for one in targets], self._wire.state, self.settings.jobs
         )
 
     def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
@@ -92,7 +100,7 @@ class DataPlane:
 
         return push(
             self._wire.workspace,
-            self._wire.store(remote or self._wire.internal_remote()),
+            self._wire.routes(remote, self._wire.internal_remote),
             [str(one) for one in targets],
             self._wire.state,
             self.settings.jobs,
@@ -105,7 +113,7 @@ class DataPlane:
 
         return fetch(
             self._wire.workspace,
-            self._wire.store(remote or self._wire.default_remote()),
+            self._wire.routes(remote, self._wire.default_remote),
             [str(one) for one in targets],
             self._wire.state,
             self.settings.jobs,
@@ -113,7 +121,21 @@ class DataPlane:
         )
 
     def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
-        """Make the workspace hold what its `.dvc` files say, from the cache."""
+        """Make the workspace hold what its metafiles say, from the cache."""
+        return self._checkout(targets, {}, force=force)
+
+    def pull(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
+    ) -> tuple[Fetched, CheckedOut]:
+        """Fetch, then check out; what was not fetched on purpose need not be in the cache."""
+        wanted = list(targets)
+        fetched = self.fetch(wanted, remote=remote)
+        excused = {one.path: one.reason for one in fetched.skipped}
+        return fetched, self._checkout(wanted, excused, force=force)
+
+    def _checkout(
+        self, targets: Iterable[str | Path], excused: Mapping[str, str], *, force: bool
+    ) -> CheckedOut:
         from placet.engine.checkout import checkout
 
         return checkout(
@@ -123,11 +145,5 @@ class DataPlane:
             self.settings.jobs,
             self._wire.progress,
             force=force,
+            excused=excused,
         )
-
-    def pull(
-        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
-    ) -> tuple[Fetched, CheckedOut]:
-        """Fetch, then check out."""
-        wanted = list(targets)
-        return self.fetch(wanted, remote=remote), self.checkout(wanted, force=force)

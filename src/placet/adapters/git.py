@@ -300,6 +300,12 @@ class WorkTree:
         asked = ["-C", str(self._root), "check-ignore", "-q", "--stdin", "-z"]
         return process.run(asked, environ=env, data=os.fsencode(path)).returncode == 0
 
+    def ignored(self) -> frozenset[str]:
+        """All that Git ignores, relative to the root; a folder that holds nothing else as one, with `/`."""
+        asked = ["-C", str(self._root), "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"]
+        found = process.run(asked, environ=self._env).stdout
+        return frozenset(os.fsdecode(one) for one in found.split(b"\0") if one)
+
 
 def init_bare(path: Path, *, default_branch: str, max_input_bytes: int, environ: Mapping[str, str]) -> None:
     """A bare repository for the plain forge; idempotent. The hook is installed by `install_hook`."""

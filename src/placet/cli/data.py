@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from placet.cli.output import output, size
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from placet.core.outputs import Skipped
     from placet.engine.checkout import CheckedOut
     from placet.engine.fetch import Fetched
     from placet.engine.push import Pushed
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from placet.engine.track import Tracked
 
 targets_argument = click.argument(
-    "targets", nargs=-1, help="`.dvc` files, data paths, folders, paths in a tracked directory; none = all."
+    "targets",
+    nargs=-1,
+    help="`.dvc` files, data paths, folders, paths in a tracked directory, `dvc.yaml`, stages; none = all.",
 )
 remote_option = click.option("-r", "--remote", help="A DVC remote by name.")
 force_option = click.option("-f", "--force", is_flag=True, help="Replace changed files.")
@@ -42,12 +46,15 @@ def track(paths: Sequence[str]) -> None:
 @click.command()
 @targets_argument
 @remote_option
-def status(targets: Sequence[str], remote: str | None) -> None:
-    """Compare workspace and cache or, with -r, cache and remote. Exit code 0 also if something differs."""
+@click.option(
+    "-c", "--cloud", is_flag=True, help="Compare with each output's own remote, else the default one."
+)
+def status(targets: Sequence[str], remote: str | None, cloud: bool) -> None:
+    """Compare workspace and cache, or (-c, -r) cache and remote. Exit code 0 also if something differs."""
     from placet.dataplane import DataPlane
 
     with DataPlane() as client:
-        output.say(client.status(targets, remote=remote), _status)
+        output.say(client.status(targets, remote=remote, cloud=cloud), _status)
 
 
 @click.command()
@@ -120,25 +127,36 @@ def _tracked(found: Sequence[Tracked]) -> str:
 
 
 def _status(found: Status) -> str:
-    if not found.changes:
-        return "Everything is up to date."
-    return "\n".join(f"{one.state:<16}{one.path}" for one in found.changes)
+    lines = [
+        f"{one.state:<16}{one.path}" + (f"  ({one.reason})" if one.reason else "") for one in found.changes
+    ]
+    return "\n".join([*(lines or ["Everything is up to date."]), *_skipped(found.skipped)])
+
+
+def _skipped(found: Sequence[Skipped]) -> list[str]:
+    return [f"{'skipped':<16}{one.path}  ({one.reason})" for one in found]
 
 
 def _pushed(found: Pushed) -> str:
-    return f"{found.objects} objects pushed ({size(found.size)}), {found.present} were there."
+    done = f"{found.objects} objects pushed ({size(found.size)}), {found.present} were there."
+    return "\n".join([done, *_skipped(found.skipped)])
 
 
 def _fetched(found: Fetched) -> str:
-    return f"{found.objects} objects fetched ({size(found.size)}), {found.present} were there."
+    done = f"{found.objects} objects fetched ({size(found.size)}), {found.present} were there."
+    return "\n".join([done, *_skipped(found.skipped)])
 
 
 def _checked_out(found: CheckedOut) -> str:
-    return f"{found.files} files checked out, {found.present} were there."
+    done = f"{found.files} files checked out, {found.present} were there."
+    return "\n".join([done, *_skipped(found.skipped)])
 
 
 def _pulled(found: dict[str, Any]) -> str:
-    return f"{_fetched(found['fetched'])}\n{_checked_out(found['checked_out'])}"
+    fetched, checked_out = found["fetched"], found["checked_out"]
+    skipped = {one.path: one for one in (*fetched.skipped, *checked_out.skipped)}
+    lines = (_fetched(replace(fetched, skipped=())), _checked_out(replace(checked_out, skipped=())))
+    return "\n".join([*lines, *_skipped(list(skipped.values()))])
 
 
 def _files(found: dict[str, Sequence[Path]], console: Console) -> None:

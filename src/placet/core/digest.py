@@ -6,6 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+_PIECE = 1 << 20
+_LOOKED_AT = 512
+_TEXT = bytes(range(32, 127)) + b"\n\r\t\f\b"
+
 
 @dataclass(frozen=True, slots=True)
 class Digests:
@@ -50,6 +54,48 @@ class Hasher:
     def digests(self) -> Digests:
         """The digests of all bytes so far."""
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), self._size)
+
+
+class LegacyHasher:
+    """DVC 2's MD5 (`md5-dos2unix`): of pieces of 1 MiB, those that look like text with LF for CRLF.
+
+    To the letter as dvc_data/hashfile/hash.py (`Dos2UnixHashStreamFile`) and istextfile.py.
+    """
+
+    __slots__ = ("_md5", "_rest")
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._rest = bytearray()
+
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        self._rest += chunk
+        while len(self._rest) >= _PIECE:
+            self._piece(bytes(self._rest[:_PIECE]))
+            del self._rest[:_PIECE]
+
+    def _piece(self, data: bytes) -> None:
+        self._md5.update(data.replace(b"\r\n", b"\n") if _is_text(data[:_LOOKED_AT]) else data)
+
+    def md5(self) -> str:
+        """The digest of all bytes; nothing can be fed afterwards."""
+        self._piece(bytes(self._rest))
+        self._rest.clear()
+        return self._md5.hexdigest()
+
+
+def _is_text(begin: bytes) -> bool:
+    return b"\0" not in begin and len(begin.translate(None, _TEXT)) <= len(begin) * 0.3
+
+
+def digest_legacy(chunks: Iterable[bytes]) -> tuple[Digests, str]:
+    """Both digests of a stream, and DVC 2's MD5 of it, in bounded memory."""
+    hasher, legacy = Hasher(), LegacyHasher()
+    for chunk in chunks:
+        hasher.update(chunk)
+        legacy.update(chunk)
+    return hasher.digests(), legacy.md5()
 
 
 def digest(data: bytes) -> Digests:

@@ -11,15 +11,18 @@ import json
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from placet.core import layout
 from placet.errors import Invalid
 
 _T = TypeVar("_T")
 
+Origin = Literal["", "url", "versioned", "repo", "db"]
+
 MAX_METAFILE = 1 << 16
 MAX_READ = 1 << 24
+LEGACY = "md5-dos2unix"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _NOT_A_NUMBER = re.compile(r"[0-9a-f]*[acdf][0-9a-f]*")
@@ -35,6 +38,7 @@ _FORM = re.compile(
 )
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _FLAGS = ("metric", "plot", "persist", "remote")
+_CLOUD = ("cloud", "version_id", "files")
 _ANNOTATIONS = ("desc", "type", "labels", "meta")
 
 
@@ -54,6 +58,7 @@ class Output:
         cache: False: kept in Git, not in the cache.
         push: False: never pushed.
         persist: Not removed before a stage runs.
+        cloud: The file says by which versions of their own a version-aware remote keeps it.
     """
 
     path: str
@@ -67,26 +72,46 @@ class Output:
     cache: bool = True
     push: bool = True
     persist: bool = False
+    cloud: bool = False
 
     @property
     def key(self) -> str:
         """Where the output's object is in a cache or remote."""
-        return layout.data_key(self.md5, is_dir=self.is_dir)
+        return self.key_of(self.md5, is_dir=self.is_dir)
+
+    def key_of(self, md5: str, *, is_dir: bool = False) -> str:
+        """Where an object of the output is: DVC 3 and DVC 2 have a place each."""
+        return layout.legacy_key(md5, is_dir=is_dir) if self.legacy else layout.data_key(md5, is_dir=is_dir)
 
     @property
     def legacy(self) -> bool:
-        """Written by DVC 2.x: its hash is not the MD5 of the bytes."""
-        return self.hash != "md5"
+        """Written by DVC 2.x: its hash is not the MD5 of the bytes, but of text with LF for CRLF."""
+        return self.hash == LEGACY
+
+    @property
+    def hashed(self) -> bool:
+        """Does it have a hash by which DVC 3 or DVC 2 keeps objects?"""
+        return self.hash in {"md5", LEGACY} and _MD5.fullmatch(self.md5) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Metafile:
-    """A `.dvc` file as DVC would read it; `has_deps` is true for imports, which DVC does not push."""
+    """A `.dvc` file as DVC would read it.
+
+    Attributes:
+        outs: Its outputs.
+        wdir: What their paths are relative to, itself relative to the file's folder.
+        frozen: Its dependencies are not looked at.
+        has_deps: It has dependencies.
+        origin: Of an import: an URL, an URL with versions of its own (`versioned`), another repository
+            (`repo`), a database (`db`). Empty for all else.
+    """
 
     outs: tuple[Output, ...]
     wdir: str = "."
     frozen: bool = False
     has_deps: bool = False
+    origin: Origin = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,7 @@ def encode_metafile(out: Output) -> bytes:
     Raises:
         Invalid: kind `metafile`: not a plain DVC 3 output, or a path that cannot be written unambiguously.
     """
-    if out.legacy or out.size is None or not _MD5.fullmatch(out.md5):
+    if out.hash != "md5" or out.size is None or not out.hashed:
         raise _invalid(f"{out.path!r} is not an output of DVC 3 with a hash and a size")
     if out.is_dir != (out.nfiles is not None):
         raise _invalid(f"{out.path!r}: nfiles belongs to directories, and only to them")
@@ -137,17 +162,16 @@ def read_metafile(data: bytes) -> Metafile:
     plain = _decode(data)
     if plain is not None:
         return Metafile((plain,))
-    if len(data) > MAX_READ:
-        raise _invalid("larger than 16 MiB")
-    tree = _load(data, "safe")
-    outs = tree.get("outs") or []
-    if not isinstance(outs, list):
-        raise _invalid("`outs` is not a list")
+    tree = load_yaml(data)
+    outs, deps = tree.get("outs") or [], tree.get("deps") or []
+    if not isinstance(outs, list) or not isinstance(deps, list):
+        raise _invalid("`outs` or `deps` is not a list")
     return Metafile(
-        outs=tuple(_output(out) for out in outs),
+        outs=tuple(read_output(out) for out in outs),
         wdir=_as(tree, "wdir", str, ".") or ".",
         frozen=bool(tree.get("frozen", tree.get("locked", False))),
-        has_deps=bool(tree.get("deps")),
+        has_deps=bool(deps),
+        origin=_origin(deps[0]) if len(deps) == len(outs) == 1 else "",
     )
 
 
@@ -160,30 +184,31 @@ def read_lock(data: bytes) -> tuple[Output, ...]:
     stages = _load(data, "safe").get("stages") or {}
     if not isinstance(stages, dict):
         raise _invalid("`stages` is not a mapping")
-    return tuple(_output(out) for stage in stages.values() for out in (stage or {}).get("outs") or [])
+    return tuple(read_output(out) for stage in stages.values() for out in (stage or {}).get("outs") or [])
 
 
 def update_metafile(old: bytes | None, out: Output) -> bytes:
-    """The bytes of a workspace's `.dvc` file after tracking `out`, as `dvc add` leaves them.
+    """A workspace `.dvc` file whose output of that path is now `out`, as `dvc add` writes it.
 
-    Comments, positions of keys, and what users may add (`desc`, `type`, `labels`, `meta`, flags) stay; an
-    unchanged output gives identical bytes.
+    Comments, positions of keys, other outputs, and what users may add (`desc`, `type`, `labels`, `meta`,
+    flags) stay; an unchanged output gives identical bytes.
 
     Raises:
-        Invalid: kind `metafile`; kind `not-added`: the file is an import or has several outputs.
+        Invalid: kind `metafile`; kind `not-added`: the file is an import or has no such output.
     """
     fresh = _fields(out)
     if old is None:
         return _encode(out) if not out.isexec else _dump({"outs": [fresh]})
     tree = _load(old, "rt")
     outs = tree.get("outs") or []
-    if tree.get("deps") or len(outs) != 1 or not isinstance(outs[0], dict):
+    same = [one for one in outs if isinstance(one, dict) and one.get("path") == out.path]
+    if tree.get("deps") or len(same) != 1:
         raise Invalid(
-            f"The metafile of {out.path} was not made by tracking one file or directory.",
+            f"The metafile of {out.path} was not made by tracking it.",
             kind="not-added",
             mend="Leave imports and stages to `dvc update` and `dvc repro`.",
         )
-    _apply(fresh, outs[0])
+    _apply(fresh, same[0])
     return _dump(tree)
 
 
@@ -233,7 +258,9 @@ def _canonical(out: Output) -> Output:
 
 
 def _fields(out: Output) -> dict[str, Any]:
-    fields: dict[str, Any] = {"md5": f"{out.md5}.dir" if out.is_dir else out.md5, "size": out.size}
+    fields: dict[str, Any] = {"md5": f"{out.md5}.dir" if out.is_dir else out.md5}
+    if out.size is not None:
+        fields["size"] = out.size
     if out.nfiles is not None:
         fields["nfiles"] = out.nfiles
     if out.isexec:
@@ -280,12 +307,23 @@ def _scalar(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def load_yaml(data: bytes) -> dict[str, Any]:
+    """A YAML mapping as plain values.
+
+    Raises:
+        Invalid: kind `metafile`.
+    """
+    if len(data) > MAX_READ:
+        raise _invalid("larger than 16 MiB")
+    return _load(data, "safe")
+
+
 def _load(data: bytes, typ: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML(typ=typ, pure=True).load(data.decode("utf-8"))
+        tree = YAML(typ=typ, pure=True).load(data.decode("utf-8")) or {}
     except (YAMLError, ValueError, RecursionError) as error:
         raise _invalid("not valid YAML") from error
     if not isinstance(tree, dict):
@@ -315,7 +353,12 @@ def _apply(fresh: dict[str, Any], old: MutableMapping[str, Any]) -> None:
         del old[key]
 
 
-def _output(raw: object) -> Output:
+def read_output(raw: object) -> Output:
+    """An entry of `outs`, of a `.dvc` file or of a `dvc.lock`.
+
+    Raises:
+        Invalid: kind `metafile`.
+    """
     if not isinstance(raw, dict) or not isinstance(raw.get("path"), str):
         raise _invalid("an output has no path")
     md5 = str(raw.get("md5") or "").lower()
@@ -331,7 +374,18 @@ def _output(raw: object) -> Output:
         cache=bool(raw.get("cache", True)),
         push=bool(raw.get("push", True)),
         persist=bool(raw.get("persist", False)),
+        cloud=any(raw.get(key) for key in _CLOUD),
     )
+
+
+def _origin(dep: object) -> Origin:
+    if not isinstance(dep, dict):
+        raise _invalid("a dependency is not a mapping")
+    if dep.get("db"):
+        return "db"
+    if dep.get("repo"):
+        return "repo"
+    return "versioned" if any(dep.get(key) for key in _CLOUD) else "url"
 
 
 def _as(raw: Mapping[str, Any], key: str, form: type[_T], default: _T | None) -> _T | None:

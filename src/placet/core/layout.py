@@ -129,9 +129,19 @@ def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def at_or_below(path: str, folder: str) -> bool:
+    """Is `path` this folder, or below it?"""
+    return path == folder or path.startswith(f"{folder}/")
+
+
 def data_key(md5: str, *, is_dir: bool = False) -> str:
     """Where DVC 3 keeps an object, in a cache or a remote."""
     return f"files/md5/{md5[:2]}/{md5[2:]}{'.dir' if is_dir else ''}"
+
+
+def legacy_key(md5: str, *, is_dir: bool = False) -> str:
+    """Where DVC 2 keeps an object (`md5-dos2unix`), in a cache or a remote."""
+    return f"{md5[:2]}/{md5[2:]}{'.dir' if is_dir else ''}"
 
 
 def sums_key(sha256: str) -> str:

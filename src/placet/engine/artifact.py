@@ -6,13 +6,14 @@ else from the state database, else from reading. A list that had to be computed 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from placet.core import layout
 from placet.core.digest import Digests, digest, digest_chunks, sha256_hex
 from placet.core.dvcfile import DirEntry, Output, decode_dir
+from placet.core.outputs import Tracking, not_plain
 from placet.core.sums import SumEntry, check_same_paths, decode_sums, encode_sums
 from placet.engine.disk import Cache, chunks, corrupt_cache, disk, stamp
 from placet.engine.transfer import guarded, run
@@ -70,17 +71,19 @@ def load_artifact(workspace: Workspace, target: str | Path, state: State, jobs: 
 
     Raises:
         NotFound: kind `not-tracked`; kind `not-in-cache`, naming the first object that is missing.
-        Invalid: kind `not-plain`: only stock DVC can handle it; kinds `dir-object`, `digest-list`.
+        Invalid: kind `not-plain`: not made by `placet track`, or not all of it.
+        Invalid: kinds `dir-object`, `digest-list`.
         Corrupt: kind `cache-corrupt`.
     """
     found = workspace.select([target])
     if len(found) != 1:
-        raise Invalid(f"{target} is a folder of {len(found)} outputs.", kind="many-outputs")
-    if found[0].out is None:
+        raise Invalid(f"{target} means {len(found)} outputs.", kind="many-outputs")
+    reason = not_plain(found[0])
+    if reason is not None:
         raise Invalid(
-            f"{found[0].path} is an import, an output of DVC 2, or not kept in the cache.",
+            f"{found[0].path} cannot be governed: it is {reason}.",
             kind="not-plain",
-            mend=f"dvc unfreeze, or track it anew: dvc remove {found[0].path}.dvc; placet track ...",
+            mend="Track a copy of the data as a whole: placet track PATH",
         )
     return load_output(workspace, found[0].path, found[0].out, state, jobs)
 
@@ -94,7 +97,7 @@ def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs
         return Loaded(Tracked(path, metafile, is_dir=False, digests=known), (("", known),))
     data = read_dir(cache, out)
     if data is None:
-        raise _not_in_cache(path, out.key)
+        raise not_in_cache(path, out.key)
     entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
     sums = known_sums(cache, out.md5, entries)
     if sums is not None:
@@ -141,6 +144,38 @@ def read_dir(cache: Cache, out: Output) -> bytes | None:
     if data is not None and digest(data).md5 != out.md5:
         raise corrupt_cache(cache.path(out.key), out.md5)
     return data
+
+
+def wanted_files(cache: Cache, path: str, out: Output) -> dict[str, str]:
+    """Name within the artifact ("" for a file) -> MD5.
+
+    Raises:
+        NotFound: kind `not-in-cache`: the `.dir` object is missing.
+        Invalid: kind `dir-object`.
+    """
+    if not out.is_dir:
+        return {"": out.md5}
+    data = read_dir(cache, out)
+    if data is None:
+        raise not_in_cache(path, out.key)
+    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    return {one.relpath: one.md5 for one in entries}
+
+
+def require_parts(one: Tracking, names: Iterable[str]) -> None:
+    """Refuse a path inside a directory that its listing does not have.
+
+    Raises:
+        NotFound: kind `not-tracked`.
+    """
+    known = list(names)
+    for part in one.inside:
+        if not any(layout.at_or_below(name, part) for name in known):
+            raise NotFound(
+                f"{one.path}/{part} is not part of {one.path} as it is tracked.",
+                kind="not-tracked",
+                mend=f"placet status {one.path}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +235,7 @@ def digests_of(cache: Cache, wanted: dict[str, str], state: State, jobs: int) ->
     for md5, name in wanted.items():
         key = layout.data_key(md5)
         if not cache.has(key):
-            raise _not_in_cache(name, key)
+            raise not_in_cache(name, key)
         with disk(cache.path(key)):
             stamps[md5] = stamp(cache.path(key))
     known = dict(zip(stamps, state.get_many(list(stamps.values())), strict=True))
@@ -222,11 +257,12 @@ def _sized(cache: Cache, path: str, entry: DirEntry, sums: dict[str, str]) -> tu
     key = layout.data_key(entry.md5)
     size = cache.size(key)
     if size is None:
-        raise _not_in_cache(f"{path}/{entry.relpath}", key)
+        raise not_in_cache(f"{path}/{entry.relpath}", key)
     return entry.relpath, Digests(entry.md5, sums[entry.relpath], size)
 
 
-def _not_in_cache(name: str, key: str) -> NotFound:
+def not_in_cache(name: str, key: str) -> NotFound:
+    """The refusal to go on without an object that the cache should have."""
     return NotFound(
         f"The object of {name} is not in the cache.",
         kind="not-in-cache",

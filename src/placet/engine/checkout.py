@@ -12,15 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.core import layout
 from placet.core.digest import Digests, digest_chunks
-from placet.core.dvcfile import Output, decode_dir
-from placet.engine.artifact import MAX_FILES, MAX_LIST, read_dir
+from placet.core.dvcfile import Output
+from placet.core.outputs import Skipped, Tracking, may_be_absent
+from placet.engine import legacy
+from placet.engine.artifact import require_parts, wanted_files
 from placet.engine.disk import Cache, Links, chunks, disk, stamp
 from placet.engine.ignore import DvcIgnore
+from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
 from placet.engine.transfer import guarded, run_local
-from placet.engine.workspace import Workspace, plain
+from placet.engine.workspace import Workspace
 from placet.errors import NotFound, Refused
 from placet.ports import FileStamp, Progress, State
 
@@ -34,23 +36,34 @@ class CheckedOut:
         present: That were right already.
         removed: That belonged to another version.
         targets: The outputs.
-        skipped: Outputs that only stock DVC checks out.
+        skipped: Outputs that were left alone, and why.
     """
 
     files: int
     present: int
     removed: int
     targets: tuple[str, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One file to make: its object's MD5 and where it goes."""
+    """One file to make: its object, and where it goes."""
 
     path: str
+    key: str
     md5: str
     isexec: bool
+    legacy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done for one output: files to make, files to remove, how many are right."""
+
+    steps: tuple[_Step, ...]
+    stale: tuple[str, ...]
+    present: int
 
 
 def checkout(
@@ -61,60 +74,68 @@ def checkout(
     progress: Progress,
     *,
     force: bool = False,
+    excused: Mapping[str, str] | None = None,
 ) -> CheckedOut:
     """Bring outputs from the cache into the workspace; each file is replaced atomically. Idempotent.
+
+    Of a part of a directory only the files that are meant are compared, made and removed.
+
+    Args:
+        workspace: The project.
+        targets: What is meant.
+        state: What was hashed before.
+        jobs: Files made at once.
+        progress: Told of files.
+        force: Replace and remove files that are neither wanted nor in the cache.
+        excused: Path -> reason of outputs that were not fetched on purpose: no error if the cache lacks them.
 
     Raises:
         NotFound: kinds `not-tracked`, `not-in-cache`.
         Refused: kind `would-overwrite`: a file is neither what is wanted nor in the cache.
         Corrupt: kind `cache-corrupt`.
     """
-    cache, chosen = workspace.objects, workspace.select(targets)
-    steps: list[_Step] = []
-    stale: list[str] = []
-    present, tops = 0, []
-    for path, out in plain(chosen):
-        wanted = wanted_files(cache, path, out)
-        here = present_files(workspace, path)
-        known = digest_files(here, state, jobs)
-        _refuse_loss(cache, path, wanted, known, force=force)
-        stale += [_at(workspace, path, name) for name in here.keys() - wanted.keys()]
-        right = {name for name, md5 in wanted.items() if name in known and known[name].md5 == md5}
-        present += len(right)
-        isexec = out.isexec and not out.is_dir
-        steps += [
-            _Step(_at(workspace, path, name), md5, isexec)
-            for name, md5 in wanted.items()
-            if name not in right
-        ]
-        tops.append(path)
-    _require_objects(cache, steps)
-    _remove(workspace, stale)
+    chosen, skipped = sift(workspace.select(targets), "checkout")
+    plans: dict[str, _Plan] = {}
+    for one in chosen:
+        reason = may_be_absent(one) or (excused or {}).get(one.path)
+        try:
+            plans[one.path] = _plan(workspace, one, state, jobs, force=force)
+        except NotFound as error:
+            if reason is None or error.kind != "not-in-cache":
+                raise
+            skipped.append(Skipped(one.path, reason))
+    steps = [step for one in plans.values() for step in one.steps]
+    for path, one_plan in plans.items():
+        _remove(workspace, path, one_plan.stale)
     _make(workspace, steps, state, jobs, progress)
-    names = set(tops)
     return CheckedOut(
         files=len(steps),
-        present=present,
-        removed=len(stale),
-        targets=tuple(tops),
-        skipped=tuple(one.path for one in chosen if one.path not in names),
+        present=sum(one.present for one in plans.values()),
+        removed=sum(len(one.stale) for one in plans.values()),
+        targets=tuple(plans),
+        skipped=tuple(skipped),
     )
 
 
-def wanted_files(cache: Cache, path: str, out: Output) -> dict[str, str]:
-    """Name within the artifact ("" for a file) -> MD5.
-
-    Raises:
-        NotFound: kind `not-in-cache`: the `.dir` object is missing.
-        Invalid: kind `dir-object`.
-    """
-    if not out.is_dir:
-        return {"": out.md5}
-    data = read_dir(cache, out)
-    if data is None:
-        raise _missing(path, out.key)
-    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
-    return {one.relpath: one.md5 for one in entries}
+def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force: bool) -> _Plan:
+    cache, out = workspace.objects, one.out
+    wanted = wanted_files(cache, one.path, out)
+    here = present_files(workspace, one.path)
+    if one.inside:
+        require_parts(one, [*wanted, *here])
+        wanted = {name: md5 for name, md5 in wanted.items() if one.means(name)}
+        here = {name: found for name, found in here.items() if one.means(name)}
+    known = hashes_of(out, here, state, jobs, wanted)
+    right = {name for name, md5 in wanted.items() if known.get(name) == md5}
+    steps = tuple(
+        _Step(_at(workspace, one.path, name), out.key_of(md5), md5, out.isexec and not out.is_dir, out.legacy)
+        for name, md5 in wanted.items()
+        if name not in right
+    )
+    _require_objects(cache, steps)
+    if not force:
+        _refuse_loss(cache, one, wanted, known, here)
+    return _Plan(steps, tuple(here.keys() - wanted.keys()), len(right))
 
 
 def present_files(workspace: Workspace, path: str) -> dict[str, Found]:
@@ -143,38 +164,61 @@ def digest_files(files: Mapping[str, Found], state: State, jobs: int) -> dict[st
     return {name: found for name, found in known.items() if found is not None}
 
 
+def hashes_of(
+    out: Output, files: Mapping[str, Found], state: State, jobs: int, wanted: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Name -> hash of workspace files, of the kind that the output has.
+
+    A file whose MD5 is what is wanted in DVC 2's kind is right without reading it: it holds no CRLF.
+    """
+    if not out.legacy:
+        return {name: found.md5 for name, found in digest_files(files, state, jobs).items()}
+    names = list(files)
+    known = state.get_many([files[name].stamp for name in names])
+    right = {
+        name: found.md5
+        for name, found in zip(names, known, strict=True)
+        if found is not None and wanted is not None and wanted.get(name) == found.md5
+    }
+    todo = [name for name in names if name not in right]
+    read = run_local(lambda name: legacy.digest_file(files[name].path)[1], todo, jobs)
+    return right | dict(zip(todo, read, strict=True))
+
+
 def _refuse_loss(
-    cache: Cache, path: str, wanted: Mapping[str, str], known: Mapping[str, Digests], *, force: bool
+    cache: Cache,
+    one: Tracking,
+    wanted: Mapping[str, str],
+    known: Mapping[str, str],
+    here: Mapping[str, Found],
 ) -> None:
-    if force:
-        return
-    for name, found in known.items():
-        if wanted.get(name) != found.md5 and not cache.has(layout.data_key(found.md5), found.size):
-            where = f"{path}/{name}" if name else path
+    for name, md5 in known.items():
+        size = None if one.out.legacy else here[name].stamp.size
+        if wanted.get(name) != md5 and not cache.has(one.out.key_of(md5), size):
+            where = f"{one.path}/{name}" if name else one.path
             raise Refused(
                 f"{where} was changed and is not in the cache; checking out would lose it.",
                 kind="would-overwrite",
-                mend=f"Keep it: placet track {path}. Or lose it: placet checkout --force {path}",
+                mend=f"Keep it: placet track {one.path}. Or lose it: placet checkout --force {one.path}",
             )
 
 
 def _require_objects(cache: Cache, steps: Sequence[_Step]) -> None:
     for one in steps:
-        key = layout.data_key(one.md5)
-        if not cache.has(key):
-            raise _missing(one.path, key)
+        if not cache.has(one.key):
+            raise _missing(one.path, one.key)
 
 
-def _remove(workspace: Workspace, stale: Sequence[str]) -> None:
-    for path in stale:
-        with disk(path):
-            Path(path).unlink(missing_ok=True)
-        folder = Path(path).parent
+def _remove(workspace: Workspace, path: str, stale: Sequence[str]) -> None:
+    """Remove files of an output, and the folders within it that hold nothing any more."""
+    top = workspace.data(path)
+    for name in stale:
+        file = Path(_at(workspace, path, name))
+        with disk(file):
+            file.unlink(missing_ok=True)
+        folder = file.parent
         with contextlib.suppress(OSError):
-            while (
-                folder != workspace.root
-                and not workspace.metafile(folder.relative_to(workspace.root).as_posix()).exists()
-            ):
+            while folder.is_relative_to(top):
                 folder.rmdir()
                 folder = folder.parent
 
@@ -187,22 +231,24 @@ def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int,
     sources = []
     for one in steps:
         with disk(one.path):
-            sources.append(stamp(cache.path(layout.data_key(one.md5))))
+            sources.append(stamp(cache.path(one.key)))
     proven = dict(zip(steps, state.get_many(sources), strict=True))
 
     def make(one: _Step) -> tuple[FileStamp, Digests] | None:
-        source, known = cache.path(layout.data_key(one.md5)), proven[one]
-        known = known if known and known.md5 == one.md5 else None
-        read = links.place(source, one.path, one.md5, isexec=one.isexec, proven=known is not None)
+        known = legacy.verified(cache, one.md5) if one.legacy else proven[one]
+        known = known if known and (one.legacy or known.md5 == one.md5) else None
+        read = links.place(
+            cache.path(one.key), one.path, one.md5, isexec=one.isexec, proven=known is not None
+        )
         found = read or known
         progress.advance(1, found.size if found else 0)
         with disk(one.path):
             return (stamp(one.path), found) if found is not None else None
 
-    rows = [row for row in run_local(make, steps, jobs) if row is not None]
+    made = [(one, row) for one, row in zip(steps, run_local(make, steps, jobs), strict=True) if row]
     progress.done()
-    state.put_many(rows)
-    state.tell_dvc([(at, found.md5) for at, found in rows])
+    state.put_many([row for _, row in made])
+    state.tell_dvc([(at, found.md5) for one, (at, found) in made if not one.legacy])
 
 
 def _at(workspace: Workspace, path: str, name: str) -> str:

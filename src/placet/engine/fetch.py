@@ -9,12 +9,15 @@ from pathlib import Path
 from placet.core import layout
 from placet.core.digest import Digests
 from placet.core.dvcfile import DirEntry, Output, decode_dir
+from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.core.sums import encode_sums
-from placet.engine.artifact import MAX_FILES, MAX_LIST, known_sums, read_dir, remember_sums
+from placet.engine import legacy
+from placet.engine.artifact import MAX_FILES, MAX_LIST, known_sums, read_dir, remember_sums, require_parts
 from placet.engine.disk import Cache, disk, stamp
 from placet.engine.push import Moved
+from placet.engine.routes import Routes, sift
 from placet.engine.transfer import download, read_object, run
-from placet.engine.workspace import Workspace, plain
+from placet.engine.workspace import Workspace
 from placet.errors import Conflict
 from placet.ports import ObjectStore, Progress, State
 
@@ -27,28 +30,51 @@ class Fetched:
     """What a fetch did: objects downloaded, their bytes, objects that were there; also per output.
 
     Attributes:
-        skipped: Outputs that only stock DVC fetches.
+        skipped: Outputs that were left alone, and why.
     """
 
     objects: int
     size: int
     present: int
     targets: tuple[Moved, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    path: str
-    out: Output
-    files: Mapping[str, str | None]
+    """One output: where it comes from; key -> hash, and SHA-256 where known, of its files; its listing."""
+
+    of: Tracking
+    store: ObjectStore
+    files: Mapping[str, tuple[str, str | None]]
     entries: Sequence[DirEntry] = ()
     listing: bytes | None = None
+
+    @property
+    def out(self) -> Output:
+        return self.of.out
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One object to be had: from where, its hash, its SHA-256 where known, and its size at most."""
+
+    store: ObjectStore
+    md5: str
+    legacy: bool
+    sha256: str | None
+    limit: int
+
+    def joined(self, other: _Item) -> _Item:
+        """What two outputs together know of one object."""
+        return _Item(
+            self.store, self.md5, self.legacy, self.sha256 or other.sha256, max(self.limit, other.limit)
+        )
 
 
 def fetch(
     workspace: Workspace,
-    store: ObjectStore,
+    store: ObjectStore | Routes,
     targets: Iterable[str | Path],
     state: State,
     jobs: int,
@@ -64,36 +90,38 @@ def fetch(
         Corrupt: kind `digest-mismatch`; kind `cache-corrupt`.
         Invalid: kind `dir-object`: a listing that no careful writer makes.
     """
-    cache, chosen = workspace.objects, workspace.select(targets)
-    wanted = [_listed(cache, store, path, out) for path, out in plain(chosen)]
-    limits: dict[str, int] = {}
-    sha256s: dict[str, str | None] = {}
-    for one in wanted:
-        for md5, sha256 in one.files.items():
-            limits[md5] = max(limits.get(md5, 0), one.out.size if one.out.size is not None else _UNKNOWN)
-            if sha256s.get(md5) is None:
-                sha256s[md5] = sha256
-    todo = [md5 for md5 in limits if not cache.has(layout.data_key(md5))]
+    cache, routes = workspace.objects, Routes.of(store)
+    chosen, skipped = sift(workspace.select(targets), "fetch", routes.named)
+    wanted = []
+    for one in chosen:
+        reason = _absent(cache, routes, one)
+        if reason is None:
+            wanted.append(_listed(cache, routes.store(one), one))
+        else:
+            skipped.append(Skipped(one.path, reason))
+    items = _items(wanted)
+    todo = [key for key in items if not cache.has(key)]
     progress.start("fetch", len(todo))
 
-    def bring(md5: str) -> Digests:
-        key = layout.data_key(md5)
-        found = download(store, key, cache, md5=md5, limit=limits[md5], sha256=sha256s[md5])
+    def bring(key: str) -> Digests:
+        one = items[key]
+        if one.legacy:
+            found = legacy.download(one.store, cache, one.md5, one.limit)
+        else:
+            found = download(one.store, key, cache, md5=one.md5, limit=one.limit, sha256=one.sha256)
         progress.advance(1, found.size)
         return found
 
     fresh = dict(zip(todo, run(bring, todo, jobs), strict=True))
-    _remember(cache, state, fresh)
+    _remember(cache, state, {key: found for key, found in fresh.items() if not items[key].legacy})
     lists = sum(_finish(cache, one, fresh) for one in wanted)
     progress.done()
-    moved = tuple(_moved(one, fresh) for one in wanted)
-    names = {one.path for one in wanted}
     return Fetched(
         objects=len(fresh) + lists,
         size=sum(one.size for one in fresh.values()),
-        present=len(limits) - len(fresh) + sum(one.out.is_dir for one in wanted) - lists,
-        targets=moved,
-        skipped=tuple(one.path for one in chosen if one.path not in names),
+        present=len(items) - len(fresh) + sum(one.out.is_dir for one in wanted) - lists,
+        targets=tuple(_moved(one, fresh) for one in wanted),
+        skipped=tuple(skipped),
     )
 
 
@@ -102,35 +130,60 @@ def listing_limit(out: Output) -> int:
     return min((out.nfiles if out.nfiles is not None else MAX_FILES) * _ENTRY_BYTES + 2, MAX_LIST)
 
 
-def _listed(cache: Cache, store: ObjectStore, path: str, out: Output) -> _Wanted:
+def _absent(cache: Cache, routes: Routes, one: Tracking) -> str | None:
+    """Why an output need not be in the remote and is not; None if it shall be fetched."""
+    reason = may_be_absent(one)
+    if reason is None or cache.has(one.out.key) or routes.store(one).head(one.out.key) is not None:
+        return None
+    return reason
+
+
+def _listed(cache: Cache, store: ObjectStore, one: Tracking) -> _Wanted:
+    out = one.out
     if not out.is_dir:
-        return _Wanted(path, out, {out.md5: None})
+        require_parts(one, ())
+        return _Wanted(one, store, {out.key: (out.md5, None)})
     data, new = read_dir(cache, out), None
     if data is None:
         data = new = read_object(store, out.key, md5=out.md5, limit=listing_limit(out))
     entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
-    known = known_sums(cache, out.md5, entries)
+    require_parts(one, (entry.relpath for entry in entries))
+    known = None if out.legacy else known_sums(cache, out.md5, entries)
     sums = known.by_path if known else {}
-    return _Wanted(path, out, {one.md5: sums.get(one.relpath) for one in entries}, entries, new)
+    meant = [entry for entry in entries if one.means(entry.relpath)] if one.inside else entries
+    files = {out.key_of(entry.md5): (entry.md5, sums.get(entry.relpath)) for entry in meant}
+    return _Wanted(one, store, files, entries, new)
+
+
+def _items(wanted: Sequence[_Wanted]) -> dict[str, _Item]:
+    """Key -> what is known of it by all outputs that want it."""
+    out: dict[str, _Item] = {}
+    for one in wanted:
+        size = one.out.size if one.out.size is not None else _UNKNOWN
+        for key, (md5, sha256) in one.files.items():
+            item, known = _Item(one.store, md5, one.out.legacy, sha256, size), out.get(key)
+            out[key] = item if known is None else known.joined(item)
+    return out
 
 
 def _finish(cache: Cache, one: _Wanted, fresh: Mapping[str, Digests]) -> bool:
     """Write the lists of a directory whose files are all there; True if its `.dir` object was new."""
     if not one.out.is_dir:
         return False
-    if all(entry.md5 in fresh for entry in one.entries):
-        total = sum(fresh[entry.md5].size for entry in one.entries)
+    keys = [one.out.key_of(entry.md5) for entry in one.entries]
+    if all(key in fresh for key in keys):
+        total = sum(fresh[key].size for key in keys)
         if one.out.size not in {None, total}:
             raise Conflict(
-                f"{one.path} has {total} bytes in the remote, but its metafile says {one.out.size}.",
+                f"{one.of.path} has {total} bytes in the remote, but its metafile says {one.out.size}.",
                 kind="size-mismatch",
-                mend=f"Track it again, or ask who wrote {one.path}.dvc.",
+                mend=f"Track it again, or ask who wrote {one.of.metafile}.",
             )
-        remember_sums(
-            cache,
-            one.out.md5,
-            encode_sums((entry.relpath, fresh[entry.md5].sha256) for entry in one.entries),
-        )
+        if not one.out.legacy:
+            sums = zip(one.entries, keys, strict=True)
+            remember_sums(
+                cache, one.out.md5, encode_sums((entry.relpath, fresh[key].sha256) for entry, key in sums)
+            )
     if one.listing is not None:
         cache.write(one.out.key, one.listing)
     return one.listing is not None
@@ -138,15 +191,15 @@ def _finish(cache: Cache, one: _Wanted, fresh: Mapping[str, Digests]) -> bool:
 
 def _remember(cache: Cache, state: State, fresh: Mapping[str, Digests]) -> None:
     rows = []
-    for md5, found in fresh.items():
-        path = cache.path(layout.data_key(md5))
+    for key, found in fresh.items():
+        path = cache.path(key)
         with disk(path):
             rows.append((stamp(path), found))
     state.put_many(rows)
 
 
 def _moved(one: _Wanted, fresh: Mapping[str, Digests]) -> Moved:
-    new = [md5 for md5 in one.files if md5 in fresh]
+    new = [key for key in one.files if key in fresh]
     count = len(new) + (one.listing is not None)
     total = len(one.files) + one.out.is_dir
-    return Moved(one.path, count, sum(fresh[md5].size for md5 in new), total - count)
+    return Moved(one.of.path, count, sum(fresh[key].size for key in new), total - count)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from placet.core import plan
 from placet.core.digest import Digests
-from placet.core.layout import data_key
-from placet.engine.artifact import Loaded, load_output
+from placet.core.outputs import Skipped
+from placet.engine.parts import Part, load_part
+from placet.engine.routes import Routes, sift
 from placet.engine.transfer import run, sizes, upload
-from placet.engine.workspace import Workspace, plain
+from placet.engine.workspace import Workspace
 from placet.ports import ObjectStore, Progress, State
 
 
@@ -34,37 +36,60 @@ class Pushed:
         size: Their bytes.
         present: That the remote held already.
         targets: The same for each output.
-        skipped: Outputs that only stock DVC pushes, or nobody (`push: false`).
+        skipped: Outputs that were left alone, and why.
     """
 
     objects: int
     size: int
     present: int
     targets: tuple[Moved, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
 
 
 def push(
     workspace: Workspace,
-    store: ObjectStore,
+    store: ObjectStore | Routes,
     targets: Iterable[str | Path],
     state: State,
     jobs: int,
     progress: Progress,
 ) -> Pushed:
-    """Make a remote hold the outputs; idempotent. A `.dir` object there never stands for its files.
+    """Make the remotes hold the outputs; idempotent. A `.dir` object there never stands for its files.
+
+    Of a part of a directory the files are pushed; its `.dir` object only if the remote holds all the others
+    too, so that nobody finds a `.dir` whose files are missing.
 
     Raises:
         NotFound: kinds `not-tracked`, `not-in-cache`.
         Corrupt: kind `digest-mismatch`: a cache object is not what it should be; it was not uploaded.
         Unavailable: the store's, the disk's.
     """
-    chosen = workspace.select(targets)
-    wanted = [(path, out) for path, out in plain(chosen) if out.push]
-    loaded = [load_output(workspace, path, out, state, jobs) for path, out in wanted]
-    waves = _waves(loaded)
+    routes = Routes.of(store)
+    chosen, skipped = sift(workspace.select(targets), "push", routes.named)
+    by_store: dict[int, tuple[ObjectStore, list[Part]]] = {}
+    for one in chosen:
+        goal = routes.store(one)
+        by_store.setdefault(id(goal), (goal, []))[1].append(load_part(workspace, one, state, jobs))
+    objects = size = present = 0
+    moved: list[Moved] = []
+    for goal, parts in by_store.values():
+        every, missing = _push(workspace, goal, parts, jobs, progress)
+        objects += len(missing)
+        size += sum(every[key].size for key in missing)
+        present += len(every) - len(missing)
+        moved += [_moved(one, every, missing) for one in parts]
+    return Pushed(objects, size, present, tuple(moved), tuple(skipped))
+
+
+def _push(
+    workspace: Workspace, store: ObjectStore, parts: Sequence[Part], jobs: int, progress: Progress
+) -> tuple[dict[str, Digests], set[str]]:
+    """All objects that the store holds now, and those of them that it lacked before."""
+    asked = {key: known for one in parts for key, known in (*one.files.items(), *one.lists)}
+    others = {key for one in parts for key in one.others}
+    present = sizes(store, [*asked, *(others - asked.keys())], jobs)
+    waves = _waves(parts, asked.keys() | present.keys())
     every = {key: known for wave in waves for key, known in wave.items()}
-    present = sizes(store, every, jobs)
     missing = set(plan.missing({key: known.size for key, known in every.items()}, present))
     progress.start("push", len(missing), sum(every[key].size for key in missing))
 
@@ -76,29 +101,17 @@ def push(
     for wave in waves:
         run(send, [(key, known) for key, known in wave.items() if key in missing], jobs)
     progress.done()
-    names = {path for path, _ in wanted}
-    return Pushed(
-        objects=len(missing),
-        size=sum(every[key].size for key in missing),
-        present=len(every) - len(missing),
-        targets=tuple(_moved(one, missing) for one in loaded),
-        skipped=tuple(one.path for one in chosen if one.path not in names),
-    )
+    return every, missing
 
 
-def objects_of(loaded: Loaded) -> dict[str, Digests]:
-    """Key -> digests of all objects of an artifact, in the order in which they may become visible."""
-    return {data_key(known.md5): known for _, known in loaded.files} | dict(loaded.lists)
-
-
-def _waves(loaded: list[Loaded]) -> tuple[dict[str, Digests], ...]:
+def _waves(parts: Sequence[Part], there: AbstractSet[str]) -> tuple[dict[str, Digests], ...]:
     """Files, digest lists, `.dir` objects: each wave is complete before the next begins."""
-    files = {data_key(known.md5): known for one in loaded for _, known in one.files}
-    lists = [one.lists for one in loaded if one.lists]
-    return files, dict(sums for sums, _ in lists), dict(listing for _, listing in lists)
+    files = {key: known for one in parts for key, known in one.files.items()}
+    lists = [one.lists for one in parts if one.lists and one.others <= there]
+    return files, {key: known for one in lists for key, known in one[:-1]}, dict(one[-1] for one in lists)
 
 
-def _moved(loaded: Loaded, missing: set[str]) -> Moved:
-    own = objects_of(loaded)
-    moved = own.keys() & missing
-    return Moved(loaded.tracked.path, len(moved), sum(own[key].size for key in moved), len(own) - len(moved))
+def _moved(part: Part, every: dict[str, Digests], missing: set[str]) -> Moved:
+    own = {key for key in (*part.files, *(key for key, _ in part.lists)) if key in every}
+    moved = own & missing
+    return Moved(part.path, len(moved), sum(every[key].size for key in moved), len(own) - len(moved))

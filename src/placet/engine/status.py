@@ -1,4 +1,4 @@
-"""Status: what differs between the workspace and its `.dvc` files, or between the cache and a remote."""
+"""Status: what differs between the workspace and its metafiles, or between the cache and a remote."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from placet.core import layout
-from placet.core.dvcfile import Output
-from placet.engine.artifact import load_output
-from placet.engine.checkout import digest_files, present_files, wanted_files
+from placet.core.digest import md5_hex
+from placet.core.dvcfile import encode_dir
+from placet.core.outputs import Skipped, Tracking, unhashed
+from placet.engine.artifact import require_parts, wanted_files
+from placet.engine.checkout import hashes_of, present_files
 from placet.engine.disk import Cache
-from placet.engine.push import objects_of
+from placet.engine.parts import load_part
+from placet.engine.routes import Routes, sift
 from placet.engine.transfer import sizes
-from placet.engine.workspace import Workspace, plain
+from placet.engine.workspace import Workspace
 from placet.errors import NotFound
 from placet.ports import ObjectStore, State
 
-ChangeState = Literal["modified", "deleted", "not-in-cache", "new", "missing", "stock-dvc-only"]
+ChangeState = Literal["modified", "deleted", "not-in-cache", "new", "missing"]
 _MAX_NAMES = 50
 
 
@@ -30,23 +32,31 @@ class Change:
         path: The output.
         state: Workspace: `modified`, `deleted`, `not-in-cache` (right, but its objects are not all there).
             Remote: `new` (to be pushed), `deleted` (to be fetched), `missing` (in neither).
-            `stock-dvc-only`: not looked at.
         objects: How many files or objects are meant.
         names: The first 50 of them.
+        reason: Why, where that is not plain from the state.
     """
 
     path: str
     state: ChangeState
     objects: int = 0
     names: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All outputs that were looked at; those that are up to date only as a number."""
+    """All outputs that were looked at; those that are up to date only as a number.
+
+    Attributes:
+        unchanged: How many are as they should be.
+        changes: The others.
+        skipped: Outputs that were not looked at, and why.
+    """
 
     unchanged: int
     changes: tuple[Change, ...]
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -55,7 +65,11 @@ class Status:
 
 
 def status(
-    workspace: Workspace, store: ObjectStore | None, targets: Iterable[str | Path], state: State, jobs: int
+    workspace: Workspace,
+    store: ObjectStore | Routes | None,
+    targets: Iterable[str | Path],
+    state: State,
+    jobs: int,
 ) -> Status:
     """Compare workspace and cache or, with a store, cache and remote. Changes nothing.
 
@@ -64,53 +78,88 @@ def status(
         Invalid: kind `dir-object`.
     """
     chosen = workspace.select(targets)
-    outs = plain(chosen)
-    found = [
-        _local(workspace, path, out, state, jobs)
-        if store is None
-        else _remote(workspace, store, path, out, state, jobs)
-        for path, out in outs
-    ]
-    odd = [Change(one.path, "stock-dvc-only") for one in chosen if one.out is None]
-    changes = [one for one in found if one is not None]
-    return Status(len(outs) - len(changes), (*changes, *odd))
+    if store is None:
+        skipped = [Skipped(one.path, reason) for one in chosen if (reason := _not_looked_at(one))]
+        looked = [one for one in chosen if not _not_looked_at(one)]
+        found = [_local(workspace, one, state, jobs) for one in looked]
+    else:
+        routes = Routes.of(store)
+        looked, skipped = sift(chosen, "compare", routes.named)
+        found = [_remote(workspace, routes.store(one), one, state, jobs) for one in looked]
+    changes = tuple(one for one in found if one is not None)
+    return Status(len(looked) - len(changes), changes, tuple(skipped))
 
 
-def _local(workspace: Workspace, path: str, out: Output, state: State, jobs: int) -> Change | None:
+def _not_looked_at(one: Tracking) -> str | None:
+    if one.outside:
+        return "its path leads out of the workspace"
+    if one.out.cloud and not one.out.hashed:
+        return f"a version-aware remote keeps it by versions of its own; use `dvc status {one.named}`"
+    if one.out.md5 and not one.out.hashed:
+        return f"its hash is {one.out.hash!r}, which only DVC knows"
+    return None
+
+
+def _local(workspace: Workspace, one: Tracking, state: State, jobs: int) -> Change | None:
+    """As DVC's `Output.status`, but of the files that are meant only."""
+    path, out = one.path, one.out
     here = present_files(workspace, path)
+    if one.inside:
+        _require_part(workspace, one, here)
+        here = {name: found for name, found in here.items() if one.means(name)}
     if not here:
         return Change(path, "deleted")
+    if not out.hashed:
+        return Change(path, "modified", len(here), reason=unhashed(one))
+    if not out.cache:
+        return _uncached(one, hashes_of(out, here, state, jobs, None))
     try:
         wanted = wanted_files(workspace.objects, path, out)
     except NotFound:
         return Change(path, "not-in-cache", 1, (out.key,))
-    known = digest_files(here, state, jobs)
-    differ = sorted(
-        name
-        for name in wanted.keys() | known.keys()
-        if name not in known or wanted.get(name) != known[name].md5
-    )
+    wanted = {name: md5 for name, md5 in wanted.items() if one.means(name)}
+    known = hashes_of(out, here, state, jobs, wanted)
+    differ = sorted(name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name))
     if differ:
         return Change(path, "modified", len(differ), tuple(differ[:_MAX_NAMES]))
-    absent = _absent(workspace.objects, wanted)
+    absent = _lacking(workspace.objects, {out.key_of(md5) for md5 in wanted.values()})
     return Change(path, "not-in-cache", len(absent), absent[:_MAX_NAMES]) if absent else None
 
 
-def _remote(
-    workspace: Workspace, store: ObjectStore, path: str, out: Output, state: State, jobs: int
-) -> Change | None:
-    cache = workspace.objects
+def _require_part(workspace: Workspace, one: Tracking, here: Iterable[str]) -> None:
+    """A part must be there, or in the listing where the cache has it."""
     try:
-        keys = list(objects_of(load_output(workspace, path, out, state, jobs)))
+        listed = wanted_files(workspace.objects, one.path, one.out) if one.out.hashed else {}
     except NotFound:
+        return
+    require_parts(one, [*listed, *here])
+
+
+def _uncached(one: Tracking, known: Mapping[str, str]) -> Change | None:
+    """An output that Git keeps: there is no listing to compare with, only its hash."""
+    now = md5_hex(encode_dir(known.items())) if one.out.is_dir else known.get("", "")
+    return None if now == one.out.md5 else Change(one.path, "modified", len(known))
+
+
+def _remote(
+    workspace: Workspace, store: ObjectStore, one: Tracking, state: State, jobs: int
+) -> Change | None:
+    cache, out = workspace.objects, one.out
+    try:
+        part = load_part(workspace, one, state, jobs)
+        keys = [*part.files, *(key for key, _ in part.lists)]
+    except NotFound as error:
+        if error.kind != "not-in-cache":
+            raise
         keys = [out.key]
         if out.is_dir and cache.has(out.key):
-            keys += [layout.data_key(md5) for md5 in wanted_files(cache, path, out).values()]
+            files = wanted_files(cache, one.path, out)
+            keys += [out.key_of(md5) for name, md5 in files.items() if one.means(name)]
     there = sizes(store, keys, jobs)
     new = [key for key in keys if key not in there and cache.has(key)]
     missing = [key for key in keys if key not in there and not cache.has(key)]
     deleted = [key for key in keys if key in there and not cache.has(key)]
-    return _first(path, (("missing", missing), ("new", new), ("deleted", deleted)))
+    return _first(one.path, (("missing", missing), ("new", new), ("deleted", deleted)))
 
 
 def _first(path: str, kinds: Sequence[tuple[ChangeState, list[str]]]) -> Change | None:
@@ -120,6 +169,5 @@ def _first(path: str, kinds: Sequence[tuple[ChangeState, list[str]]]) -> Change 
     return None
 
 
-def _absent(cache: Cache, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    keys = (layout.data_key(md5) for md5 in wanted.values())
+def _lacking(cache: Cache, keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(key for key in keys if not cache.has(key)))

@@ -16,9 +16,11 @@ from pathlib import Path
 from placet.core import layout
 from placet.core.digest import Digests, digest
 from placet.core.dvcfile import Output, encode_dir, update_metafile
-from placet.engine.artifact import Loaded, Tracked, assemble
+from placet.core.outputs import Tracking, require_updatable
+from placet.engine.artifact import Loaded, Tracked, assemble, load_output
 from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp, write_all
 from placet.engine.ignore import DvcIgnore
+from placet.engine.outputs import Outputs
 from placet.engine.transfer import digest_wide, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, Invalid, NotFound
@@ -43,36 +45,71 @@ class Found:
         return self.stamp.path
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One thing to track: where its files are now, and the output that it belongs to, if there is one."""
+
+    path: str
+    owner: Tracking | None
+    is_dir: bool
+    files: list[Found]
+
+
 def track(
     workspace: Workspace, paths: Iterable[str | Path], state: State, jobs: int, progress: Progress
 ) -> list[Tracked]:
     """Track files and directories; unchanged files are not read. Idempotent.
 
+    A path inside a tracked directory updates that directory's metafile, by that path alone; if nothing is
+    at the path any more, it is taken out of the directory. As `dvc add`.
+
     Raises:
-        NotFound: kind `no-file`.
+        NotFound: kind `no-file`; kind `not-in-cache`: the rest of the directory is not known.
         Invalid: kinds `path-outside-workspace`, `overlapping-outputs`, `empty-directory`, `unsafe-path`,
-            `link-outside-workspace`, `not-a-file`, `not-added`.
-        Refused: kind `tracked-by-git`.
+            `link-outside-workspace`, `not-a-file`, `not-added`, `legacy-output`.
+        Refused: kind `tracked-by-git`; kind `pipeline-output`.
         Conflict: kind `changed-while-reading`; kind `workspace-locked`.
         Corrupt: kind `md5-twin`.
         Unavailable: kind `disk-full` and others of the disk.
     """
-    targets = list(dict.fromkeys(workspace.locate(path) for path in paths))
-    scans: dict[str, tuple[bool, list[Found]]] = {}
-    for path in targets:
-        layout.require_safe(path, "an output")
-        workspace.check_trackable(path)
-        scans[path] = scan(workspace, path)
-    every = [one for _, files in scans.values() for one in files]
+    outputs = workspace.outputs()
+    names = dict.fromkeys(workspace.locate(path) for path in paths)
+    targets = [_target(workspace, outputs, path) for path in names]
+    every = [one for target in targets for one in target.files]
     progress.start("track", len(every), sum(one.stamp.size for one in every))
     known = _ingest(workspace, every, state, jobs, progress)
     out = []
-    for path, (is_dir, files) in scans.items():
-        loaded = _assemble(workspace.objects, path, is_dir, files, known)
-        _write_metafile(workspace, loaded, isexec=not is_dir and files[0].isexec)
+    for target in targets:
+        if target.owner is not None and target.owner.inside:
+            out.append(_update_part(workspace, target, known, state, jobs))
+            continue
+        loaded = _assemble(workspace.objects, target.path, target.is_dir, target.files, known)
+        isexec = not target.is_dir and target.files[0].isexec
+        with workspace.lock():
+            size = loaded.tracked.digests.size
+            _write_metafile(workspace, loaded.tracked, target.owner, size, isexec=isexec)
         out.append(loaded.tracked)
     progress.done()
     return out
+
+
+def _target(workspace: Workspace, outputs: Outputs, path: str) -> _Target:
+    layout.require_safe(path, "an output")
+    owner = outputs.owner(path)
+    if owner is not None:
+        require_updatable(owner)
+    below = outputs.below(path)
+    if below:
+        raise Invalid(
+            f"{path} contains {below[0].path}, which is tracked by {below[0].named}.",
+            kind="overlapping-outputs",
+            mend=f"dvc remove {below[0].named}, then track {path}.",
+        )
+    workspace.require_untracked(path)
+    if owner is not None and owner.inside and not os.path.lexists(workspace.data(path)):
+        return _Target(path, owner, is_dir=False, files=[])
+    is_dir, files = scan(workspace, path)
+    return _Target(path, owner, is_dir, files)
 
 
 def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
@@ -303,34 +340,70 @@ def _assemble(
     if not is_dir:
         digests = known[files[0].path]
         return Loaded(Tracked(path, f"{path}.dvc", is_dir=False, digests=digests), (("", digests),))
+    return _directory(cache, path, [(one.name, known[one.path]) for one in files])
+
+
+def _directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> Loaded:
+    """A directory of these files, sorted by path; its `.dir` object is in the cache then."""
     if not files:
         raise Invalid(
             f"The directory {path} holds no file.",
             kind="empty-directory",
             why="DVC would track it as nothing at all; there is nothing to approve.",
         )
-    pair = layout.clash(one.name for one in files)
+    pair = layout.clash(name for name, _ in files)
     if pair is not None:
         raise Invalid(
             f"{path}: the names {pair[0]!r} and {pair[1]!r} are one on some machines.",
             kind="unsafe-path",
             mend="Rename one of them.",
         )
-    listing = encode_dir((one.name, known[one.path].md5) for one in files)
-    loaded = assemble(cache, path, listing, [(one.name, known[one.path]) for one in files])
+    listing = encode_dir((name, known.md5) for name, known in files)
+    loaded = assemble(cache, path, listing, files)
     key = layout.data_key(loaded.tracked.digests.md5, is_dir=True)
     if not cache.has(key, len(listing)):
         cache.write(key, listing)
     return loaded
 
 
-def _write_metafile(workspace: Workspace, loaded: Loaded, *, isexec: bool) -> None:
-    one = loaded.tracked
-    name = one.path.rsplit("/", 1)[-1]
-    out = Output(name, one.digests.md5, one.digests.size, one.nfiles, one.is_dir, isexec)
+def _update_part(
+    workspace: Workspace, target: _Target, known: dict[str, Digests], state: State, jobs: int
+) -> Tracked:
+    """Put one path's files into the listing of the tracked directory around it, or take them out.
+
+    The size is written as `dvc add` does: not at all where files were replaced or taken out.
+    """
     with workspace.lock():
-        file = workspace.metafile(one.path)
-        old = None
-        with contextlib.suppress(NotFound), disk(file):
-            old = file.read_bytes()
-        workspace.write_metafile(one.path, update_metafile(old, out))
+        owner = workspace.outputs().owner(target.path)
+        if owner is None or not owner.inside:
+            raise Conflict(
+                f"The directory around {target.path} is not tracked any more.",
+                kind="changed-while-reading",
+                mend="Run it again.",
+            )
+        (part,) = owner.inside
+        before = load_output(workspace, owner.path, owner.out, state, jobs)
+        kept = [(name, found) for name, found in before.files if not layout.at_or_below(name, part)]
+        replaced = len(kept) < len(before.files)
+        if not target.files and not replaced:
+            raise NotFound(f"There is no file {target.path}, and there was none.", kind="no-file")
+        new = [(f"{part}/{one.name}" if one.name else part, known[one.path]) for one in target.files]
+        loaded = _directory(workspace.objects, owner.path, sorted([*kept, *new]))
+        size = owner.out.size
+        if loaded.tracked.digests.md5 != owner.out.md5:
+            size = size + sum(found.size for _, found in new) if size and not replaced else None
+        _write_metafile(workspace, loaded.tracked, owner, size)
+    return loaded.tracked
+
+
+def _write_metafile(
+    workspace: Workspace, one: Tracked, owner: Tracking | None, size: int | None, *, isexec: bool = False
+) -> None:
+    """Write an output's `.dvc` file, where it is, under the path it has there; the caller holds the lock."""
+    name = owner.out.path if owner is not None else one.path.rsplit("/", 1)[-1]
+    out = Output(name, one.digests.md5, size, one.nfiles, one.is_dir, isexec)
+    file = workspace.root / (owner.metafile if owner is not None else one.metafile)
+    old = None
+    with contextlib.suppress(NotFound), disk(file):
+        old = file.read_bytes()
+    workspace.write_metafile(one.path, update_metafile(old, out), file)

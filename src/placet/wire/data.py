@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from placet import config
+from placet.engine.routes import Routes
 from placet.engine.workspace import Workspace
 from placet.errors import NotFound
 from placet.ports import ObjectStore, Progress
@@ -17,6 +18,7 @@ from placet.ports import ObjectStore, Progress
 if TYPE_CHECKING:
     from placet.adapters.state import StateDb
     from placet.config import Settings
+    from placet.core.pipeline import StageOutput
 
 
 class SystemClock:
@@ -94,7 +96,14 @@ class DataWire:
             shared=cache.get("shared") == "group",
             git_tracks=git.tracks,
             git_ignores=git.ignores,
+            git_ignored=git.ignored,
+            resolve=self._computed,
         )
+
+    def _computed(self, file: Path) -> Sequence[StageOutput]:
+        from placet.adapters.pipeline import resolve
+
+        return resolve(self.project, file)
 
     @cached_property
     def state(self) -> StateDb:
@@ -116,6 +125,10 @@ class DataWire:
         if remote not in self._stores:
             self._stores[remote] = open_store(self.remote(remote), root=self.project / ".dvc")
         return self._stores[remote]
+
+    def routes(self, remote: str | None, usual: Callable[[], str]) -> Routes:
+        """The stores of one command: of the remote that was named, or each output's own, else the usual."""
+        return Routes(lambda name: self.store(name or remote or usual()), remote)
 
     def internal_remote(self) -> str:
         """The name of the remote that is this node's internal tier."""
