@@ -27,6 +27,7 @@ from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
 from placet.engine import review
 from placet.engine import show as showing
+from placet.engine.artifact import require_whole
 from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
 from placet.engine.checks import Checked, check_artifacts
@@ -74,8 +75,15 @@ class Client(DataPlane):
         if not wanted:
             raise Invalid("There is nothing to propose.", kind="no-paths", mend="Name at least one path.")
         node = self._node()
+        require_whole(self._wire.workspace, wanted)
         tracked = self.track(wanted)
-        self.push(wanted)
+        pushed = self.push(wanted, remote=self.internal_remote())
+        if pushed.skipped:
+            raise Refused(
+                f"{pushed.skipped[0].path} is not pushed to the internal tier: {pushed.skipped[0].reason}.",
+                kind="not-pushed",
+                mend="Take that key out of its .dvc file, then propose it again.",
+            )
         view = self.view()
         tier = tier or layout.DEFAULT_TIER
         files = self._wire.artifact_files(tracked)

@@ -345,7 +345,6 @@ def test_refusals(project, quiet, tmp_path):
     (root / "d" / "x.dvc").rename(root / "d" / "x")
     track(project.workspace(), ["d"], project.state(), JOBS, quiet)
     assert kind("d/y") == (NotFound, "no-file")
-    assert kind("in") == (Invalid, "overlapping-outputs")
     os.mkfifo(root / "pipe")
     assert kind("pipe") == (Invalid, "not-a-file")
     (root / "in-git").write_text("x")

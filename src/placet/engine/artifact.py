@@ -88,6 +88,24 @@ def load_artifact(workspace: Workspace, target: str | Path, state: State, jobs: 
     return load_output(workspace, found[0].path, found[0].out, state, jobs)
 
 
+def require_whole(workspace: Workspace, targets: Iterable[str]) -> None:
+    """Refuse paths inside of a tracked directory: only an artifact as a whole can be approved.
+
+    Raises:
+        Invalid: kind `overlapping-outputs`; kind `path-outside-workspace`.
+    """
+    outputs = workspace.outputs()
+    for target in targets:
+        path = workspace.locate(target)
+        owner = outputs.owner(path)
+        if owner is not None and owner.inside:
+            raise Invalid(
+                f"{path} lies inside {owner.path}, which is tracked as a whole.",
+                kind="overlapping-outputs",
+                mend=f"placet propose {owner.path}",
+            )
+
+
 def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs: int) -> Loaded:
     """As `load_artifact`, for an output whose metafile was read already."""
     cache = workspace.objects

@@ -13,7 +13,6 @@ from placet.core.outputs import Skipped, Tracking, unhashed
 from placet.engine.artifact import require_parts, wanted_files
 from placet.engine.checkout import hashes_of, present_files
 from placet.engine.disk import Cache
-from placet.engine.parts import load_part
 from placet.engine.routes import Routes, sift
 from placet.engine.transfer import sizes
 from placet.engine.workspace import Workspace
@@ -74,7 +73,7 @@ def status(
     """Compare workspace and cache or, with a store, cache and remote. Changes nothing.
 
     Raises:
-        NotFound: kind `not-tracked`.
+        NotFound: kind `not-tracked`; kind `not-in-cache`: a part of a directory whose listing is not here.
         Invalid: kind `dir-object`.
     """
     chosen = workspace.select(targets)
@@ -85,7 +84,7 @@ def status(
     else:
         routes = Routes.of(store)
         looked, skipped = sift(chosen, "compare", routes.named)
-        found = [_remote(workspace, routes.store(one), one, state, jobs) for one in looked]
+        found = [_remote(workspace, routes.store(one), one, jobs) for one in looked]
     changes = tuple(one for one in found if one is not None)
     return Status(len(looked) - len(changes), changes, tuple(skipped))
 
@@ -141,20 +140,16 @@ def _uncached(one: Tracking, known: Mapping[str, str]) -> Change | None:
     return None if now == one.out.md5 else Change(one.path, "modified", len(known))
 
 
-def _remote(
-    workspace: Workspace, store: ObjectStore, one: Tracking, state: State, jobs: int
-) -> Change | None:
+def _remote(workspace: Workspace, store: ObjectStore, one: Tracking, jobs: int) -> Change | None:
+    """Data objects only: a digest list that stock DVC did not push is nothing that a user misses."""
     cache, out = workspace.objects, one.out
-    try:
-        part = load_part(workspace, one, state, jobs)
-        keys = [*part.files, *(key for key, _ in part.lists)]
-    except NotFound as error:
-        if error.kind != "not-in-cache":
-            raise
-        keys = [out.key]
-        if out.is_dir and cache.has(out.key):
-            files = wanted_files(cache, one.path, out)
-            keys += [out.key_of(md5) for name, md5 in files.items() if one.means(name)]
+    keys = [] if one.inside else [out.key]
+    if not out.is_dir:
+        require_parts(one, ())
+    elif one.inside or cache.has(out.key):
+        files = wanted_files(cache, one.path, out)
+        require_parts(one, files)
+        keys += [out.key_of(md5) for name, md5 in files.items() if one.means(name)]
     there = sizes(store, keys, jobs)
     new = [key for key in keys if key not in there and cache.has(key)]
     missing = [key for key in keys if key not in there and not cache.has(key)]

@@ -128,7 +128,7 @@ class DataWire:
 
     def routes(self, remote: str | None, usual: Callable[[], str]) -> Routes:
         """The stores of one command: of the remote that was named, or each output's own, else the usual."""
-        return Routes(lambda name: self.store(name or remote or usual()), remote)
+        return Routes(lambda name: self.store((name or remote or usual()).lower()), remote)
 
     def internal_remote(self) -> str:
         """The name of the remote that is this node's internal tier."""
