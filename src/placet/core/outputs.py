@@ -69,13 +69,7 @@ def place(metafile: str, wdir: str, path: str) -> str:
 def leads_out(path: str) -> bool:
     """Does a normalised path leave the workspace, or lead into Git's or DVC's own folder?"""
     parts = path.split("/")
-    return (
-        path.startswith("/")
-        or "\0" in path
-        or path == "."
-        or parts[0] == ".."
-        or bool(_RESERVED & set(parts))
-    )
+    return path == "." or "\0" in path or parts[0] in {"", ".."} or not _RESERVED.isdisjoint(parts)
 
 
 def whole(one: Tracking) -> Tracking:

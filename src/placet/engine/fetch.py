@@ -57,7 +57,10 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One object to be had: from where, its hash, its SHA-256 where known, and its size at most."""
+    """One object to be had: from where, its hash, its SHA-256 where known, and its size at most.
+
+    DVC 2 takes text with CRLF and with LF for one object, so it may be twice as long as was said.
+    """
 
     store: ObjectStore
     md5: str
@@ -159,7 +162,7 @@ def _items(wanted: Sequence[_Wanted]) -> dict[str, _Item]:
     """Key -> what is known of it by all outputs that want it."""
     out: dict[str, _Item] = {}
     for one in wanted:
-        size = one.out.size if one.out.size is not None else _UNKNOWN
+        size = _UNKNOWN if one.out.size is None else one.out.size * (2 if one.out.legacy else 1)
         for key, (md5, sha256) in one.files.items():
             item, known = _Item(one.store, md5, one.out.legacy, sha256, size), out.get(key)
             out[key] = item if known is None else known.joined(item)
@@ -173,7 +176,7 @@ def _finish(cache: Cache, one: _Wanted, fresh: Mapping[str, Digests]) -> bool:
     keys = [one.out.key_of(entry.md5) for entry in one.entries]
     if all(key in fresh for key in keys):
         total = sum(fresh[key].size for key in keys)
-        if one.out.size not in {None, total}:
+        if not one.out.legacy and one.out.size not in {None, total}:
             raise Conflict(
                 f"{one.of.path} has {total} bytes in the remote, but its metafile says {one.out.size}.",
                 kind="size-mismatch",
