@@ -58,6 +58,7 @@ def space(project: Project) -> Workspace:
     git = WorkTree(project.root, project.env)
     return replace(
         project.workspace(),
+        git_ignores=git.ignores,
         git_ignored=git.ignored,
         resolve=lambda file: resolve(project.root, file),
     )
@@ -120,6 +121,8 @@ def pipeline(project) -> Project:
     for name in ("a", "sub/b", "sub/c"):
         (data / name).write_text(name)
     many(project, ["repro", "-q", "make"], ["add", "-q", "d"])
+    with (project.root / "d.dvc").open("a") as metafile:
+        metafile.write("frozen: true\n")
     return project
 
 
@@ -425,6 +428,49 @@ def test_what_dvc_does_not_see_is_not_there(project, quiet):
     assert states(text) == {"seen/a": "modified"} == ours(project)
     assert [one.path for one in space(project).select([])] == ["seen/a"]
     assert [one.path for one in space(project).select(["ignored/c"])] == ["ignored/c"]
+
+
+def test_a_metafile_that_nobody_would_see_is_not_written(project, quiet):
+    (project.root / ".gitignore").write_text("/ignored/\n")
+    (project.root / "ignored").mkdir()
+    (project.root / "ignored" / "x").touch()
+    with pytest.raises(Refused) as caught:
+        track(space(project), ["ignored/x"], project.state(), JOBS, quiet)
+    assert caught.value.kind == "metafile-ignored"
+    assert not (project.root / "ignored" / "x.dvc").exists()
+    assert many(project, ["add", "-q", "ignored/x"])[0][0] != 0
+
+
+def test_stages_are_named_from_where_the_user_is(project, quiet):
+    root = project.root
+    (root / "sub" / "in").mkdir(parents=True)
+    (root / "sub" / "dvc.yaml").write_text(
+        "stages:\n  train:\n    wdir: in\n    cmd: echo m > m\n    outs: [m]\n"
+        "  more:\n    cmd: mkdir train && echo t > train/t\n    outs: [train]\n"
+    )
+    many(project, ["repro", "-q", "sub/dvc.yaml"])
+    (root / "sub" / "dvc.yaml.dvc").write_text("outs: []\n")
+
+    def chosen(base: str, *targets: str) -> list[str]:
+        work = replace(space(project), base=root / base)
+        return [f"{one.path} {one.inside}" for one in work.select(targets)]
+
+    both = ["sub/in/m ()", "sub/train ()"]
+    assert chosen("sub", "train") == chosen("", "sub/dvc.yaml:train") == both[:1]
+    assert chosen("sub", ":more") == chosen("sub/in", "../train") == both[1:]
+    assert chosen("", "sub/train/t", "sub/train/u") == ["sub/train ('t', 'u')"]
+    assert chosen("", "sub/train/t", "sub/train") == both[1:]
+    assert chosen("", "sub") == chosen("sub", ".") == chosen("sub/in") == both
+    assert chosen("sub", "dvc.yaml") == chosen("", "sub/dvc.yaml") == both
+    assert chosen("", "sub/in") == both[:1]
+    for target in ("sub/dvc.yaml:none", "train", "none"):
+        with pytest.raises(NotFound):
+            chosen("", target)
+    (root / "sub" / "train" / "t").write_text("changed")
+    replies = many(project, ["status", "--json", "sub/train"], ["status", "--json", "sub/dvc.yaml:train"])
+    assert [states(text) for _, text in replies] == [{"sub/train": "modified"}, {}]
+    assert ours(project, "sub/train") == {"sub/train": "modified"}
+    assert ours(project, "sub/dvc.yaml:train") == {}
 
 
 def test_overlapping_outputs_are_refused_as_by_dvc(project, quiet):

@@ -3,9 +3,18 @@ from __future__ import annotations
 import pytest
 
 from placet.core.dvcfile import Output
-from placet.core.outputs import Tracking, leads_out, left_alone, may_be_absent, merged, not_plain, place
+from placet.core.outputs import (
+    Tracking,
+    leads_out,
+    left_alone,
+    may_be_absent,
+    merged,
+    not_plain,
+    place,
+    require_updatable,
+)
 from placet.core.pipeline import StageOutput, read_pipeline
-from placet.errors import Invalid
+from placet.errors import Invalid, PlacetError
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 OUT = Output("o", MD5, 1)
@@ -117,6 +126,25 @@ def tracking(**more) -> Tracking:
 )
 def test_what_is_left_alone_and_why(one, work, remote, reason):
     assert left_alone(one, work, remote) == reason
+
+
+@pytest.mark.parametrize(
+    ("one", "kind"),
+    [
+        (Tracking("o", "dvc.yaml", OUT, stage="s"), "pipeline-output"),
+        (Tracking("o", "o.dvc", OUT, origin="repo"), "not-added"),
+        (tracking(hash="md5-dos2unix"), "legacy-output"),
+        (tracking(cache=False), "not-added"),
+        (tracking(cloud=True), "not-added"),
+        (Tracking("o", "o.dvc", OUT, inside=("x",)), "overlapping-outputs"),
+    ],
+)
+def test_what_only_dvc_may_update(one, kind):
+    with pytest.raises(PlacetError) as caught:
+        require_updatable(one)
+    assert caught.value.kind == kind
+    assert "dvc " in caught.value.mend
+    require_updatable(tracking(push=False, remote="x", persist=True))
 
 
 def test_what_can_be_governed():

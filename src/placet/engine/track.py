@@ -67,7 +67,7 @@ def track(
         NotFound: kind `no-file`; kind `not-in-cache`: the rest of the directory is not known.
         Invalid: kinds `path-outside-workspace`, `overlapping-outputs`, `empty-directory`, `unsafe-path`,
             `link-outside-workspace`, `not-a-file`, `not-added`, `legacy-output`.
-        Refused: kind `tracked-by-git`; kind `pipeline-output`.
+        Refused: kinds `tracked-by-git`, `pipeline-output`, `metafile-ignored`.
         Conflict: kind `changed-while-reading`; kind `workspace-locked`.
         Corrupt: kind `md5-twin`.
         Unavailable: kind `disk-full` and others of the disk.
@@ -96,7 +96,9 @@ def track(
 def _target(workspace: Workspace, outputs: Outputs, path: str) -> _Target:
     layout.require_safe(path, "an output")
     owner = outputs.owner(path)
-    if owner is not None:
+    if owner is None:
+        workspace.require_visible(path)
+    else:
         require_updatable(owner)
     below = outputs.below(path)
     if below:

@@ -137,6 +137,19 @@ class Workspace:
                 mend=f"git rm -r --cached {path} && git commit -m 'Stop tracking {path}'",
             )
 
+    def require_visible(self, path: str) -> None:
+        """Refuse an output whose new `.dvc` file Git would ignore, so that neither Git nor DVC would see it.
+
+        Raises:
+            Refused: kind `metafile-ignored`.
+        """
+        if self.git_ignores is not None and self.git_ignores(self.metafile(path)):
+            raise Refused(
+                f"Git ignores {path}.dvc, so nobody else would learn of {path}.",
+                kind="metafile-ignored",
+                mend=f"git check-ignore -v {path}.dvc names the line of .gitignore to change.",
+            )
+
     def write_metafile(self, path: str, data: bytes, file: Path | None = None) -> None:
         """Write an output's `.dvc` file and its `.gitignore` entry; atomic; the caller holds the lock."""
         file = file or self.metafile(path)
