@@ -541,6 +541,17 @@ def test_imports(new_project, quiet, tmp_path):
     done = checkout(space(project), [], project.state(), JOBS, quiet)
     assert reasons(done.skipped) == {"lib": why, "later": later}
     assert (project.root / "raw").read_text() == "from a URL"
+    program = str(Path(sys.executable).parent / "placet")
+    project.dvc("remote", "remove", "-q", "internal-storage")
+    found = subprocess.run(
+        [program, "pull", "lib"],
+        cwd=project.root,
+        env=project.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, why in found.stdout) == (0, True), found.stderr
     many(project, ["fetch", "-q", "lib.dvc"])
     assert checkout(space(project), ["lib"], project.state(), JOBS, quiet).files == 1
     assert (project.root / "lib").read_text() == "from a repository"

@@ -308,11 +308,7 @@ def _scalar(text: str) -> str | None:
 
 
 def load_yaml(data: bytes) -> dict[str, Any]:
-    """A YAML mapping as plain values.
-
-    Raises:
-        Invalid: kind `metafile`.
-    """
+    """A YAML mapping as plain values. Raises as `read_metafile`."""
     if len(data) > MAX_READ:
         raise _invalid("larger than 16 MiB")
     return _load(data, "safe")
@@ -354,11 +350,7 @@ def _apply(fresh: dict[str, Any], old: MutableMapping[str, Any]) -> None:
 
 
 def read_output(raw: object) -> Output:
-    """An entry of `outs`, of a `.dvc` file or of a `dvc.lock`.
-
-    Raises:
-        Invalid: kind `metafile`.
-    """
+    """An entry of `outs`, of a `.dvc` file or of a `dvc.lock`. Raises as `read_metafile`."""
     if not isinstance(raw, dict) or not isinstance(raw.get("path"), str):
         raise _invalid("an output has no path")
     md5 = str(raw.get("md5") or "").lower()

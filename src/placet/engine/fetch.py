@@ -18,7 +18,7 @@ from placet.engine.push import Moved
 from placet.engine.routes import Routes, sift
 from placet.engine.transfer import download, read_object, run
 from placet.engine.workspace import Workspace
-from placet.errors import Conflict
+from placet.errors import Conflict, NotFound
 from placet.ports import ObjectStore, Progress, State
 
 _UNKNOWN = 1 << 50
@@ -136,9 +136,15 @@ def listing_limit(out: Output) -> int:
 def _absent(cache: Cache, routes: Routes, one: Tracking) -> str | None:
     """Why an output need not be in the remote and is not; None if it shall be fetched."""
     reason = may_be_absent(one)
-    if reason is None or cache.has(one.out.key) or routes.store(one).head(one.out.key) is not None:
+    if reason is None or cache.has(one.out.key):
         return None
-    return reason
+    try:
+        there = routes.store(one).head(one.out.key) is not None
+    except NotFound as error:
+        if error.kind != "no-remote":
+            raise
+        there = False
+    return None if there else reason
 
 
 def _listed(cache: Cache, store: ObjectStore, one: Tracking) -> _Wanted:
