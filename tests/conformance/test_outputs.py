@@ -272,6 +272,11 @@ def test_tracking_a_part_is_dvc_add_to_the_byte(new_project, quiet):
     both(lambda path: None, "d")
     with pytest.raises(NotFound):
         track(mine.workspace(), ["d/sub/b"], mine.state(), JOBS, quiet)
+    (mine.root / "d" / ".gitignore").touch()
+    with pytest.raises(Invalid) as caught:
+        track(mine.workspace(), ["d/.gitignore"], mine.state(), JOBS, quiet)
+    assert caught.value.kind == "unsafe-path"
+    (mine.root / "d" / ".gitignore").unlink()
     for name in ("one", "two"):
         (mine.root / "d" / name).write_text(name)
     track(mine.workspace(), ["d/one", "d/two"], mine.state(), JOBS, quiet)
@@ -579,7 +584,9 @@ def test_json_and_text_give_the_reason(pipeline):
     assert {"path": "r2.txt", "reason": "its remote is 'second'"} in found["checked_out"]["skipped"]
     run("pull", "r2.txt")
     assert (pipeline.root / "r2.txt").read_text() == "r\n"
-    (pipeline.root / "sub").mkdir()
+    named = pipeline.root / "dvc.yaml"
+    named.write_text(PIPELINE.replace("remote: second", "remote: Second"))
+    assert run("status", "-c", "r2.txt").strip() == "Everything is up to date."
     store = FolderStore(pipeline.remote)
     assert reasons(push(space(pipeline), store, ["r2.txt"], pipeline.state(), 1, NoProgress()).skipped)
 

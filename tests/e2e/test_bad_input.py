@@ -90,6 +90,28 @@ def test_missing_key_and_unreadable_key(world, proposed, tmp_path):
     fails(alice, "approve", proposed, env={"PLACET_KEY": str(copy)}, code=2, kind="key-format")
 
 
+def test_only_whole_artifacts_of_the_internal_tier_are_proposed(world, workspace):
+    node, folder = world["site-a"], workspace / "outputs" / "folder"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text("feature,n\nage,221\n")
+    node.placet("track", "outputs/folder", cwd=workspace)
+    inside = ("propose", "outputs/folder/a.csv", "-m", "x")
+    fails(node, *inside, cwd=workspace, code=2, kind="overlapping-outputs", words="placet propose")
+    metafile = workspace / "outputs" / "folder.dvc"
+    for line, words in (
+        ("remote: publication-storage", "publication-storage"),
+        ("push: false", "push: false"),
+    ):
+        before = metafile.read_text()
+        metafile.write_text(f"{before}  {line}\n")
+        whole = ("propose", "outputs/folder", "-m", "x")
+        fails(node, *whole, cwd=workspace, code=12, kind="not-pushed", words=words)
+        metafile.write_text(before)
+    shutil.rmtree(folder)
+    metafile.unlink()
+
+
 def test_unknown_names(world, workspace, proposed):
     alice, node = world["alice"], world["site-a"]
     fails(alice, "show", "ffffffff", code=10, kind="no-proposal", words="placet list")

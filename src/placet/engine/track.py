@@ -6,7 +6,6 @@ ends in the same state.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,15 +14,15 @@ from pathlib import Path
 
 from placet.core import layout
 from placet.core.digest import Digests, digest
-from placet.core.dvcfile import Output, encode_dir, update_metafile
 from placet.core.outputs import Tracking, require_updatable
-from placet.engine.artifact import Loaded, Tracked, assemble, load_output
+from placet.engine.artifact import Loaded, Tracked
 from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp, write_all
 from placet.engine.ignore import DvcIgnore
+from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
 from placet.engine.transfer import digest_wide, run_local
 from placet.engine.workspace import Workspace
-from placet.errors import Conflict, Corrupt, Invalid, NotFound
+from placet.errors import Conflict, Corrupt, Invalid
 from placet.ports import FileStamp, Progress, State
 
 __all__ = ["Found", "Tracked", "found_file", "scan", "track"]
@@ -81,13 +80,14 @@ def track(
     out = []
     for target in targets:
         if target.owner is not None and target.owner.inside:
-            out.append(_update_part(workspace, target, known, state, jobs))
+            new = [(one.name, known[one.path]) for one in target.files]
+            out.append(update_part(workspace, target.path, new, state, jobs))
             continue
         loaded = _assemble(workspace.objects, target.path, target.is_dir, target.files, known)
         isexec = not target.is_dir and target.files[0].isexec
         with workspace.lock():
             size = loaded.tracked.digests.size
-            _write_metafile(workspace, loaded.tracked, target.owner, size, isexec=isexec)
+            write_metafile(workspace, loaded.tracked, target.owner, size, isexec=isexec)
         out.append(loaded.tracked)
     progress.done()
     return out
@@ -342,70 +342,4 @@ def _assemble(
     if not is_dir:
         digests = known[files[0].path]
         return Loaded(Tracked(path, f"{path}.dvc", is_dir=False, digests=digests), (("", digests),))
-    return _directory(cache, path, [(one.name, known[one.path]) for one in files])
-
-
-def _directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> Loaded:
-    """A directory of these files, sorted by path; its `.dir` object is in the cache then."""
-    if not files:
-        raise Invalid(
-            f"The directory {path} holds no file.",
-            kind="empty-directory",
-            why="DVC would track it as nothing at all; there is nothing to approve.",
-        )
-    pair = layout.clash(name for name, _ in files)
-    if pair is not None:
-        raise Invalid(
-            f"{path}: the names {pair[0]!r} and {pair[1]!r} are one on some machines.",
-            kind="unsafe-path",
-            mend="Rename one of them.",
-        )
-    listing = encode_dir((name, known.md5) for name, known in files)
-    loaded = assemble(cache, path, listing, files)
-    key = layout.data_key(loaded.tracked.digests.md5, is_dir=True)
-    if not cache.has(key, len(listing)):
-        cache.write(key, listing)
-    return loaded
-
-
-def _update_part(
-    workspace: Workspace, target: _Target, known: dict[str, Digests], state: State, jobs: int
-) -> Tracked:
-    """Put one path's files into the listing of the tracked directory around it, or take them out.
-
-    The size is written as `dvc add` does: not at all where files were replaced or taken out.
-    """
-    with workspace.lock():
-        owner = workspace.outputs().owner(target.path)
-        if owner is None or not owner.inside:
-            raise Conflict(
-                f"The directory around {target.path} is not tracked any more.",
-                kind="changed-while-reading",
-                mend="Run it again.",
-            )
-        (part,) = owner.inside
-        before = load_output(workspace, owner.path, owner.out, state, jobs)
-        kept = [(name, found) for name, found in before.files if not layout.at_or_below(name, part)]
-        replaced = len(kept) < len(before.files)
-        if not target.files and not replaced:
-            raise NotFound(f"There is no file {target.path}, and there was none.", kind="no-file")
-        new = [(f"{part}/{one.name}" if one.name else part, known[one.path]) for one in target.files]
-        loaded = _directory(workspace.objects, owner.path, sorted([*kept, *new]))
-        size = owner.out.size
-        if loaded.tracked.digests.md5 != owner.out.md5:
-            size = size + sum(found.size for _, found in new) if size and not replaced else None
-        _write_metafile(workspace, loaded.tracked, owner, size)
-    return loaded.tracked
-
-
-def _write_metafile(
-    workspace: Workspace, one: Tracked, owner: Tracking | None, size: int | None, *, isexec: bool = False
-) -> None:
-    """Write an output's `.dvc` file, where it is, under the path it has there; the caller holds the lock."""
-    name = owner.out.path if owner is not None else one.path.rsplit("/", 1)[-1]
-    out = Output(name, one.digests.md5, size, one.nfiles, one.is_dir, isexec)
-    file = workspace.root / (owner.metafile if owner is not None else one.metafile)
-    old = None
-    with contextlib.suppress(NotFound), disk(file):
-        old = file.read_bytes()
-    workspace.write_metafile(one.path, update_metafile(old, out), file)
+    return directory(cache, path, [(one.name, known[one.path]) for one in files])
