@@ -35,7 +35,7 @@ def test_a_bar_without_known_bytes_moves_by_objects(screen):
     bars = Bars(screen).start("fetch", 2)
     bars.advance(1, 500)
     assert bars._bars.tasks[0].percentage == 50
-    assert "500 B" in drawn(bars, screen)
+    assert "500 bytes" in drawn(bars, screen)
     bars.start("checkout", 3)
     assert [one.description for one in bars._bars.tasks] == ["checkout"]
     bars.done()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Self
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
-
-from placet.cli.output import size as human
 
 
 class Bars:
@@ -69,5 +68,5 @@ class _Moved(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         moved, elapsed = task.fields["moved"], task.elapsed or 0
-        rate = f"  {human(int(moved / elapsed))}/s" if elapsed > 0 else ""
-        return Text(f"{human(moved)}{rate}")
+        rate = f"  {decimal(int(moved / elapsed))}/s" if elapsed > 0 else ""
+        return Text(f"{decimal(moved)}{rate}")
