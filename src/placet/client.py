@@ -35,12 +35,14 @@ from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
 from placet.engine.doctor import Finding
+from placet.engine.gc import Collected
 from placet.engine.promote import Promotion
 from placet.engine.verify import Report, verify
 from placet.errors import Invalid, NotFound, Refused
 from placet.ports import Progress
 from placet.wire import doctor
 from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
+from placet.wire.gc import collect
 
 
 class Client(DataPlane):
@@ -194,6 +196,29 @@ class Client(DataPlane):
                 mend=f'Write to placet.toml: [internal] {case.manifest.body.node} = "<DVC remote>"',
             )
         return write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
+
+    def gc(
+        self,
+        *,
+        remote: str | None = None,
+        remove: bool = False,
+        tips: bool = False,
+        older_than_s: float | None = None,
+        give_up: Iterable[str] = (),
+    ) -> Collected:
+        """What nothing needs in the cache, or in a remote; removed only if told to. Idempotent.
+
+        Args:
+            remote: A remote, instead of the cache.
+            remove: Remove it, with the workspaces of all users locked.
+            tips: Of branches and tags only the newest commit counts, not the history behind it.
+            older_than_s: Seconds since an object came, below which it stays; by default ten minutes in the
+                cache, a day in a remote.
+            give_up: `.dir` objects that are lost for good, as the refusal named them.
+        """
+        return collect(
+            self._wire, remote=remote, remove=remove, tips=tips, least_s=older_than_s, give_up=give_up
+        )
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

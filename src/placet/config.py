@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,24 @@ _PLAIN_OPTIONS = frozenset(
         "shared", "listobjects", "protected", "slow_link_warning",
     }
 )  # fmt: skip
-_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs"})
+_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs", "gc"})
+_TABLES = frozenset({"internal", "tiers", "gc"})
 _MAX_JOBS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class GcSettings:
+    """Who uses what `placet gc` may collect.
+
+    Attributes:
+        workspaces: Other DVC projects that use the same cache or remotes.
+        remotes: DVC remotes that nobody uses but this workspace and those.
+        cache: The same of a cache outside of the project, or a shared one.
+    """
+
+    workspaces: tuple[Path, ...] = ()
+    remotes: tuple[str, ...] = ()
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,7 @@ class Settings:
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
         jobs: Transfers at once.
+        gc: Who uses what may be collected.
         home: Where caches and trust memory are kept, outside any clone.
     """
 
@@ -66,6 +83,7 @@ class Settings:
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
+    gc: GcSettings = GcSettings()
 
     @property
     def identity(self) -> str:
@@ -83,7 +101,7 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     folder = (start or Path.cwd()).resolve()
     root = next((one for one in (folder, *folder.parents) if (one / SETTINGS).is_file()), None)
     values: dict[str, Any] = _read(root / SETTINGS) if root else {}
-    for key in _KEYS - {"internal", "tiers"}:
+    for key in _KEYS - _TABLES:
         if f"PLACET_{key.upper()}" in env:
             values[key] = env[f"PLACET_{key.upper()}"]
     home = env.get("PLACET_HOME")
@@ -209,6 +227,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
         jobs=_jobs(values.get("jobs", 64)),
+        gc=_gc(root, values.get("gc", {})),
     )
 
 
@@ -234,6 +253,29 @@ def _table(key: str, value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
         raise Invalid(f"The setting {key} must be a table of texts.", kind="settings")
     return value
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _gc(root: Path, value: object) -> GcSettings:
+    known: dict[str, Callable[[object], bool]] = {
+        "workspaces": _texts,
+        "remotes": _texts,
+        "cache": lambda one: isinstance(one, bool),
+    }
+    if not isinstance(value, dict) or not all(key in known and known[key](one) for key, one in value.items()):
+        raise Invalid(
+            "The setting gc cannot be used.",
+            kind="settings",
+            mend="It is a table of workspaces (folders), remotes (names), cache (true or false).",
+        )
+    return GcSettings(
+        workspaces=tuple(root / Path(one).expanduser() for one in value.get("workspaces", ())),
+        remotes=tuple(one.lower() for one in value.get("remotes", ())),
+        cache=value.get("cache", False),
+    )
 
 
 def _jobs(value: object) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from placet.config import Settings, load_settings
 from placet.wire.data import DataWire
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from placet.engine.status import Status
     from placet.engine.track import Tracked
     from placet.ports import Progress
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _in_use(
+    method: Callable[Concatenate[DataPlane, _P], _R],
+) -> Callable[Concatenate[DataPlane, _P], _R]:
+    """A step that puts objects somewhere before a metafile names them: `gc` is kept away meanwhile."""
+
+    @wraps(method)
+    def step(self: DataPlane, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        from placet.engine.gclock import in_use
+
+        with in_use(self._wire.workspace):
+            return method(self, *args, **kwargs)
+
+    return step
 
 
 class DataPlane:
@@ -65,6 +85,7 @@ class DataPlane:
         """The DVC remote that is this node's internal tier."""
         return self._wire.internal_remote()
 
+    @_in_use
     def track(self, paths: Iterable[str | Path]) -> Sequence[Tracked]:
         """As `dvc add`, with SHA-256 beside MD5. Idempotent; each `.dvc` file is replaced atomically."""
         from placet.engine.track import track
@@ -94,6 +115,7 @@ class DataPlane:
             self._wire.workspace, routes, [str(one) for one in targets], self._wire.state, self.settings.jobs
         )
 
+    @_in_use
     def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
         """Upload what a remote lacks: files, then digest lists, then `.dir` objects."""
         from placet.engine.push import push
@@ -107,6 +129,7 @@ class DataPlane:
             self._wire.progress,
         )
 
+    @_in_use
     def fetch(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Fetched:
         """Download into the cache what it lacks, every object verified before it is there."""
         from placet.engine.fetch import fetch

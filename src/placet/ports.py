@@ -41,12 +41,14 @@ class ObjectInfo:
         size: Bytes.
         sha256: Hex, only where the service computed and verified it over the whole object itself.
         version: The service's version id, if the bucket is versioned and the call returns it.
+        modified_s: When it came, in seconds since 1970 by the store's own clock; only `list` says.
     """
 
     key: str
     size: int
     sha256: str | None = None
     version: str | None = None
+    modified_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,28 @@ class RefUpdate:
     ref: str
     old: str | None
     new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastFile:
+    """A file of a Git commit, or of an index (where `commit` is empty); `path` is from Git's top folder."""
+
+    path: str
+    blob: str
+    commit: str = ""
+
+
+class Past(Protocol):
+    """The Git history around somebody's DVC project. Raises `Corrupt` for what cannot be read whole."""
+
+    def kinds(self) -> Mapping[str, int]:
+        """What holds commits, in words -> how many of them; and `commits`."""
+
+    def files(self, suffixes: Sequence[str], *, tips: bool) -> Sequence[PastFile]:
+        """Every (path, blob) whose path ends so: in any commit, or in the newest ones; and in an index."""
+
+    def read(self, blobs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Blob id and bytes, of each."""
 
 
 class Repo(Protocol):

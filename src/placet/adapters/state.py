@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import getpass
 import logging
+import re
+import shutil
 import sqlite3
 import threading
 import time
@@ -16,6 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from placet.core.digest import Digests, md5_hex
+from placet.errors import Unavailable
 from placet.ports import FileStamp
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ _TIMEOUT_S = 30.0
 _BATCH = 900
 _VERSION = 1
 _DVC_MAJOR = 3
+_INDEX = re.compile(r"[0-9a-f]{64}")
 _INODE_MASK = (1 << 63) - 1
 _SCHEMA = """CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, inode INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, size INTEGER NOT NULL,
@@ -184,6 +188,29 @@ def dvc_hashes(site_cache: Path, root: Path, tmp: Path) -> Path:
         btime.touch()
     parts = (str(root), None, btime.stat().st_mtime, getpass.getuser(), _DVC_MAJOR, 0)
     return site_cache / "repo" / md5_hex(str(parts).encode()) / "hashes" / "local"
+
+
+def forget_remotes(hashes: Path) -> None:
+    """Make DVC forget which objects it believes to be in its remotes (dvc_data/hashfile/db/index.py).
+
+    Else it would not upload again what was removed there.
+
+    Args:
+        hashes: The folder of DVC's state database (`dvc_hashes`).
+
+    Raises:
+        Unavailable: kind `disk-denied`: it cannot be removed, so nothing may be removed from a remote.
+    """
+    folder = hashes.parents[1] / "index"
+    try:
+        for one in folder.iterdir() if folder.is_dir() else ():
+            if _INDEX.fullmatch(one.name):
+                shutil.rmtree(one)
+    except OSError as error:
+        raise Unavailable(
+            f"DVC's index {folder} of what is in its remotes cannot be removed: {error.strerror}.",
+            kind="disk-denied",
+        ) from error
 
 
 def _make_dvc_database(folder: Path) -> None:

@@ -20,7 +20,7 @@ EPILOG = (
 )
 _COMMANDS = {
     "setup": ("init", "keygen", "demo", "hook"),
-    "data": ("track", "status", "push", "fetch", "checkout", "pull"),
+    "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "agent", "verify", "doctor"),

@@ -17,9 +17,29 @@ if TYPE_CHECKING:
     from placet.core.outputs import Skipped
     from placet.engine.checkout import CheckedOut
     from placet.engine.fetch import Fetched
+    from placet.engine.gc import Collected
     from placet.engine.push import Pushed
     from placet.engine.status import Status
     from placet.engine.track import Tracked
+
+_SHOWN = 20
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Duration(click.ParamType[float]):
+    """A time span as `10m`; a plain 0 needs no unit."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Seconds."""
+        text = str(value)
+        if text == "0":
+            return 0.0
+        if text[:-1].isdecimal() and text[-1:] in _SECONDS:
+            return float(int(text[:-1]) * _SECONDS[text[-1]])
+        return self.fail(f"{text!r} is no time: write 30s, 10m, 2h, 1d, 1w or 0.", param, ctx)
+
 
 targets_argument = click.argument(
     "targets",
@@ -116,6 +136,72 @@ def pull(targets: Sequence[str], remote: str | None, jobs: int | None, force: bo
     with DataPlane(progress=output.progress(), jobs=jobs) as client:
         fetched, checked_out = client.pull(targets, remote=remote, force=force)
         output.say({"fetched": fetched, "checked_out": checked_out}, _pulled)
+
+
+@click.command()
+@remote_option
+@click.option("--yes", is_flag=True, help="Remove it; without, only say what would be removed.")
+@click.option(
+    "--tips", is_flag=True, help="Of branches, tags and stashes keep the newest commit, not the history."
+)
+@click.option(
+    "--older-than",
+    type=Duration(),
+    metavar="TIME",
+    help="Keep what came later: 30s, 10m, 2h, 1d; by default 10m in the cache, 1d in a remote.",
+)
+@click.option(
+    "--give-up", multiple=True, metavar="NAME", help="A .dir object that is lost for good; repeatable."
+)
+@jobs_option
+def gc(
+    remote: str | None,
+    yes: bool,
+    tips: bool,
+    older_than: float | None,
+    give_up: Sequence[str],
+    jobs: int | None,
+) -> None:
+    """Remove from the cache, or with -r from a remote, what no commit, proposal or publication needs."""
+    from placet.client import Client
+
+    with Client(progress=output.progress(), jobs=jobs) as client:
+        found = client.gc(remote=remote, remove=yes, tips=tips, older_than_s=older_than, give_up=give_up)
+        output.say(found, _collected)
+
+
+def _collected(found: Collected) -> str:
+    kinds = (
+        (".dir objects", found.directories),
+        ("files", found.files),
+        ("digest lists and pointers", found.lists),
+        ("unfinished files", found.temporary),
+    )
+    held = ", ".join(f"{count} {words}" for words, count in found.roots.items())
+    lines = [
+        f"{found.where}: {found.kept.objects} objects ({size(found.kept.size)}) are needed.",
+        f"Looked at: {held}.",
+    ]
+    if found.young.objects:
+        lines.append(
+            f"{found.young.objects} ({size(found.young.size)}) are not, but too young: see --older-than."
+        )
+    verb = "removed" if found.removed else "would be removed"
+    lines += [f"{verb}: {one.objects} {words} ({size(one.size)})" for words, one in kinds if one.objects]
+    lines += [f"  {name}" for name in found.names[:_SHOWN]]
+    if found.all.objects > _SHOWN:
+        lines.append(f"  and {found.all.objects - _SHOWN} more; --json names the first 10,000")
+    lines += [f"unknown: {one.name} of {one.path or 'an artifact'}, {one.where}" for one in found.unknown]
+    lines += found.notes
+    if not found.all.objects:
+        lines.append("There is nothing to remove.")
+    elif found.unknown:
+        lines.append("--yes would be refused: the files of the unknown directories cannot be told apart.")
+    elif not found.removed:
+        lines.append(
+            "Nothing was changed. With --yes it is removed: no metafile that was looked at names it."
+        )
+    return "\n".join(lines)
 
 
 def _tracked(found: Sequence[Tracked]) -> str:

@@ -35,6 +35,9 @@ MAX_NAME_BYTES = 255
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _ID = re.compile(r"[0-9a-f]{32}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_HASHED = re.compile(
+    r"(?:files/md5|placet/dirs)/([0-9a-f]{2})/([0-9a-f]{30})(\.dir)?|placet/sums/([0-9a-f]{2})/([0-9a-f]{62})"
+)
 _WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-](?:/(?!$)|$))+")
 _SUSPECT = re.compile(
@@ -152,6 +155,29 @@ def sums_key(sha256: str) -> str:
 def sums_pointer(md5: str) -> str:
     """Where a local cache remembers which digest list belongs to a `.dir` object; never in a remote."""
     return f"placet/dirs/{md5[:2]}/{md5[2:]}"
+
+
+def data_folder(shard: int) -> str:
+    """Where the objects are whose MD5 begins with this byte."""
+    return f"files/md5/{shard:02x}/"
+
+
+def sums_folder(shard: int) -> str:
+    """Where the digest lists are whose SHA-256 begins with this byte."""
+    return f"placet/sums/{shard:02x}/"
+
+
+def pointers_folder(shard: int) -> str:
+    """Where a local cache has the pointers of `.dir` objects whose MD5 begins with this byte."""
+    return f"placet/dirs/{shard:02x}/"
+
+
+def hash_of(key: str) -> tuple[str, bool] | None:
+    """The hash in a key of one of these folders, and whether it is a `.dir` object; None for foreign keys."""
+    match = _HASHED.fullmatch(key)
+    if match is None or (match[3] and not key.startswith("files/")):
+        return None
+    return f"{match[1] or match[4]}{match[2] or match[5]}", match[3] is not None
 
 
 def metafile(node: str, path: str) -> str:

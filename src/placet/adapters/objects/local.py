@@ -29,13 +29,8 @@ class LocalStore:
 
     def head(self, key: str) -> ObjectInfo | None:
         """One object's facts."""
-        try:
-            found = self._path(key).stat()
-            return ObjectInfo(key, found.st_size) if stat.S_ISREG(found.st_mode) else None
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise _translate(error, key) from error
+        found = self._info(key)
+        return ObjectInfo(key, found.size) if found else None
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose key starts so; unfinished temporary files are none."""
@@ -43,7 +38,7 @@ class LocalStore:
             for name in names:
                 key = (Path(base) / name).relative_to(self._root).as_posix()
                 unfinished = name.startswith(".") and name.endswith(".tmp")
-                found = self.head(key) if key.startswith(prefix) and not unfinished else None
+                found = self._info(key) if key.startswith(prefix) and not unfinished else None
                 if found is not None:
                     yield found
 
@@ -95,6 +90,17 @@ class LocalStore:
             self._path(key).unlink(missing_ok=True)
         except OSError as error:
             raise _translate(error, key) from error
+
+    def _info(self, key: str) -> ObjectInfo | None:
+        """Facts with the time at which the file got its name, or was last written."""
+        try:
+            found = self._path(key).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _translate(error, key) from error
+        modified = max(found.st_mtime, found.st_ctime)
+        return ObjectInfo(key, found.st_size, modified_s=modified) if stat.S_ISREG(found.st_mode) else None
 
     def _place(self, temp: Path, path: Path, *, overwrite: bool) -> bool:
         if overwrite:

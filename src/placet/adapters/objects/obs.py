@@ -121,7 +121,8 @@ class ObStore:
             for batch in obstore.list(self._remote, folder or None, chunk_size=1000):
                 for one in batch:
                     if one["path"].startswith(wanted):
-                        yield ObjectInfo(one["path"].removeprefix(self._prefix), one["size"])
+                        key = one["path"].removeprefix(self._prefix)
+                        yield ObjectInfo(key, one["size"], modified_s=one["last_modified"].timestamp())
         except _ABSENT:
             return
         except (*_FAILED, ValueError) as error:

@@ -11,6 +11,7 @@ import base64
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from placet.adapters.objects.multipart import Upload, parts_of
@@ -90,7 +91,10 @@ class S3Store:
             root = self._http.call("GET", "", query=query).xml()
             for one in root.iter("Contents"):
                 key = unquote(one.findtext("Key") or "")
-                yield ObjectInfo(key.removeprefix(self._prefix), int(one.findtext("Size") or 0))
+                told = one.findtext("LastModified")
+                modified = datetime.fromisoformat(told).timestamp() if told else None
+                size = int(one.findtext("Size") or 0)
+                yield ObjectInfo(key.removeprefix(self._prefix), size, modified_s=modified)
             token = root.findtext("NextContinuationToken") or ""
             if not token:
                 return

@@ -1,0 +1,188 @@
+"""The whole history around a DVC project, read by Git's plumbing: which metafiles it ever held."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from placet.adapters import git_process as process
+from placet.errors import Corrupt, Invalid
+from placet.ports import PastFile
+
+MAX_BLOB = 1 << 28
+_BATCH_BYTES = 1 << 25
+_FILES = ("100644", "100755")
+_KINDS = {
+    "refs/heads/": "branches",
+    "refs/remotes/": "remote-tracking branches",
+    "refs/tags/": "tags",
+    "refs/stash": "stashes",
+}
+
+
+class GitPast:
+    """The `Past` port over a work tree's Git repository, with all its other work trees."""
+
+    def __init__(self, top: Path, environ: Mapping[str, str]) -> None:
+        self._top = top
+        self._env = environ
+
+    @classmethod
+    def open(cls, root: Path, environ: Mapping[str, str]) -> Self | None:
+        """The history that a folder is in, or None if it is in no Git repository.
+
+        Raises:
+            Invalid: kind `shallow-clone`: the history is not all here.
+            Corrupt: kind `git-failed`: Git refuses to read it.
+        """
+        env = {
+            key: value
+            for key, value in process.environment(environ).items()
+            if key != "GIT_LITERAL_PATHSPECS"
+        }
+        found = process.run(
+            ["-C", str(root), "rev-parse", "--show-toplevel", "--is-shallow-repository"], environ=env
+        )
+        if found.returncode and "not a git repository" in process.said(found):
+            return None
+        top, shallow = process.check(found, "rev-parse").decode("utf-8", "surrogateescape").splitlines()
+        if shallow == "true":
+            raise Invalid(
+                f"The history of {top} is cut off: it is a shallow clone.",
+                kind="shallow-clone",
+                why="What the missing commits need is not known.",
+                mend=f"git -C {top} fetch --unshallow",
+            )
+        return cls(Path(top), env)
+
+    def kinds(self) -> Mapping[str, int]:
+        """Words for refs -> how many there are."""
+        names = self._git("for-each-ref", "--format=%(refname)").decode("utf-8", "replace").splitlines()
+        counts: dict[str, int] = {}
+        for name in names:
+            kind = next((words for prefix, words in _KINDS.items() if name.startswith(prefix)), "other refs")
+            counts[kind] = counts.get(kind, 0) + 1
+        if "stashes" in counts:
+            counts["stashes"] = len(self._stashes())
+        return {**counts, "commits": int(self._rev_list("--count"))}
+
+    def files(self, suffixes: Sequence[str], *, tips: bool) -> Sequence[PastFile]:
+        """Every (path, blob) whose path ends so, with the first commit found that brought it."""
+        patterns = [f"*{one}" for one in suffixes]
+        raw = self._of_tips(patterns) if tips else self._of_all(patterns)
+        found: dict[tuple[str, str], PastFile] = {}
+        for one in itertools.chain(raw, self._of_indexes(patterns)):
+            if one.path.endswith(tuple(suffixes)):
+                found.setdefault((one.path, one.blob), one)
+        return list(found.values())
+
+    def read(self, blobs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Blob id and bytes of each, some at a time."""
+        wanted = list(dict.fromkeys(blobs))
+        asked = "".join(f"{one}\n" for one in wanted).encode()
+        answers = self._git("cat-file", "--buffer", "--batch-check", data=asked).decode().splitlines()
+        batch: list[str] = []
+        size = 0
+        for ident, answer in zip(wanted, answers, strict=True):
+            kind, _, length = answer.partition(" ")[2].partition(" ")
+            if kind != "blob" or int(length) > MAX_BLOB:
+                raise Corrupt(
+                    f"The Git object {ident[:12]} of {self._top} is not a metafile: {answer[41:80]}.",
+                    kind="git-failed",
+                    mend="git fsck",
+                )
+            batch.append(ident)
+            size += int(length)
+            if size >= _BATCH_BYTES:
+                yield from self._read(batch)
+                batch, size = [], 0
+        yield from self._read(batch)
+
+    def _read(self, batch: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        asked = "".join(f"{one}\n" for one in batch).encode()
+        data = self._git("cat-file", "--buffer", "--batch", data=asked) if batch else b""
+        start = 0
+        for ident in batch:
+            end = data.find(b"\n", start)
+            words = data[start:end].split()
+            if end < 0 or len(words) != 3 or words[0].decode() != ident:  # noqa: PLR2004 - id, type, size
+                raise Corrupt(f"The Git object {ident[:12]} cannot be read.", kind="git-failed")
+            length = int(words[2])
+            yield ident, data[end + 1 : end + 1 + length]
+            start = end + 1 + length + 1
+
+    def _of_all(self, patterns: Sequence[str]) -> Iterator[PastFile]:
+        """What each commit has that a parent lacks: by induction, all that any commit has."""
+        return _parse(self._diff(self._rev_list(), "-m", "--root", patterns=patterns))
+
+    def _of_tips(self, patterns: Sequence[str]) -> Iterator[PastFile]:
+        """All of one tip, then what each further one has that the one before lacks."""
+        tips = self._tips()
+        if not tips:
+            return
+        for record in self._git("ls-tree", "-r", "-z", "--full-tree", tips[0]).split(b"\0")[:-1]:
+            head, _, path = record.partition(b"\t")
+            mode, _, blob = head.decode().split(" ")
+            if mode in _FILES:
+                yield PastFile(path.decode("utf-8", "surrogateescape"), blob, tips[0])
+        pairs = "".join(f"{two} {one}\n" for one, two in itertools.pairwise(tips))
+        yield from _parse(self._diff(pairs.encode(), patterns=patterns))
+
+    def _tips(self) -> list[str]:
+        """Commits of refs and HEADs, and those that make up a stash: its index, its untracked files."""
+        out = self._rev_list("--no-walk").decode().split()
+        for stash in self._stashes():
+            out += self._git("rev-parse", f"{stash}^@").decode().split()
+        return list(dict.fromkeys(out))
+
+    def _of_indexes(self, patterns: Sequence[str]) -> Iterator[PastFile]:
+        listed = self._git("worktree", "list", "--porcelain").decode("utf-8", "surrogateescape")
+        for line in listed.splitlines():
+            folder = Path(line.removeprefix("worktree "))
+            if not line.startswith("worktree ") or not (folder / ".git").exists():
+                continue
+            done = process.run(
+                ["-C", str(folder), "ls-files", "-s", "-z", "--", *patterns], environ=self._env
+            )
+            for record in process.check(done, "ls-files").split(b"\0")[:-1]:
+                head, _, path = record.partition(b"\t")
+                mode, blob, _ = head.decode().split(" ")
+                if mode in _FILES:
+                    yield PastFile(path.decode("utf-8", "surrogateescape"), blob)
+
+    def _stashes(self) -> list[str]:
+        """All of them: only the newest is a ref, the others are in its log."""
+        if not self._git("for-each-ref", "--format=x", "refs/stash"):
+            return []
+        return self._git("rev-list", "-g", "refs/stash").decode().split()
+
+    def _rev_list(self, *options: str) -> bytes:
+        """All refs, the HEADs of all work trees, and all stashes."""
+        stashes = "".join(f"{one}\n" for one in self._stashes())
+        return self._git("rev-list", *options, "--all", "--stdin", data=stashes.encode())
+
+    def _diff(self, commits: bytes, *options: str, patterns: Sequence[str]) -> bytes:
+        return self._git(
+            "diff-tree", "--stdin", "-r", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff",
+            *options, "--", *patterns, data=commits,
+        )  # fmt: skip
+
+    def _git(self, *arguments: str, data: bytes | None = None) -> bytes:
+        done = process.run(["-C", str(self._top), *arguments], environ=self._env, data=data)
+        return process.check(done, arguments[0])
+
+
+def _parse(data: bytes) -> Iterator[PastFile]:
+    """`diff-tree --stdin -z`: a commit id, then pairs of a record that begins with ':' and a path."""
+    commit = ""
+    fields = iter(data.split(b"\0"))
+    for field in fields:
+        if not field.startswith(b":"):
+            commit = field.decode().strip()
+            continue
+        _, mode, _, blob, _ = field.decode().split(" ")
+        path = next(fields).decode("utf-8", "surrogateescape")
+        if mode in _FILES:
+            yield PastFile(path, blob, commit)
