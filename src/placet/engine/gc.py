@@ -178,7 +178,6 @@ def _finish(
     def kind(name: str) -> Part:
         return sum((one.parts.get(name, Part()) for one in found), Part())
 
-    files = [size for one in found for _, size in one.each_file()]
 
     phases: tuple[Callable[[Shard], Iterable[str]], ...] = (
         lambda one: one.dirs,
@@ -193,7 +192,7 @@ def _finish(
         removed=remove,
         directories=kind("directories"),
         lists=kind("lists"),
-        files=Part(len(files), sum(files)),
+        files=sum((one.file_part() for one in found), Part()),
         temporary=kind("temporary"),
         kept=kind("kept"),
         young=kind("young"),

@@ -134,6 +134,10 @@ class Shard:
             record = bytes(self.files[start : start + _RECORD])
             yield record[:_MD5_BYTES], int.from_bytes(record[_MD5_BYTES:], "big")
 
+    def file_part(self) -> Part:
+        """How many files go."""
+        return Part(len(self.files) // _RECORD, sum(size for _, size in self.each_file()))
+
     def file_keys(self) -> Iterator[str]:
         """Keys of the files that go."""
         return (layout.data_key(md5.hex()) for md5, _ in self.each_file())

@@ -6,14 +6,16 @@ unknown, and nothing is removed while there is one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from placet.core.digest import digest
 from placet.core.layout import data_key
 from placet.core.mentions import Md5Set, mentioned
 from placet.engine.artifact import MAX_LIST
-from placet.engine.disk import Cache
+from placet.engine.disk import Cache, disk
 from placet.engine.roots import User
 from placet.engine.transfer import read_object, run
 from placet.errors import Corrupt, NotFound, PlacetError
@@ -112,9 +114,11 @@ def _expand(needs: Needs, places: Places, jobs: int) -> set[str]:
 def cached_dir(caches: Sequence[Cache], md5: str) -> bytes | None:
     """The bytes of a `.dir` object, from the first cache that has it unbroken."""
     for cache in caches:
-        data = cache.read(data_key(md5, is_dir=True), MAX_LIST)
-        if data is not None and digest(data).md5 == md5:
-            return data
+        path = cache.path(data_key(md5, is_dir=True))
+        with disk(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            data = Path(path).read_bytes()
+            if digest(data).md5 == md5:
+                return data
     return None
 
 

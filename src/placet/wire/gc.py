@@ -61,7 +61,8 @@ def _other(folder: Path, own: Wire) -> Wire:
             why="placet.toml names it in gc.workspaces; what it needs is not known.",
             mend="Name the project's root, or remove it from the list if it is gone for good.",
         )
-    return Wire(config.load_settings(root), root, own.progress)
+    home = {"PLACET_HOME": str(own.settings.home)}
+    return Wire(config.load_settings(root, home), root, own.progress)
 
 
 def _view(wire: Wire) -> View:
