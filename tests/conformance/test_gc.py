@@ -465,6 +465,7 @@ def test_dvc_pushes_again_what_was_removed(project, monkeypatch):
     (project.root / "data.dvc").write_text(text)
     track(project, "single", "one")
     project.dvc("push", "-q", "single.dvc")
+    assert len(objects(project.remote)) == 1
     project.dvc("push", "-q")
     assert len(objects(project.remote)) == 3
 

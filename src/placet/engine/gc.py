@@ -178,7 +178,6 @@ def _finish(
     def kind(name: str) -> Part:
         return sum((one.parts.get(name, Part()) for one in found), Part())
 
-
     phases: tuple[Callable[[Shard], Iterable[str]], ...] = (
         lambda one: one.dirs,
         lambda one: one.lists,

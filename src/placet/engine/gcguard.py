@@ -106,9 +106,9 @@ def place_of(remote: Mapping[str, Any], remotes: Mapping[str, Mapping[str, Any]]
         parts = urlsplit(url)
         if parts.scheme != "remote":
             break
-        if parts.netloc not in remotes:
-            raise Invalid(f"There is no remote {parts.netloc!r}, which {url} names.", kind="remote-option")
-        url, more = str(remotes[parts.netloc].get("url", "")), f"{parts.path}{more}"
+        url, more = str(remotes.get(parts.netloc, {}).get("url", url)), f"{parts.path}{more}"
+    else:
+        raise Invalid(f"The URL {remote.get('url')} names no remote that is one.", kind="remote-option")
     if parts.scheme in _LOCAL:
         local = Path(parts.path if parts.scheme else url)
         folder = (local if local.is_absolute() else base / local) / more.strip("/")
