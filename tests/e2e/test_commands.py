@@ -206,6 +206,41 @@ def test_a_new_tier(world):
     }  # fmt: skip
 
 
+def test_collecting(world, workspace, ident, tmp_path):
+    """What is published stays in cache and internal tier without any metafile here; a mistake goes."""
+    node, settings = world["site-a"], workspace / "placet.toml"
+    (workspace / "outputs" / "junk.csv").write_text("x\nmistake\n")
+    junk = node.placet("propose", "outputs/junk.csv", "-m", "a mistake", cwd=workspace).json["id"]
+    for name in ("table.csv", "d", "junk.csv"):
+        (workspace / "outputs" / f"{name}.dvc").unlink()
+    assert not node.placet("gc", "--older-than", "0", cwd=workspace).json["names"]
+    node.placet("withdraw", junk, "-m", "wrong file", cwd=workspace)
+    away = {"PLACET_CTRL": "git://127.0.0.1:1/ctrl.git"}
+    assert node.placet("gc", cwd=workspace, env=away, expect=1).json["kind"] == "ctrl-unreachable"
+    found = says(
+        node, "gc", "--older-than", "0", cwd=workspace, words=["would be removed: 1 files", "PUBLISHED"]
+    )
+    assert found["roots"]["proposals PUBLISHED"] == 1
+    assert (
+        node.placet("gc", "-r", "internal-storage", cwd=workspace, expect=12).json["kind"]
+        == "gc-shared-remote"
+    )
+    settings.write_text(settings.read_text() + '[gc]\nremotes = ["internal-storage"]\n')
+    young = node.placet("gc", "-r", "internal-storage", "--yes", cwd=workspace).json
+    assert (young["young"]["objects"], young["names"]) == (1, [])
+    remote = node.placet("gc", "-r", "internal-storage", "--older-than", "0", "--yes", cwd=workspace).json
+    assert remote["names"] == found["names"]
+    assert node.placet("gc", "--older-than", "0", "--yes", cwd=workspace).json["names"] == found["names"]
+    says(node, "gc", "--older-than", "0", "--yes", cwd=workspace, words=["nothing to remove"])
+    world["alice"].run("placet", "fetch", "--proposal", ident, "--to", str(tmp_path / "still"))
+    assert (tmp_path / "still" / "outputs" / "d" / "2.csv").read_text() == "x\n2\n"
+    error = world["site-a-agent"].placet("gc", "-r", "publication-storage", "--yes", expect=12).json
+    assert error["kind"] == "gc-publication-tier"
+    error = world["site-a-agent"].placet("gc", "-r", "internal-storage", "--yes", expect=12).json
+    assert "credential" in error["why"]
+    node.run("placet", "gc", "--older-than", "1x", cwd=workspace, expect=2)
+
+
 def test_keys_with_a_passphrase(world, tmp_path):
     alice = world["alice"]
     key = tmp_path / "locked.key"
