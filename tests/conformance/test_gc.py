@@ -12,6 +12,7 @@ from stock import FolderStore, Project
 from placet.client import Client
 from placet.core import layout
 from placet.core.mentions import Md5Set
+from placet.engine import gclock
 from placet.engine.disk import Cache
 from placet.engine.gc import collect_cache, collect_remote
 from placet.engine.gcsweep import Age, CacheBin, sweep
@@ -483,3 +484,40 @@ def test_an_object_of_other_mode_and_a_cache_that_is_gone(project, quiet):
     )
     assert found.files.objects == found.directories.objects == 1
     assert not objects(cache(project))
+
+
+def test_metafiles_beside_their_namesake_are_found(project):
+    """`name.dvc` may track another path, and the folder `name` hold other metafiles."""
+    track(project, "name", "data")
+    text = (project.root / "name.dvc").read_text()
+    (project.root / "name").rename(project.root / "real")
+    (project.root / "name.dvc").write_text(text.replace("path: name", "path: real"))
+    (project.root / "name").mkdir()
+    (project.root / "name" / "inner").write_text("inner")
+    project.dvc("add", "-q", "name/inner")
+    (project.root / "dangling.dvc").symlink_to("nowhere")
+    assert "up to date" in project.dvc("status")
+    assert not gc(project).all.objects
+
+
+def test_another_nodes_directories_may_be_nowhere(project):
+    """In a clone of a Ctrl repository only this node's own outputs can be wanted back from here."""
+    (project.root / ".placet").mkdir()
+    (project.root / ".placet" / "policy.yaml").touch()
+    folder = project.root / "artifacts" / "site-b"
+    folder.mkdir(parents=True)
+    (folder / "x.dvc").write_text(f"outs:\n- md5: {'a' * 32}.dir\n  hash: md5\n  path: x\n")
+    assert gc(project).unknown == ()
+    (project.root / "placet.toml").write_text('node = "site-b"\n')
+    assert [one.path for one in gc(project, remove=False).unknown] == ["artifacts/site-b/x.dvc"]
+
+
+def test_a_workspace_that_cannot_be_written_needs_no_lock(project, monkeypatch):
+    def denied(workspace, how):
+        raise Unavailable("Read-only.", kind="disk-denied")
+
+    monkeypatch.setattr(gclock, "_lock", denied)
+    with gclock.in_use(project.workspace()):
+        pass
+    with pytest.raises(Unavailable), gclock.alone([project.workspace()]):
+        pass

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from placet.core import layout
 from placet.core.mentions import claims, is_lock, is_metafile, paths_of, uncached
@@ -17,10 +18,10 @@ from placet.engine.ctrl import View
 from placet.engine.disk import disk
 from placet.engine.ignore import DvcIgnore
 from placet.engine.workspace import Workspace
-from placet.errors import Refused
+from placet.errors import Invalid, Refused
 from placet.ports import Past
 
-MAX_GOVERNED = 1 << 24
+MAX_FILE = 1 << 28
 _RELEASED = frozenset({State.DRAFT, State.RETURNED, State.REJECTED, State.WITHDRAWN, State.EXPIRED})
 _PUBLISHED = "refs/heads/published"
 
@@ -112,14 +113,11 @@ class User:
     def _work_tree(self) -> Iterator[Mention]:
         root = self.workspace.root
         with disk(root):
-            for base, dirs, names in DvcIgnore(root).walk(str(root)):
-                tracked = {one[:-4] for one in names if one.endswith(".dvc") and one != ".dvc"}
-                dirs[:] = [one for one in dirs if one not in tracked]
-                for name in filter(is_metafile, names):
-                    file = root / base / name
-                    with disk(file):
-                        path = file.relative_to(root).as_posix()
-                        yield Mention(path, str(root), file.read_bytes(), self._owned(path))
+            for base, _, names in DvcIgnore(root).walk(str(root)):
+                for file in (root / base / name for name in names if is_metafile(name)):
+                    path = file.relative_to(root).as_posix()
+                    if file.is_file():
+                        yield Mention(path, str(root), _metafile(file), self._owned(path))
 
     def _history(self, *, tips: bool) -> Iterator[Mention]:
         if self.past is None:
@@ -151,6 +149,17 @@ class User:
         return set().union(*(one for one, _ in found)), set().union(*(one for _, one in found))
 
 
+def _metafile(file: Path) -> bytes:
+    with disk(file):
+        if file.stat().st_size > MAX_FILE:
+            raise Invalid(
+                f"{file} is too large for a metafile.",
+                kind="metafile",
+                mend="If it is data, name it in .dvcignore.",
+            )
+        return file.read_bytes()
+
+
 def governed(view: View, now: datetime, node: str | None) -> Governed:
     """What the Ctrl repository keeps: from PROPOSED on until it is let go, and everything ever published.
 
@@ -178,7 +187,7 @@ def governed(view: View, now: datetime, node: str | None) -> Governed:
             if artifact.dir is not None:
                 lists.add(subject.value)
     files = [
-        Mention(path, where, view.repo.read(blob, MAX_GOVERNED), _own(path, node))
+        Mention(path, where, view.repo.read(blob, MAX_FILE), _own(path, node))
         for path, blob, where in sorted(set(_files(view)))
     ]
     counts["metafiles of published branches"] += len(files)
