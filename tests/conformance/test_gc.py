@@ -492,11 +492,12 @@ def test_metafiles_beside_their_namesake_are_found(project):
     text = (project.root / "name.dvc").read_text()
     (project.root / "name").rename(project.root / "real")
     (project.root / "name.dvc").write_text(text.replace("path: name", "path: real"))
+    (project.root / ".gitignore").write_text("/real\n")
     (project.root / "name").mkdir()
     (project.root / "name" / "inner").write_text("inner")
     project.dvc("add", "-q", "name/inner")
-    (project.root / "dangling.dvc").symlink_to("nowhere")
     assert "up to date" in project.dvc("status")
+    (project.root / "dangling.dvc").symlink_to("nowhere")
     assert not gc(project).all.objects
 
 
