@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from stock import FolderStore, Project
 
+from placet.adapters.state import StateDb
 from placet.client import Client
 from placet.core import layout
 from placet.core.mentions import Md5Set
@@ -413,17 +414,16 @@ def test_a_track_that_runs_keeps_gc_away(project, monkeypatch):
     monkeypatch.setattr("placet.engine.gclock._TRIES", 2)
     track(project, "data", {"a": "again"})
     (project.root / "data.dvc").unlink()
-    from placet.engine import track as tracking
+    real, refused = StateDb.tell_dvc, []
 
-    real, refused = tracking._write_metafile, []
-
-    def late(*arguments, **options) -> None:
+    def late(self, *rows) -> None:
+        """Between finding the objects and writing the metafile."""
         with pytest.raises(Conflict) as caught:
             gc(project)
         refused.append(caught.value.kind)
-        real(*arguments, **options)
+        real(self, *rows)
 
-    monkeypatch.setattr(tracking, "_write_metafile", late)
+    monkeypatch.setattr(StateDb, "tell_dvc", late)
     with Client(project.root) as client:
         client.track([project.root / "data"])
     assert refused == ["workspace-locked"]
