@@ -31,12 +31,14 @@ _PLAIN_OPTIONS = frozenset(
     {
         "url", "endpointurl", "region", "profile", "credentialpath", "configpath", "use_ssl", "ssl_verify",
         "verify", "jobs", "checksum_jobs", "read_timeout", "connect_timeout", "allow_anonymous_login", "type",
-        "shared", "listobjects", "protected", "slow_link_warning",
+        "shared", "listobjects", "protected", "slow_link_warning", "no_traverse", "cache_regions", "sse",
+        "sse_kms_key_id", "acl", "version_aware", "worktree", "projectname", "account_name", "user", "port",
+        "keyfile",
     }
 )  # fmt: skip
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs", "gc"})
 _TABLES = frozenset({"internal", "tiers", "gc"})
-_MAX_JOBS = 256
+MAX_JOBS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Settings:
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
         jobs: Transfers at once.
         gc: Who uses what may be collected.
+        jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
 
@@ -84,6 +87,7 @@ class Settings:
     tiers: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
     gc: GcSettings = GcSettings()
+    jobs_given: bool = False
 
     @property
     def identity(self) -> str:
@@ -228,6 +232,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         tiers=_table("tiers", values.get("tiers", {})),
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
+        jobs_given="jobs" in values,
     )
 
 
@@ -283,8 +288,8 @@ def _jobs(value: object) -> int:
         jobs = int(str(value))
     except ValueError:
         jobs = 0
-    if not 1 <= jobs <= _MAX_JOBS:
-        raise Invalid(f"The setting jobs is {value!r}; it must be 1 to {_MAX_JOBS}.", kind="settings")
+    if not 1 <= jobs <= MAX_JOBS:
+        raise Invalid(f"The setting jobs is {value!r}; it must be 1 to {MAX_JOBS}.", kind="settings")
     return jobs
 
 

@@ -61,7 +61,7 @@ class DataPlane:
         start = Path(path) if path is not None else None
         self.settings = settings or load_settings(start)
         if jobs is not None:
-            self.settings = replace(self.settings, jobs=jobs)
+            self.settings = replace(self.settings, jobs=jobs, jobs_given=True)
         self._wire = self._parts(start or Path.cwd(), progress)
 
     def _parts(self, folder: Path, progress: Progress | None) -> DataWire:
@@ -110,10 +110,10 @@ class DataPlane:
         """
         from placet.engine.status import status
 
-        routes = self._wire.routes(remote, self._wire.default_remote) if remote or cloud else None
-        return status(
-            self._wire.workspace, routes, [str(one) for one in targets], self._wire.state, self.settings.jobs
-        )
+        usual = self._wire.default_remote
+        routes = self._wire.routes(remote, usual) if remote or cloud else None
+        jobs = self._wire.jobs(remote, usual) if remote or cloud else self.settings.jobs
+        return status(self._wire.workspace, routes, [str(one) for one in targets], self._wire.state, jobs)
 
     @_in_use
     def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:
@@ -125,7 +125,7 @@ class DataPlane:
             self._wire.routes(remote, self._wire.internal_remote),
             [str(one) for one in targets],
             self._wire.state,
-            self.settings.jobs,
+            self._wire.jobs(remote, self._wire.internal_remote),
             self._wire.progress,
         )
 
@@ -139,7 +139,7 @@ class DataPlane:
             self._wire.routes(remote, self._wire.default_remote),
             [str(one) for one in targets],
             self._wire.state,
-            self.settings.jobs,
+            self._wire.jobs(remote, self._wire.default_remote),
             self._wire.progress,
         )
 

@@ -107,7 +107,11 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All objects whose key starts with `prefix`, in no promised order."""
+        """All objects whose key starts with `prefix`, in no promised order.
+
+        Raises:
+            Refused: kind `no-listing`: this kind of store has none; ask for each key.
+        """
         ...
 
     def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:

@@ -60,9 +60,9 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
 def check_store(name: str, store: ObjectStore, *, public: bool) -> Iterator[Finding]:
     """A remote: reachable, its traits and, for a publication tier, that nothing here can delete in it."""
     store.head("placet/probe/none")
-    yield Finding(
-        f"remote {name}", "ok", f"{store.address.service} {store.address.bucket}/{store.address.prefix}"
-    )
+    where = f"{store.address.service} {store.address.bucket}/{store.address.prefix}"
+    path = "through DVC's own classes: works, slower" if where.startswith("dvc:") else "fast path"
+    yield Finding(f"remote {name}", "ok", f"{where} ({path})")
     traits = store.traits()
     shown = [one.name for one in fields(traits) if getattr(traits, one.name)]
     yield Finding(f"traits of {name}", "ok", ", ".join(shown) or "none (or no right to write)")

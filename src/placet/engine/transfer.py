@@ -22,7 +22,7 @@ from typing import Self, TypeVar
 from placet.core import plan
 from placet.core.digest import Digests, Hasher, digest_chunks
 from placet.engine.disk import Cache, chunks, disk, write_all
-from placet.errors import Conflict, Corrupt, NotFound
+from placet.errors import Conflict, Corrupt, NotFound, Refused
 from placet.ports import CopyWay, ObjectStore
 
 _T = TypeVar("_T")
@@ -245,15 +245,20 @@ def sizes(store: ObjectStore, keys: Iterable[str], jobs: int) -> dict[str, int]:
 def _listed(
     store: ObjectStore, prefix: str, wanted: set[str], limit: int | None
 ) -> tuple[dict[str, int], int | None]:
-    """What is there of `wanted`; how many objects the prefix holds, or None if they are more than `limit`."""
+    """What is there of `wanted`; how many objects the prefix holds, or None: too many, or no listing."""
     found: dict[str, int] = {}
     seen = 0
-    for info in store.list(prefix):
-        if limit is not None and seen >= limit:
-            return found, None
-        seen += 1
-        if info.key in wanted:
-            found[info.key] = info.size
+    try:
+        for info in store.list(prefix):
+            if limit is not None and seen >= limit:
+                return found, None
+            seen += 1
+            if info.key in wanted:
+                found[info.key] = info.size
+    except Refused as error:
+        if error.kind != "no-listing":
+            raise
+        return found, None
     return found, seen
 
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from placet import config
 from placet.engine.routes import Routes
 from placet.engine.workspace import Workspace
-from placet.errors import NotFound
+from placet.errors import Invalid, NotFound
 from placet.ports import ObjectStore, Progress
 
 if TYPE_CHECKING:
@@ -153,9 +154,31 @@ class DataWire:
     def remote(self, name: str) -> dict[str, Any]:
         """The options of a DVC remote.
 
+        One whose URL is `remote://OTHER/PATH` has the other's options too, as DVC resolves it
+        (dvc/fs/__init__.py, `_resolve_remote_refs`).
+
         Raises:
             NotFound: kind `no-remote`.
+            Invalid: kind `remote-option`: remotes that refer to each other in a circle.
         """
+        found = self._options(name)
+        seen = [name]
+        while (place := urlsplit(str(found.get("url", "")))).scheme == "remote":
+            if place.netloc in seen:
+                raise Invalid(f"The remotes {' and '.join(seen)} refer to each other.", kind="remote-option")
+            seen.append(place.netloc)
+            base = self._options(place.netloc)
+            found = {**base, **found, "url": f"{base.get('url', '')}/{place.path.lstrip('/')}"}
+        return found
+
+    def jobs(self, remote: str) -> int:
+        """Objects moved at once: as this party has set it, else as the remote's option `jobs` says."""
+        own = self.settings
+        if own.jobs_given:
+            return own.jobs
+        return min(int(self.remote(remote).get("jobs") or own.jobs), config.MAX_JOBS)
+
+    def _options(self, name: str) -> dict[str, Any]:
         known = self.dvc.get("remote", {})
         if name not in known:
             raise NotFound(

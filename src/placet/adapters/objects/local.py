@@ -119,9 +119,18 @@ class LocalStore:
         return True
 
     def _path(self, key: str) -> Path:
-        if key.startswith("/") or ".." in key.split("/"):
-            raise Refused(f"{key!r} is no key.", kind="unsafe-key")
-        return self._root / key
+        return self._root / safe_key(key)
+
+
+def safe_key(key: str) -> str:
+    """The key, if it stays below the folder that it is joined to.
+
+    Raises:
+        Refused: kind `unsafe-key`.
+    """
+    if key.startswith("/") or ".." in key.split("/"):
+        raise Refused(f"{key!r} is no key.", kind="unsafe-key")
+    return key
 
 
 def _unless_absent(error: OSError) -> None:

@@ -8,23 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import obstore.store
 
 from placet.adapters.objects.obs import RETRY, translate
+from placet.adapters.objects.options import client_options
 from placet.adapters.objects.sigv4 import Credentials, encode_path, encode_query, sign
 from placet.core.digest import sha256_hex
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
 
     import urllib3
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import S3Config, S3Credential
 
 _EMPTY = sha256_hex(b"")
 _RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -36,6 +37,7 @@ _RETRY_CODE = frozenset(
 )  # fmt: skip
 _TRIES = 6
 _MAX_ANSWER = 64 << 20
+_OBSTORE_ASKS = timedelta(minutes=5)  # before a credential expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,10 @@ class Service:
         verify: Check the certificate: by the system's roots, by a CA file, or not.
         connect_s: Seconds to connect.
         read_s: Seconds between two reads.
+        source: Where credentials come from that do not last, instead of `credentials`.
+        proxy: URL of the HTTP proxy to use.
+        written: Headers of each request that makes an object: encryption, grants.
+        sealed: Headers of each request for an object: the customer's key.
     """
 
     endpoint: str
@@ -94,6 +100,25 @@ class Service:
     verify: bool | str = True
     connect_s: float = 10.0
     read_s: float = 60.0
+    source: Callable[[], Credentials] | None = field(default=None, repr=False)
+    proxy: str | None = None
+    written: Mapping[str, str] = field(default_factory=dict)
+    sealed: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def signer(self) -> Credentials | None:
+        """The credentials that are valid now; None to sign nothing."""
+        return self.source() if self.source is not None else self.credentials
+
+    @property
+    def grants(self) -> bool:
+        """Objects are written with an ACL or grants, which obstore cannot sign."""
+        return any(name.startswith(("x-amz-acl", "x-amz-grant")) for name in self.written)
+
+    def headers(self, method: str, query: Sequence[tuple[str, str]]) -> dict[str, str]:
+        """What the remote's options add to a request for an object."""
+        names = {name for name, _ in query}
+        makes = (method == "PUT" and "uploadId" not in names) or "uploads" in names
+        return {**(self.written if makes else {}), **(self.sealed if method != "DELETE" else {})}
 
 
 class S3Http:
@@ -168,39 +193,47 @@ class S3Http:
 
     def obstore(self) -> obstore.store.S3Store:
         """The same bucket, credential and rules for obstore."""
-        service, options = self._service, cast("ClientConfig", {})
-        options["allow_http"] = self._base.startswith("http:")
-        options["connect_timeout"] = f"{service.connect_s:.0f}s"
-        options["read_timeout"] = f"{service.read_s:.0f}s"
-        options["timeout"] = "6h"
-        if service.verify is False:
-            options["allow_invalid_certificates"] = True
-        elif isinstance(service.verify, str):
-            options["root_certificate"] = _certificate(service.verify)
-        held = service.credentials
-        given: S3Credential | None = None
-        if held is not None:
-            given = {
-                "access_key_id": held.access_key,
-                "secret_access_key": held.secret_key,
-                "token": held.token,
-                "expires_at": None,
-            }
+        service = self._service
+        signed = service.source is not None or service.credentials is not None
         return obstore.store.S3Store(
             service.bucket,
-            config={
-                "endpoint": self._base,
-                "region": service.region,
-                "virtual_hosted_style_request": service.virtual_host,
-                "checksum_algorithm": "SHA256",
-                "conditional_put": "etag",
-                "skip_signature": held is None,
-                "unsigned_payload": False,
-            },
-            client_options=options,
+            config=cast(
+                "S3Config",
+                {
+                    "endpoint": self._base,
+                    "aws_endpoint_url_s3": self._base,  # obstore reads the environment for what is not here
+                    "region": service.region,
+                    "virtual_hosted_style_request": service.virtual_host,
+                    "checksum_algorithm": "SHA256",
+                    "conditional_put": "etag",
+                    "skip_signature": not signed,
+                    "unsigned_payload": False,
+                    "s3_express": False,
+                    "request_payer": False,
+                    **_encryption(service),
+                },
+            ),
+            client_options=client_options(
+                self._base,
+                connect_s=service.connect_s,
+                read_s=service.read_s,
+                verify=service.verify,
+                proxy=service.proxy,
+            ),
             retry_config=RETRY,
-            credential_provider=(lambda: given) if given else None,
+            credential_provider=self._provide if signed else None,
         )
+
+    def _provide(self) -> S3Credential:
+        held = self._service.signer()
+        assert held is not None  # noqa: S101 - asked of signed services only
+        until = held.fresh_until
+        return {
+            "access_key_id": held.access_key,
+            "secret_access_key": held.secret_key,
+            "token": held.token,
+            "expires_at": until + _OBSTORE_ASKS if until else None,
+        }
 
     def explain(self, error: Exception, key: str) -> PlacetError:
         """One of ours for an error of obstore's: by the service's own status and code, where it gave one."""
@@ -222,10 +255,11 @@ class S3Http:
         digest: str,
     ) -> urllib3.BaseHTTPResponse:
         path, text = self.path(key), encode_query(query)
-        full = {"host": self.host, **headers}
-        if self._service.credentials is not None:
+        full = {"host": self.host, **(self._service.headers(method, query) if key else {}), **headers}
+        signer = self._service.signer()
+        if signer is not None:
             full = sign(
-                self._service.credentials,
+                signer,
                 self._service.region,
                 self._service.now(),
                 method=method,
@@ -244,8 +278,9 @@ class S3Http:
 
         with self._lock:
             if self._pools is None:
-                verify = self._service.verify
-                self._pools = urllib3.PoolManager(
+                verify, proxy = self._service.verify, self._service.proxy
+                manager = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
+                self._pools = manager(
                     maxsize=256,
                     timeout=urllib3.Timeout(connect=self._service.connect_s, read=self._service.read_s),
                     cert_reqs="CERT_NONE" if verify is False else "CERT_REQUIRED",
@@ -298,11 +333,16 @@ def _network(error: Exception, said: str) -> bool:
     return "HTTP error" in said or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
 
 
-def _certificate(path: str) -> bytes:
-    try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise Invalid(f"The CA file {path} cannot be read.", kind="remote-option") from error
+def _encryption(service: Service) -> dict[str, str]:
+    """The same encryption in obstore's words."""
+    key = service.sealed.get("x-amz-server-side-encryption-customer-key")
+    if key:
+        return {"server_side_encryption": "sse-c", "sse_customer_key_base64": key}
+    found = {
+        "server_side_encryption": service.written.get("x-amz-server-side-encryption"),
+        "sse_kms_key_id": service.written.get("x-amz-server-side-encryption-aws-kms-key-id"),
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _wait(attempt: int) -> None:

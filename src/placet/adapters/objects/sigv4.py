@@ -18,11 +18,16 @@ from placet.core.digest import sha256_hex
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key; the secret and the token never show."""
+    """An access key; the secret and the token never show.
+
+    Attributes:
+        fresh_until: When its source has to be asked again; never if None.
+    """
 
     access_key: str
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
+    fresh_until: datetime | None = None
 
 
 def encode_path(path: str) -> str:

@@ -1,0 +1,313 @@
+"""Any other remote of DVC's through DVC's own filesystem classes: SSH, WebDAV, HDFS, OSS, Google Drive, HTTP.
+
+Slower than obstore, and complete: what DVC can reach, Placet can. Nothing that these servers say is taken
+as proof; an object gets its name only after its bytes were verified and the server has all of them.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import secrets
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from placet.adapters.objects.local import safe_key
+from placet.adapters.objects.obs import CHUNK, bounded, mismatch
+from placet.adapters.objects.options import missing_extra, require_known
+from placet.core.digest import Digests, Hasher, tee
+from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+
+if TYPE_CHECKING:
+    from dvc.fs import FileSystem
+
+# Where a file can be given its name after it was written; elsewhere an upload itself shows all or nothing.
+_RENAMES = frozenset({"ssh", "webdav", "webdavs", "hdfs", "webhdfs"})
+_WEBDAV = frozenset({"webdav", "webdavs"})
+_READ_ONLY = frozenset({"http", "https"})
+_EXTRAS = {"webdavs": "webdav"}
+_DENIED = ("PermissionDenied", "PermissionError", "AuthError", "AuthenticationError", "Forbidden")
+
+
+class DvcFsStore:
+    """Objects as files below the URL of a DVC remote, by DVC's class for its scheme.
+
+    Args:
+        remote: The remote's options, merged; DVC's own schema judges them.
+    """
+
+    def __init__(self, remote: Mapping[str, Any]) -> None:
+        require_known(remote, set(remote))
+        self._remote = dict(remote)
+        self._lock = threading.Lock()
+        self._opened: tuple[FileSystem, str] | None = None
+        place = urlsplit(str(remote["url"]))
+        self._scheme = place.scheme
+        host = place.netloc.rpartition("@")[2]
+        self.address = StoreAddress(f"dvc:{place.scheme}://{host}", "", place.path.strip("/"))
+
+    def __repr__(self) -> str:
+        return f"DvcFsStore({self.address.service}/{self.address.prefix})"
+
+    def traits(self) -> StoreTraits:
+        """None: these servers verify nothing, and not all of them can refuse to replace."""
+        return StoreTraits()
+
+    def head(self, key: str) -> ObjectInfo | None:
+        """One object's facts."""
+        fs, path = self._place(key)
+        try:
+            found = fs.info(path)
+        except Exception as error:
+            failed = self._translate(error, key)
+            if isinstance(failed, NotFound):
+                return None
+            raise failed from error
+        return self._info(key, found) if found.get("type") == "file" else None
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts so, folder by folder; unfinished uploads are none.
+
+        Raises:
+            Refused: kind `no-listing`: a web server has none.
+        """
+        if self._scheme in _READ_ONLY:
+            raise Refused(f"{self.address.service} is a web server: it has no listing.", kind="no-listing")
+        folders = [prefix.rpartition("/")[0]]
+        while folders:
+            folder = folders.pop()
+            for name, found in self._entries(folder):
+                key = f"{folder}/{name}" if folder else name
+                if found.get("type") == "directory":
+                    if prefix.startswith(f"{key}/") or key.startswith(prefix):
+                        folders.append(key)
+                elif key.startswith(prefix) and not _unfinished(name):
+                    yield self._info(key, found)
+
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
+        """The bytes, in chunks of 1 MiB."""
+        del version, fan
+        fs, path = self._place(key)
+        try:
+            with fs.open(path, "rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    yield chunk
+        except GeneratorExit:
+            raise
+        except Exception as error:
+            raise self._translate(error, key) from error
+
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
+        """Store a stream, visible only if it is exactly `want`."""
+        del fan
+        if self._scheme in _READ_ONLY:
+            raise Refused(
+                f"Placet only reads from {self.address.service}.",
+                kind="remote-read-only",
+                why="A web server does not say whether it stored the bytes it was sent.",
+                mend="Push to a remote of another kind, or use `dvc push` for this one.",
+            )
+        if not overwrite and self.head(key) is not None:
+            return False
+        stream = _Stream(chunks, want, key)
+        try:
+            if self._scheme in _RENAMES:
+                self._put_renamed(key, stream)
+            else:
+                self._put_whole(key, stream)
+        except Exception as error:
+            if stream.error is not None:
+                raise stream.error from None
+            raise self._translate(error, key) from error
+        return True
+
+    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+        """No verified way: the caller streams."""
+        del source, key, want
+        return None
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        fs, path = self._place(key)
+        try:
+            fs.rm_file(path)
+        except Exception as error:
+            failed = self._translate(error, key)
+            if not isinstance(failed, NotFound):
+                raise failed from error
+
+    def _put_renamed(self, key: str, stream: _Stream) -> None:
+        fs, path = self._place(key)
+        folder = posixpath.dirname(path)
+        temp = posixpath.join(folder, f".{secrets.token_hex(16)}.tmp")
+        try:
+            fs.makedirs(folder)
+            fs.put_file(cast("BinaryIO", stream), temp, size=stream.want.size)
+            stream.prove()
+            self._confirm(fs, temp, key, stream.want.size)
+            if self._scheme in _WEBDAV:
+                fs.fs.client.move(temp, path, overwrite=True)  # fsspec's own `mv` copies, then deletes
+            else:
+                fs.fs.mv(temp, path)
+        except BaseException:
+            with suppress(Exception):
+                fs.rm_file(temp)
+            raise
+
+    def _put_whole(self, key: str, stream: _Stream) -> None:
+        """Verified on this machine first: what is uploaded is visible at once."""
+        fs, path = self._place(key)
+        with tempfile.TemporaryFile() as spool:
+            while chunk := stream.read(CHUNK):
+                spool.write(chunk)
+            stream.prove()
+            spool.seek(0)
+            fs.makedirs(posixpath.dirname(path))
+            fs.put_file(cast("BinaryIO", spool), path, size=stream.want.size)
+        self._confirm(fs, path, key, stream.want.size)
+
+    def _confirm(self, fs: FileSystem, path: str, key: str, size: int) -> None:
+        """What the server did not store whole is not taken for stored."""
+        fs.fs.invalidate_cache()
+        found = fs.info(path).get("size")
+        if found != size:
+            raise Unavailable(
+                f"{self.address.service} stored {found} of the {size} bytes of {key}.", kind="store-answer"
+            )
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        fs, path = self._place(folder)
+        try:
+            found = fs.ls(path, detail=True)
+        except Exception as error:
+            failed = self._translate(error, folder)
+            if isinstance(failed, NotFound):
+                return
+            raise failed from error
+        for one in found:
+            yield posixpath.basename(str(one["name"]).rstrip("/")), one
+
+    def _info(self, key: str, found: Mapping[str, Any]) -> ObjectInfo:
+        size = found.get("size")
+        if size is None:
+            raise Unavailable(f"{self.address.service} does not say how long {key} is.", kind="store-answer")
+        return ObjectInfo(key, int(size))
+
+    def _place(self, key: str) -> tuple[FileSystem, str]:
+        """DVC's filesystem, connected when it is first used, and the object's path in it."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open()
+        fs, root = self._opened
+        return fs, posixpath.join(root, safe_key(key)) if key else root
+
+    def _open(self) -> tuple[FileSystem, str]:
+        from dvc.config import ConfigError
+        from dvc.fs import RemoteMissingDepsError, get_cloud_fs
+
+        extra = _EXTRAS.get(self._scheme, self._scheme)
+        try:
+            kind, options, path = get_cloud_fs(None, **self._remote)
+            fs = kind(**options)
+        except (ImportError, RemoteMissingDepsError) as error:
+            raise missing_extra(f"{self._scheme}:// remotes need a package of DVC's.", extra) from error
+        except ConfigError as error:
+            raise Invalid(
+                "DVC does not accept this remote.", kind="remote-option", why=str(error)[:300]
+            ) from error
+        try:
+            fs.fs  # noqa: B018 - connects
+        except Exception as error:
+            raise self._translate(error, self.address.prefix) from error
+        return fs, path
+
+    def _translate(self, error: Exception, key: str) -> PlacetError:
+        if isinstance(error, PlacetError):
+            return error
+        names = {kind.__name__ for kind in type(error).__mro__}
+        said = " ".join(str(error).split())[:300]
+        status = getattr(getattr(error, "response", None), "status_code", getattr(error, "status", None))
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)) or status == 404:  # noqa: PLR2004
+            return NotFound(f"There is no object {key}.", kind="no-object")
+        if names.intersection(_DENIED) or status in {401, 403}:
+            return Refused(
+                f"{self.address.service} does not let this user use {key or 'it'}.",
+                kind="store-denied",
+                why=said,
+                mend="Check the user, password or key of the DVC remote, and what they may do.",
+            )
+        return Unavailable(
+            f"{self.address.service} does not answer as it should for {key or 'its root'}.",
+            kind="store-unreachable" if isinstance(error, OSError) else "store-answer",
+            why=f"{type(error).__name__}: {said}",
+            mend="Check the DVC remote and the network, then run it again.",
+        )
+
+
+class _Stream(io.RawIOBase):
+    """A stream of chunks as a file that is read once, its bytes compared with what they must be.
+
+    What comes from the source or from the comparison is kept in `error`: libraries wrap it.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], want: Digests, key: str) -> None:
+        super().__init__()
+        self.want = want
+        self.error: BaseException | None = None
+        self._key = key
+        self._hasher = Hasher()
+        self._chunks = iter(tee(bounded(chunks, want.size, key), self._hasher))
+        self._held = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most `size` bytes; none at the end."""
+        self._fill()
+        if size is None or size < 0:
+            return b"".join((self._take(len(self._held)), *self._rest()))
+        return self._take(size)
+
+    def prove(self) -> None:
+        """Refuse unless exactly the wanted bytes were read.
+
+        Raises:
+            Corrupt: kind `digest-mismatch`.
+        """
+        self._fill()
+        if self._held or self._hasher.digests() != self.want:
+            raise mismatch(self._key)
+
+    def _fill(self) -> None:
+        try:
+            while not self._held:
+                self._held = next(self._chunks)
+        except StopIteration:
+            return
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _take(self, size: int) -> bytes:
+        out, self._held = self._held[:size], self._held[size:]
+        return out
+
+    def _rest(self) -> Iterator[bytes]:
+        while True:
+            self._fill()
+            if not self._held:
+                return
+            yield self._take(len(self._held))
+
+
+def _unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
