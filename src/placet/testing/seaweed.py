@@ -22,6 +22,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 _READY = "placet-ready"
 _READY_S = 60.0
+_KEK = "5e" * 32  # encrypts the keys of encrypted objects; always the same, so that a folder can be used again
+_KMS = {
+    "default_provider": "local",
+    "providers": {"local": {"type": "local", "enableOnDemandCreate": True}},
+}
 _DENIED = (
     "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration",
     "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:DeleteBucket",
@@ -58,7 +63,7 @@ class Seaweed:
         """Start, and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "s3.json"
-        config.write_text(json.dumps({"identities": [self._entry(name) for name in self._identities]}))
+        config.write_text(json.dumps({"identities": [self._entry(name) for name in self._identities], "kms": _KMS}))
         config.chmod(0o600)
         master, volume, filer, s3 = _free_ports(4)
         self.endpoint = f"http://127.0.0.1:{s3}"
@@ -75,7 +80,7 @@ class Seaweed:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "TMPDIR": str(self._folder)},
+                env={**os.environ, "TMPDIR": str(self._folder), "WEED_S3_SSE_KEK": _KEK},
             )
         try:
             self._wait()
