@@ -22,7 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 _READY = "placet-ready"
 _READY_S = 60.0
-_KEK = "5e" * 32  # encrypts the keys of encrypted objects; always the same, so that a folder can be used again
+_KEK = (
+    "5e" * 32
+)  # encrypts the keys of encrypted objects; always the same, so that a folder can be used again
 _KMS = {
     "default_provider": "local",
     "providers": {"local": {"type": "local", "enableOnDemandCreate": True}},
@@ -63,7 +65,9 @@ class Seaweed:
         """Start, and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "s3.json"
-        config.write_text(json.dumps({"identities": [self._entry(name) for name in self._identities], "kms": _KMS}))
+        config.write_text(
+            json.dumps({"identities": [self._entry(name) for name in self._identities], "kms": _KMS})
+        )
         config.chmod(0o600)
         master, volume, filer, s3 = _free_ports(4)
         self.endpoint = f"http://127.0.0.1:{s3}"

@@ -6,20 +6,21 @@ as proof; an object gets its name only after its bytes were verified and the ser
 
 from __future__ import annotations
 
-import io
 import posixpath
 import secrets
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from placet.adapters.objects.local import safe_key
-from placet.adapters.objects.obs import CHUNK, bounded, mismatch
+from placet.adapters.objects.obs import CHUNK
 from placet.adapters.objects.options import missing_extra, require_known
-from placet.core.digest import Digests, Hasher, tee
+from placet.adapters.objects.proven import ProvenStream
+from placet.core.digest import Digests
 from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
@@ -45,6 +46,7 @@ class DvcFsStore:
         require_known(remote, set(remote))
         self._remote = dict(remote)
         self._lock = threading.Lock()
+        self._folders: set[str] = set()
         self._opened: tuple[FileSystem, str] | None = None
         place = urlsplit(str(remote["url"]))
         self._scheme = place.scheme
@@ -116,7 +118,7 @@ class DvcFsStore:
             )
         if not overwrite and self.head(key) is not None:
             return False
-        stream = _Stream(chunks, want, key)
+        stream = ProvenStream(chunks, want, key)
         try:
             if self._scheme in _RENAMES:
                 self._put_renamed(key, stream)
@@ -125,7 +127,8 @@ class DvcFsStore:
         except Exception as error:
             if stream.error is not None:
                 raise stream.error from None
-            raise self._translate(error, key) from error
+            failed = self._translate(error, key)
+            raise self._no_root() if isinstance(failed, NotFound) else failed from error
         return True
 
     def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
@@ -143,25 +146,30 @@ class DvcFsStore:
             if not isinstance(failed, NotFound):
                 raise failed from error
 
-    def _put_renamed(self, key: str, stream: _Stream) -> None:
+    def _put_renamed(self, key: str, stream: ProvenStream) -> None:
         fs, path = self._place(key)
         folder = posixpath.dirname(path)
         temp = posixpath.join(folder, f".{secrets.token_hex(16)}.tmp")
         try:
-            fs.makedirs(folder)
-            fs.put_file(cast("BinaryIO", stream), temp, size=stream.want.size)
+            self._make(fs, folder)
+            if self._scheme in _WEBDAV:
+                # fsspec's face of it lists whole trees before each upload, and copies where it should move.
+                fs.fs.client.upload_fileobj(stream, temp, overwrite=True, size=stream.want.size)
+            else:
+                fs.put_file(cast("BinaryIO", stream), temp, size=stream.want.size)
             stream.prove()
             self._confirm(fs, temp, key, stream.want.size)
             if self._scheme in _WEBDAV:
-                fs.fs.client.move(temp, path, overwrite=True)  # fsspec's own `mv` copies, then deletes
+                fs.fs.client.move(temp, path, overwrite=True)
             else:
                 fs.fs.mv(temp, path)
         except BaseException:
+            self._folders.discard(folder)
             with suppress(Exception):
                 fs.rm_file(temp)
             raise
 
-    def _put_whole(self, key: str, stream: _Stream) -> None:
+    def _put_whole(self, key: str, stream: ProvenStream) -> None:
         """Verified on this machine first: what is uploaded is visible at once."""
         fs, path = self._place(key)
         with tempfile.TemporaryFile() as spool:
@@ -169,13 +177,22 @@ class DvcFsStore:
                 spool.write(chunk)
             stream.prove()
             spool.seek(0)
-            fs.makedirs(posixpath.dirname(path))
+            self._make(fs, posixpath.dirname(path))
             fs.put_file(cast("BinaryIO", spool), path, size=stream.want.size)
         self._confirm(fs, path, key, stream.want.size)
 
+    def _make(self, fs: FileSystem, folder: str) -> None:
+        """A folder, with those above it; asked for once."""
+        if folder in self._folders:
+            return
+        if self._scheme in _WEBDAV:
+            _make_collection(fs.fs.client, folder)
+        else:
+            fs.makedirs(folder)
+        self._folders.add(folder)
+
     def _confirm(self, fs: FileSystem, path: str, key: str, size: int) -> None:
         """What the server did not store whole is not taken for stored."""
-        fs.fs.invalidate_cache()
         found = fs.info(path).get("size")
         if found != size:
             raise Unavailable(
@@ -192,7 +209,9 @@ class DvcFsStore:
                 return
             raise failed from error
         for one in found:
-            yield posixpath.basename(str(one["name"]).rstrip("/")), one
+            name = str(one["name"]).strip("/")
+            if name != path.strip("/"):  # S3 has folders that are objects
+                yield posixpath.basename(name), one
 
     def _info(self, key: str, found: Mapping[str, Any]) -> ObjectInfo:
         size = found.get("size")
@@ -206,6 +225,7 @@ class DvcFsStore:
             if self._opened is None:
                 self._opened = self._open()
         fs, root = self._opened
+        fs.fs.invalidate_cache()  # some keep listings, and would show what was there a minute ago
         return fs, posixpath.join(root, safe_key(key)) if key else root
 
     def _open(self) -> tuple[FileSystem, str]:
@@ -226,16 +246,29 @@ class DvcFsStore:
             fs.fs  # noqa: B018 - connects
         except Exception as error:
             raise self._translate(error, self.address.prefix) from error
+        if self._scheme in _WEBDAV:
+            weakref.finalize(self, fs.fs.client.http.close)
         return fs, path
+
+    def _no_root(self) -> NotFound:
+        return NotFound(
+            f"There is no folder /{self.address.prefix} at {self.address.service}, and it cannot be made.",
+            kind="no-bucket",
+            mend="Make it, or mend the `url` of the DVC remote.",
+        )
 
     def _translate(self, error: Exception, key: str) -> PlacetError:
         if isinstance(error, PlacetError):
             return error
+        if self._scheme in _READ_ONLY and isinstance(error.__cause__, Exception):
+            return self._translate(error.__cause__, key)  # fsspec takes every failure for an absent file
         names = {kind.__name__ for kind in type(error).__mro__}
         said = " ".join(str(error).split())[:300]
         status = getattr(getattr(error, "response", None), "status_code", getattr(error, "status", None))
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) or status == 404:  # noqa: PLR2004
             return NotFound(f"There is no object {key}.", kind="no-object")
+        if "InvalidURL" in names:
+            return Refused(f"{key!r} cannot be used as a key here.", kind="unsafe-key", why=said)
         if names.intersection(_DENIED) or status in {401, 403}:
             return Refused(
                 f"{self.address.service} does not let this user use {key or 'it'}.",
@@ -251,62 +284,19 @@ class DvcFsStore:
         )
 
 
-class _Stream(io.RawIOBase):
-    """A stream of chunks as a file that is read once, its bytes compared with what they must be.
+def _make_collection(client: Any, path: str) -> None:  # noqa: ANN401 - of webdav4, an extra
+    from webdav4.client import ResourceAlreadyExists, ResourceConflict
 
-    What comes from the source or from the comparison is kept in `error`: libraries wrap it.
-    """
-
-    def __init__(self, chunks: Iterable[bytes], want: Digests, key: str) -> None:
-        super().__init__()
-        self.want = want
-        self.error: BaseException | None = None
-        self._key = key
-        self._hasher = Hasher()
-        self._chunks = iter(tee(bounded(chunks, want.size, key), self._hasher))
-        self._held = b""
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        """At most `size` bytes; none at the end."""
-        self._fill()
-        if size is None or size < 0:
-            return b"".join((self._take(len(self._held)), *self._rest()))
-        return self._take(size)
-
-    def prove(self) -> None:
-        """Refuse unless exactly the wanted bytes were read.
-
-        Raises:
-            Corrupt: kind `digest-mismatch`.
-        """
-        self._fill()
-        if self._held or self._hasher.digests() != self.want:
-            raise mismatch(self._key)
-
-    def _fill(self) -> None:
-        try:
-            while not self._held:
-                self._held = next(self._chunks)
-        except StopIteration:
-            return
-        except BaseException as error:
-            self.error = error
-            raise
-
-    def _take(self, size: int) -> bytes:
-        out, self._held = self._held[:size], self._held[size:]
-        return out
-
-    def _rest(self) -> Iterator[bytes]:
-        while True:
-            self._fill()
-            if not self._held:
-                return
-            yield self._take(len(self._held))
+    try:
+        client.mkdir(path)
+    except ResourceAlreadyExists:
+        return
+    except ResourceConflict as error:
+        if not path.strip("/"):
+            raise FileNotFoundError(path) from error
+        _make_collection(client, posixpath.dirname(path))
+        with suppress(ResourceAlreadyExists):
+            client.mkdir(path)
 
 
 def _unfinished(name: str) -> bool:
