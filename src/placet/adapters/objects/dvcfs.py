@@ -32,7 +32,8 @@ _RENAMES = frozenset({"ssh", "webdav", "webdavs", "hdfs", "webhdfs"})
 _WEBDAV = frozenset({"webdav", "webdavs"})
 _READ_ONLY = frozenset({"http", "https"})
 _EXTRAS = {"webdavs": "webdav"}
-_DENIED = ("PermissionDenied", "PermissionError", "AuthError", "AuthenticationError", "Forbidden")
+# EOFError: a password is asked for, and nobody is there.
+_DENIED = ("PermissionDenied", "PermissionError", "AuthError", "AuthenticationError", "Forbidden", "EOFError")
 
 
 class DvcFsStore:
@@ -246,8 +247,8 @@ class DvcFsStore:
             fs.fs  # noqa: B018 - connects
         except Exception as error:
             raise self._translate(error, self.address.prefix) from error
-        if self._scheme in _WEBDAV:
-            weakref.finalize(self, fs.fs.client.http.close)
+        if self._scheme in _WEBDAV | _READ_ONLY:
+            weakref.finalize(self, _hang_up, fs.fs)
         return fs, path
 
     def _no_root(self) -> NotFound:
@@ -282,6 +283,14 @@ class DvcFsStore:
             why=f"{type(error).__name__}: {said}",
             mend="Check the DVC remote and the network, then run it again.",
         )
+
+
+def _hang_up(fs: Any) -> None:  # noqa: ANN401 - webdav4's or fsspec's
+    """Close what these leave open until the interpreter finds it."""
+    if hasattr(fs, "client"):
+        fs.client.http.close()
+    elif fs._session is not None:  # noqa: SLF001
+        fs.close_session(fs.loop, fs._session)  # noqa: SLF001
 
 
 def _make_collection(client: Any, path: str) -> None:  # noqa: ANN401 - of webdav4, an extra
