@@ -5,7 +5,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
 
-.PHONY: setup demo test lint docs bench lock clean
+AZURITE := $(CURDIR)/$(VENV)/azurite
+
+.PHONY: setup demo test test-azure lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -22,6 +24,11 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Azure's emulator comes from npm, which users need not have.
+test-azure: setup
+	npm install --silent --no-save --prefix $(AZURITE) azurite@3.35.0
+	PATH="$(AZURITE)/node_modules/.bin:$$PATH" $(BIN)/python -m pytest tests/contract/test_clouds.py -k Azur
 
 lint: setup
 	$(BIN)/ruff check src tests scripts bench

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from placet.config import Settings
     from placet.core.pipeline import StageOutput
 
+_STORES = frozenset({"s3", "gs", "azure", "", "file", "local"})
+_SERVER_JOBS = 16  # what a file server of one machine bears
+
 
 class SystemClock:
     """The time of this machine."""
@@ -173,10 +176,12 @@ class DataWire:
 
     def jobs(self, remote: str) -> int:
         """Objects moved at once: as this party has set it, else as the remote's option `jobs` says."""
-        own = self.settings
+        own, options = self.settings, self.remote(remote)
         if own.jobs_given:
             return own.jobs
-        return min(int(self.remote(remote).get("jobs") or own.jobs), config.MAX_JOBS)
+        by_server = urlsplit(str(options.get("url", ""))).scheme not in _STORES
+        usual = min(own.jobs, _SERVER_JOBS) if by_server else own.jobs
+        return min(int(options.get("jobs") or usual), config.MAX_JOBS)
 
     def _options(self, name: str) -> dict[str, Any]:
         known = self.dvc.get("remote", {})

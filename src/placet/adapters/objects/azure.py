@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 import obstore.store
 
 from placet.adapters.objects.obs import RETRY, ObStore
-from placet.adapters.objects.options import client_options, explain, missing_extra, refused, require_known
+from placet.adapters.objects.options import (
+    client_options,
+    explain,
+    missing_extra,
+    refused,
+    require_known,
+    said,
+)
 from placet.errors import Invalid, NotFound
 from placet.ports import StoreAddress
 
@@ -64,7 +71,7 @@ def open_azure(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore
         )
     except Exception as error:  # obstore's own error classes differ by what is wrong
         raise Invalid(
-            f"The remote {remote['url']} cannot be opened.", kind="remote-option", why=_said(error)
+            f"The remote {remote['url']} cannot be opened.", kind="remote-option", why=said(error)
         ) from error
     address = StoreAddress(f"azure:{endpoint}", place.netloc, place.path.strip("/"))
     return ObStore(store, address, explain(f"container {place.netloc}", endpoint))
@@ -160,7 +167,3 @@ def _by_azure_identity(remote: Mapping[str, Any]) -> AzureCredentialProvider:
         ) from error
     excluded = {name: bool(remote.get(name)) for name in _EXCLUDES}
     return AzureCredentialProvider(azure.identity.DefaultAzureCredential(**excluded))
-
-
-def _said(error: Exception) -> str:
-    return str(error).split("\n", 1)[0][:300]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import obstore.store
 
 from placet.adapters.objects.obs import RETRY, ObStore
-from placet.adapters.objects.options import client_options, explain, missing_extra, require_known
+from placet.adapters.objects.options import client_options, explain, missing_extra, require_known, said
 from placet.errors import Invalid
 from placet.ports import StoreAddress
 
@@ -60,7 +60,7 @@ def open_gcs(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore:
         )
     except Exception as error:  # obstore's own error classes differ by what is wrong
         raise Invalid(
-            f"The remote {remote['url']} cannot be opened.", kind="remote-option", why=str(error)[:300]
+            f"The remote {remote['url']} cannot be opened.", kind="remote-option", why=said(error)
         ) from error
     address = StoreAddress(f"gs:{endpoint}", place.netloc, place.path.strip("/"))
     return ObStore(store, address, explain(f"bucket {place.netloc}", endpoint))

@@ -100,28 +100,33 @@ def explain(place: str, endpoint: str) -> Callable[[Exception, str], PlacetError
     """
 
     def told(error: Exception, key: str) -> PlacetError:
-        said = str(error)
-        if _NO_PLACE.search(said):
+        text = str(error)
+        if _NO_PLACE.search(text):
             return NotFound(
                 f"There is no {place} at {endpoint}.",
                 kind="no-bucket",
                 mend="Make it, or mend the `url` of the DVC remote.",
             )
-        status = re.search(r"status code: (\d{3})", said)
+        status = re.search(r"status code: (\d{3})", text)
         if status is not None and status[1] in {"401", "403"}:
             return Refused(
                 f"The store does not let this credential use {place}, {key}.",
                 kind="store-denied",
-                why=said.split("\n", 1)[0][:300],
+                why=said(error),
                 mend="Check the credential of the DVC remote, and what it may do.",
             )
-        if status is None and "HTTP error" in said:
+        if status is None and "HTTP error" in text:
             return Unavailable(
                 f"The object store {endpoint} does not answer.",
                 kind="store-unreachable",
-                why=said.split("\n", 1)[0][-300:],
+                why=said(error),
                 mend="Check the DVC remote and the network, then run it again.",
             )
         return translate(error, key)
 
     return told
+
+
+def said(error: Exception) -> str:
+    """What obstore says, without the form of its data."""
+    return str(error).split("\n", 1)[0][:300]
