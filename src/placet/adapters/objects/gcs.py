@@ -12,7 +12,7 @@ import obstore.store
 
 from placet.adapters.objects.obs import RETRY, ObStore
 from placet.adapters.objects.options import client_options, explain, missing_extra, require_known, said
-from placet.errors import Invalid
+from placet.errors import Invalid, Refused
 from placet.ports import StoreAddress
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def open_gcs(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore:
 
     Raises:
         Invalid: kinds `remote-option`, `remote-not-installed`.
+        Refused: kind `credentials-failed`.
     """
     require_known(remote, _KNOWN)
     place = urlsplit(str(remote["url"]))
@@ -81,13 +82,18 @@ def _kind(path: Path) -> str:
 def _by_google_auth(path: Path) -> GCSCredentialProvider:
     try:
         import google.auth
+        import google.auth.exceptions
         from obstore.auth.google import GoogleCredentialProvider
     except ImportError as error:
         raise missing_extra(f"The credentials in {path} need google-auth.", "gs") from error
     try:
         held, _ = google.auth.load_credentials_from_file(str(path), scopes=[_SCOPE])
-    except google.auth.exceptions.GoogleAuthError as error:
+    except (google.auth.exceptions.DefaultCredentialsError, ValueError) as error:
         raise Invalid(
-            f"{path} is no file of Google credentials.", kind="remote-option", why=str(error)[:200]
+            f"{path} is no file of Google credentials.", kind="remote-option", why=said(error)
+        ) from error
+    except google.auth.exceptions.GoogleAuthError as error:
+        raise Refused(
+            f"The credentials in {path} give no token.", kind="credentials-failed", why=said(error)
         ) from error
     return GoogleCredentialProvider(credentials=held)
