@@ -287,10 +287,13 @@ class DvcFsStore:
 
 def _hang_up(fs: Any) -> None:  # noqa: ANN401 - webdav4's or fsspec's
     """Close what these leave open until the interpreter finds it."""
+    from fsspec.asyn import sync
+
     if hasattr(fs, "client"):
         fs.client.http.close()
     elif fs._session is not None:  # noqa: SLF001
-        fs.close_session(fs.loop, fs._session)  # noqa: SLF001
+        with suppress(Exception):
+            sync(fs.loop, fs._session.close, timeout=5)  # noqa: SLF001
 
 
 def _make_collection(client: Any, path: str) -> None:  # noqa: ANN401 - of webdav4, an extra
