@@ -1,4 +1,4 @@
-"""Remotes that both reach by DVC's own classes: what one pushes the other pulls."""
+"""Remotes that stock DVC and Placet share: what one pushes the other pulls."""
 
 import os
 import shutil
@@ -112,3 +112,23 @@ def test_a_web_server_over_a_pushed_folder_is_pulled_from(environment, tmp_path)
         with pytest.raises(NotFound) as missing:
             ours.fetch([project.root / "new.txt"], remote="far")
         assert missing.value.kind == "no-object"
+
+
+def test_a_folder_that_a_group_shares_looks_the_same(environment):
+    project = environment("project")
+    make(project)
+    names = {"ours": project.root.parent / "ours", "theirs": project.root.parent / "theirs"}
+    with plane(project) as ours:
+        for name, folder in names.items():
+            project.dvc("remote", "add", "-q", name, str(folder))
+            project.dvc("remote", "modify", "-q", name, "shared", "group")
+        ours.track([project.root / "model.bin"])
+        ours.push(remote="ours")
+        project.dvc("push", "-q", "-r", "theirs")
+
+    def modes(folder):
+        paths = (folder / "files").rglob("*")
+        return {path.relative_to(folder).as_posix(): path.stat().st_mode for path in paths}
+
+    assert modes(names["ours"]) == modes(names["theirs"])
+    assert any(mode & 0o7777 == 0o2775 for mode in modes(names["ours"]).values())

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from placet.core.digest import Digests, Hasher, tee
@@ -17,10 +18,16 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 class LocalStore:
-    """Objects as files below a folder, mode 0444 as DVC writes them."""
+    """Objects as files below a folder, mode 0444 as DVC writes them.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The folder; made when something is put.
+        shared: The option `shared = group`: new folders are group-writable, with the group inherited.
+    """
+
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
         self._root = root.absolute()
+        self._shared = shared
         self.address = StoreAddress("file:", "", str(self._root))
 
     def traits(self) -> StoreTraits:
@@ -63,7 +70,7 @@ class LocalStore:
         temp = path.with_name(f".{os.urandom(16).hex()}.tmp")
         hasher = Hasher()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             with temp.open("xb") as stream:
                 stream.writelines(tee(chunks, hasher))
             if hasher.digests() != want:
@@ -101,6 +108,16 @@ class LocalStore:
             raise _translate(error, key) from error
         modified = max(found.st_mtime, found.st_ctime)
         return ObjectInfo(key, found.st_size, modified_s=modified) if stat.S_ISREG(found.st_mode) else None
+
+    def _make(self, folder: Path) -> None:
+        if not self._shared:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        if not folder.is_dir():
+            self._make(folder.parent)
+            with suppress(FileExistsError):
+                folder.mkdir()
+                folder.chmod(0o2775)
 
     def _place(self, temp: Path, path: Path, *, overwrite: bool) -> bool:
         if overwrite:

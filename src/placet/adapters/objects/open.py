@@ -62,7 +62,8 @@ def open_store(
     if scheme in {"", "file", "local"} and url:
         require_known(remote, _LOCAL)
         path = Path(urlsplit(url).path if scheme else url)
-        return LocalStore(path if path.is_absolute() else (root or Path()) / path)
+        place = path if path.is_absolute() else (root or Path()) / path
+        return LocalStore(place, shared=remote.get("shared") == "group")
     raise Invalid(
         f"Placet has no path to {url.rsplit('@', maxsplit=1)[-1]!r}.",
         kind="remote-not-supported",
