@@ -357,8 +357,8 @@ class TestConfiguration:
             assert (store.address.bucket, store.address.prefix) == ("bucket", "base/sub")
             assert store._service.region == "eu-west-1"
             assert store._service.credentials.access_key == "AK"
-            assert plane._wire.jobs("part") == 5
-            assert plane._wire.jobs("base") == 3
+            assert plane._wire.jobs("part", str) == 5
+            assert plane._wire.jobs("base", str) == 3
 
     def test_remotes_in_a_circle(self, project):
         self.write(project, "['remote \"a\"']\nurl = remote://b/x\n['remote \"b\"']\nurl = remote://a/y\n")
@@ -368,18 +368,20 @@ class TestConfiguration:
     def test_jobs_of_placet_come_first(self, project, tmp_path):
         self.write(project, "['remote \"a\"']\nurl = ../../a\njobs = 3\n['remote \"b\"']\nurl = ../../b\n")
         with DataPlane(project, jobs=9) as plane:
-            assert plane._wire.jobs("a") == 9
+            assert plane._wire.jobs("a", str) == 9
         with DataPlane(project) as plane:
-            assert plane._wire.jobs("a") == 3
-            assert plane._wire.jobs("b") == plane.settings.jobs
+            assert plane._wire.jobs("a", str) == 3
+            assert plane._wire.jobs("b", str) == plane.settings.jobs
+            assert plane._wire.jobs(None, lambda: "a") == 3
+            assert plane._wire.jobs(None, plane._wire.default_remote) == plane.settings.jobs
         (project / "placet.toml").write_text("jobs = 7\n")
         with DataPlane(project) as plane:
-            assert plane._wire.jobs("a") == 7
+            assert plane._wire.jobs("a", str) == 7
 
     def test_a_servers_jobs_are_modest(self, project):
         self.write(project, "['remote \"far\"']\nurl = ssh://host/path\n")
         with DataPlane(project) as plane:
-            assert plane._wire.jobs("far") == 16
+            assert plane._wire.jobs("far", str) == 16
 
     def test_secrets_are_not_remembered(self, project):
         """The memo of DVC's configuration holds no customer's key."""

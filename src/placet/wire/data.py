@@ -167,21 +167,26 @@ class DataWire:
         found = self._options(name)
         seen = [name]
         while (place := urlsplit(str(found.get("url", "")))).scheme == "remote":
-            if place.netloc in seen:
+            other = place.netloc.lower()
+            if other in seen:
                 raise Invalid(f"The remotes {' and '.join(seen)} refer to each other.", kind="remote-option")
-            seen.append(place.netloc)
-            base = self._options(place.netloc)
+            seen.append(other)
+            base = self._options(other)
             found = {**base, **found, "url": f"{base.get('url', '')}/{place.path.lstrip('/')}"}
         return found
 
-    def jobs(self, remote: str) -> int:
-        """Objects moved at once: as this party has set it, else as the remote's option `jobs` says."""
-        own, options = self.settings, self.remote(remote)
+    def jobs(self, remote: str | None, usual: Callable[[], str]) -> int:
+        """Objects moved at once: as this party has set it, else as the command's remote says by `jobs`."""
+        own = self.settings
         if own.jobs_given:
             return own.jobs
+        try:
+            options = self.remote((remote or usual()).lower())
+        except NotFound:  # each output may have a remote of its own; who lacks one says so
+            return own.jobs
         by_server = urlsplit(str(options.get("url", ""))).scheme not in _STORES
-        usual = min(own.jobs, _SERVER_JOBS) if by_server else own.jobs
-        return min(int(options.get("jobs") or usual), config.MAX_JOBS)
+        usually = min(own.jobs, _SERVER_JOBS) if by_server else own.jobs
+        return min(int(options.get("jobs") or usually), config.MAX_JOBS)
 
     def _options(self, name: str) -> dict[str, Any]:
         known = self.dvc.get("remote", {})
