@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # Where a file can be given its name after it was written; elsewhere an upload itself shows all or nothing.
 _RENAMES = frozenset({"ssh", "webdav", "webdavs", "hdfs", "webhdfs"})
 _WEBDAV = frozenset({"webdav", "webdavs"})
+_MOVES = 3
 _READ_ONLY = frozenset({"http", "https"})
 _EXTRAS = {"webdavs": "webdav"}
 # EOFError: a password is asked for, and nobody is there.
@@ -160,15 +162,26 @@ class DvcFsStore:
                 fs.put_file(cast("BinaryIO", stream), temp, size=stream.want.size)
             stream.prove()
             self._confirm(fs, temp, key, stream.want.size)
-            if self._scheme in _WEBDAV:
-                fs.fs.client.move(temp, path, overwrite=True)
-            else:
-                fs.fs.mv(temp, path)
+            self._move(fs, temp, path)
         except BaseException:
             self._folders.discard(folder)
             with suppress(Exception):
                 fs.rm_file(temp)
             raise
+
+    def _move(self, fs: FileSystem, temp: str, path: str) -> None:
+        """Give an upload its name; servers may stumble while another writer does the same, so tried again."""
+        if self._scheme not in _WEBDAV:
+            fs.fs.mv(temp, path)
+            return
+        for attempt in range(_MOVES):
+            try:
+                fs.fs.client.move(temp, path, overwrite=True)
+            except Exception:
+                if attempt == _MOVES - 1 or not fs.exists(temp):
+                    raise
+            else:
+                return
 
     def _put_whole(self, key: str, stream: ProvenStream) -> None:
         """Verified on this machine first: what is uploaded is visible at once."""
@@ -218,7 +231,7 @@ class DvcFsStore:
         size = found.get("size")
         if size is None:
             raise Unavailable(f"{self.address.service} does not say how long {key} is.", kind="store-answer")
-        return ObjectInfo(key, int(size))
+        return ObjectInfo(key, int(size), modified_s=_modified(found))
 
     def _place(self, key: str) -> tuple[FileSystem, str]:
         """DVC's filesystem, connected when it is first used, and the object's path in it."""
@@ -309,6 +322,17 @@ def _make_collection(client: Any, path: str) -> None:  # noqa: ANN401 - of webda
         _make_collection(client, posixpath.dirname(path))
         with suppress(ResourceAlreadyExists):
             client.mkdir(path)
+
+
+def _modified(found: Mapping[str, Any]) -> float | None:
+    """Seconds since 1970, where the server says them; each of fsspec's classes in a field of its own."""
+    for name in ("mtime", "modified", "LastModified", "last_modified"):
+        value = found.get(name)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, (int, float)):
+            return float(value)
+    return None
 
 
 def _unfinished(name: str) -> bool:
