@@ -7,7 +7,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-azure lint docs bench lock clean
+.PHONY: setup demo test test-azure test-rgw lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,11 @@ test: setup lint
 test-azure: setup
 	npm install --silent --no-save --prefix $(AZURITE) azurite@3.35.0
 	PATH="$(AZURITE)/node_modules/.bin:$$PATH" $(BIN)/python -m pytest tests/contract/test_clouds.py -k Azur
+
+# On a second S3 server of other make; says so and does nothing where Ceph is not installed (see the docstring
+# of src/placet/testing/rgw.py).
+test-rgw: setup
+	$(BIN)/python -m pytest -m rgw -rs tests/rgw
 
 lint: setup
 	$(BIN)/ruff check src tests scripts bench

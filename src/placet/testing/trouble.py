@@ -1,4 +1,4 @@
-"""A network in trouble: a proxy on loopback before a real HTTP server, which does to requests what its rules say.
+"""A network in trouble: a proxy on loopback before a real HTTP server, with rules for what goes wrong.
 
 The client is told the proxy's address as its endpoint. `Host` and all other headers pass unchanged, so that a
 signature made for the proxy stays valid (SeaweedFS checks it against the `Host` header). Nothing here sleeps
