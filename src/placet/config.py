@@ -6,6 +6,7 @@ variable `PLACET_*`. DVC's own configuration, all four levels, is read by DVC's 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -144,11 +145,21 @@ def dvc_config(project: Path) -> dict[str, Any]:
         log.debug("no usable memo of DVC's configuration at %s", memo)
     found, files = _read_dvc_config(project)
     if _keepable(found):
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        temp = memo.with_name(f".{os.urandom(8).hex()}.tmp")
-        temp.write_text(json.dumps({"in": surroundings, "files": files, "config": found}), encoding="utf-8")
-        temp.replace(memo)
+        _keep(memo, json.dumps({"in": surroundings, "files": files, "config": found}))
     return found
+
+
+def _keep(memo: Path, text: str) -> None:
+    """Write the memo; where the disk does not take it, the next start reads DVC's files again."""
+    temp = memo.with_name(f".{os.urandom(8).hex()}.tmp")
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temp.write_text(text, encoding="utf-8")
+        temp.replace(memo)
+    except OSError as error:
+        log.debug("DVC's configuration was not kept at %s: %s", memo, error)
+        with contextlib.suppress(OSError):
+            temp.unlink(missing_ok=True)
 
 
 def _read_dvc_config(project: Path) -> tuple[dict[str, Any], dict[str, list[int] | None]]:

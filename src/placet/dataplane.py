@@ -130,17 +130,24 @@ class DataPlane:
         )
 
     @_in_use
-    def fetch(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Fetched:
-        """Download into the cache what it lacks, every object verified before it is there."""
+    def fetch(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, verify: bool = False
+    ) -> Fetched:
+        """Download into the cache what it lacks, every object verified before it is there.
+
+        With `verify` every object of the cache is read again, and what the remote has wrong comes from
+        another one of the project that has it right.
+        """
         from placet.engine.fetch import fetch
 
         return fetch(
             self._wire.workspace,
-            self._wire.routes(remote, self._wire.default_remote),
+            self._wire.routes(remote, self._wire.default_remote, others=verify),
             [str(one) for one in targets],
             self._wire.state,
             self._wire.jobs(remote, self._wire.default_remote),
             self._wire.progress,
+            verify=verify,
         )
 
     def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
@@ -148,11 +155,16 @@ class DataPlane:
         return self._checkout(targets, {}, force=force)
 
     def pull(
-        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, force: bool = False
+        self,
+        targets: Iterable[str | Path] = (),
+        *,
+        remote: str | None = None,
+        force: bool = False,
+        verify: bool = False,
     ) -> tuple[Fetched, CheckedOut]:
         """Fetch, then check out; what was not fetched on purpose need not be in the cache."""
         wanted = list(targets)
-        fetched = self.fetch(wanted, remote=remote)
+        fetched = self.fetch(wanted, remote=remote, verify=verify)
         excused = {one.path: one.reason for one in fetched.skipped}
         return fetched, self._checkout(wanted, excused, force=force)
 

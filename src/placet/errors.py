@@ -13,6 +13,8 @@ PlacetError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class PlacetError(Exception):
     """Something that a user can understand and mend.
@@ -22,21 +24,31 @@ class PlacetError(Exception):
         kind: Stable, append-only identifier of the precise cause, in kebab-case.
         why: The reason, if it is not in `what`.
         mend: What to do now; a command where there is one.
+        details: More for programs; `--json` prints it beside the rest.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, kind: str, why: str = "", mend: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        kind: str,
+        why: str = "",
+        mend: str = "",
+        details: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.kind = kind
         self.why = why
         self.mend = mend
+        self.details = dict(details or {})
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.mend) if part)
 
-    def to_dict(self) -> dict[str, str | int]:
+    def to_dict(self) -> dict[str, object]:
         """The error as the object that `--json` prints."""
         return {
             "error": type(self).__name__,
@@ -45,6 +57,7 @@ class PlacetError(Exception):
             "why": self.why,
             "mend": self.mend,
             "exit_code": self.exit_code,
+            **self.details,
         }
 
 

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 30.0
 _BATCH = 900
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _VERSION = 1
 _DVC_MAJOR = 3
 _INDEX = re.compile(r"[0-9a-f]{64}")
@@ -52,6 +53,7 @@ class StateDb:
         self._dvc = dvc
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._unusable = False
 
     def get_many(self, files: Sequence[FileStamp]) -> list[Digests | None]:
         """The digests of each file, or None where its stamp is not known."""
@@ -116,12 +118,14 @@ class StateDb:
     def _try(self, work: Callable[[sqlite3.Connection], None]) -> None:
         with self._lock:
             for attempt in (1, 2):
+                if self._unusable:
+                    return
                 try:
                     work(self._open())
                 except (sqlite3.OperationalError, OSError) as error:
                     log.warning("the state database %s was not used: %s", self._path, error)
                     self._drop()
-                    return
+                    self._unusable = True
                 except sqlite3.DatabaseError as error:
                     log.warning("the state database %s is broken (%s); making a new one", self._path, error)
                     self._drop()
@@ -168,25 +172,32 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in _BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 
 
-def dvc_hashes(site_cache: Path, root: Path, tmp: Path) -> Path:
+def dvc_hashes(site_cache: Path, root: Path, tmp: Path) -> Path | None:
     """The folder of DVC's state database for a project, as DVC 3 derives it (dvc/repo/__init__.py).
+
+    None where its place cannot be told because the disk takes no file.
 
     Args:
         site_cache: DVC's site cache folder.
         root: The project's root, links resolved.
         tmp: Its `.dvc/tmp`; the file `btime` is made there if it is missing, as DVC does.
     """
-    tmp.mkdir(parents=True, exist_ok=True)
     btime = tmp / "btime"
-    if not btime.exists():
-        btime.touch()
-    parts = (str(root), None, btime.stat().st_mtime, getpass.getuser(), _DVC_MAJOR, 0)
+    try:
+        tmp.mkdir(parents=True, exist_ok=True)
+        if not btime.exists():
+            btime.touch()
+        born = btime.stat().st_mtime
+    except OSError as error:
+        log.warning("DVC's state database was not found: %s", error)
+        return None
+    parts = (str(root), None, born, getpass.getuser(), _DVC_MAJOR, 0)
     return site_cache / "repo" / md5_hex(str(parts).encode()) / "hashes" / "local"
 
 

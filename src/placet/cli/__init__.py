@@ -12,9 +12,18 @@ def main() -> None:
 
         print(f"placet {version('placet')}")
         return
-    import gc
+    from placet.cli import interrupt
 
-    gc.set_threshold(100_000, 20, 100)  # commands make many small values and end soon
-    from placet.cli.app import run
+    interrupt.watch()
+    try:
+        import gc
 
-    sys.exit(run(sys.argv[1:]))
+        gc.set_threshold(100_000, 20, 100)  # commands make many small values and end soon
+        from placet.cli.app import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = interrupt.INTERRUPTED
+    if code == interrupt.INTERRUPTED:
+        interrupt.leave()
+    sys.exit(code)

@@ -10,7 +10,8 @@ from importlib import import_module
 
 import click
 
-from placet.cli.output import Output, output
+from placet.cli import interrupt
+from placet.cli.output import Output, output, plain
 from placet.errors import PlacetError
 
 EPILOG = (
@@ -66,7 +67,10 @@ def run(argv: list[str]) -> int:
         format="%(levelname)s %(name)s: %(message)s",
     )
     try:
-        code = app.main(arguments, prog_name="placet", standalone_mode=False)
+        try:
+            code = app.main(arguments, prog_name="placet", standalone_mode=False)
+        finally:
+            output.close()
     except PlacetError as error:
         return _failed(output, error)
     except click.exceptions.Exit as error:
@@ -74,8 +78,8 @@ def run(argv: list[str]) -> int:
     except click.ClickException as error:
         return _usage(output, error)
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        interrupt.say()
+        return interrupt.INTERRUPTED
     except BrokenPipeError:
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
@@ -85,7 +89,7 @@ def run(argv: list[str]) -> int:
 
 def _failed(out: Output, error: PlacetError) -> int:
     if out.json:
-        print(json.dumps(error.to_dict()))
+        print(json.dumps(plain(error.to_dict())))
     else:
         print(f"error: {error.what}", file=sys.stderr)
         for text in (error.why, error.mend):

@@ -48,6 +48,11 @@ targets_argument = click.argument(
 )
 remote_option = click.option("-r", "--remote", help="A DVC remote by name.")
 force_option = click.option("-f", "--force", is_flag=True, help="Replace changed files.")
+verify_option = click.option(
+    "--verify",
+    is_flag=True,
+    help="Read the cache's objects again; fetch what is wrong, if need be from another remote.",
+)
 jobs_option = click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), help="Objects moved at once; by default as placet.toml says."
 )
@@ -93,10 +98,16 @@ def push(targets: Sequence[str], remote: str | None, jobs: int | None) -> None:
 @targets_argument
 @remote_option
 @jobs_option
+@verify_option
 @click.option("--proposal", default="", help="Fetch this proposal's bytes instead, to look at.")
 @click.option("--to", type=click.Path(path_type=Path), help="The new folder for --proposal.")
 def fetch(
-    targets: Sequence[str], remote: str | None, jobs: int | None, proposal: str, to: Path | None
+    targets: Sequence[str],
+    remote: str | None,
+    jobs: int | None,
+    verify: bool,
+    proposal: str,
+    to: Path | None,
 ) -> None:
     """Download into the cache, every object verified; with --proposal ID --to DIR, for reviewers."""
     if proposal:
@@ -110,7 +121,9 @@ def fetch(
     from placet.dataplane import DataPlane
 
     with DataPlane(progress=output.progress(), jobs=jobs) as client:
-        output.say(client.fetch(targets, remote=remote), _fetched)
+        fetched = client.fetch(targets, remote=remote, verify=verify)
+        output.warn(map(str, fetched.faults))
+        output.say(fetched, _fetched)
 
 
 @click.command()
@@ -128,13 +141,15 @@ def checkout(targets: Sequence[str], force: bool) -> None:
 @targets_argument
 @remote_option
 @jobs_option
+@verify_option
 @force_option
-def pull(targets: Sequence[str], remote: str | None, jobs: int | None, force: bool) -> None:
+def pull(targets: Sequence[str], remote: str | None, jobs: int | None, verify: bool, force: bool) -> None:
     """Fetch, then check out."""
     from placet.dataplane import DataPlane
 
     with DataPlane(progress=output.progress(), jobs=jobs) as client:
-        fetched, checked_out = client.pull(targets, remote=remote, force=force)
+        fetched, checked_out = client.pull(targets, remote=remote, force=force, verify=verify)
+        output.warn(map(str, fetched.faults))
         output.say({"fetched": fetched, "checked_out": checked_out}, _pulled)
 
 

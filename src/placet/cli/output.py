@@ -28,6 +28,7 @@ class Output:
         self.quiet = False
         self.verbose = False
         self.no_progress = False
+        self._bars: Bars | None = None
 
     def take(self, argv: list[str]) -> list[str]:
         """Set the common options found in the arguments; returns the others."""
@@ -59,6 +60,12 @@ class Output:
         elif not self.quiet:
             print(words(result))
 
+    def warn(self, lines: Iterable[str]) -> None:
+        """What a person must see even with `-q`, on stderr; a program finds it in the result."""
+        if not self.json:
+            for line in lines:
+                print(f"warning: {line}", file=sys.stderr)
+
     def _print(self, result: object, name: str) -> None:
         print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
 
@@ -68,7 +75,13 @@ class Output:
             return None
         from placet.cli.bars import Bars
 
-        return Bars()
+        self._bars = Bars()
+        return self._bars
+
+    def close(self) -> None:
+        """Take the bars away, also after an error, so that what is said next is read."""
+        if self._bars is not None:
+            self._bars.done()
 
 
 output = Output()

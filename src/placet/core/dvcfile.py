@@ -7,9 +7,10 @@ the Ctrl repository or a tier and is hostile; `read_metafile` takes all that DVC
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -36,10 +37,35 @@ _FORM = re.compile(
     r"  hash: md5\n  path: (?P<path>.+)\n",
     re.DOTALL,
 )
+_ENTRY = re.compile(rb'\{"md5": "([0-9a-f]{32})", "relpath": "((?:[ !#-\[\]-~]|\\[ -~])*)"\}(, |\])')
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _FLAGS = ("metric", "plot", "persist", "remote")
 _CLOUD = ("cloud", "version_id", "files")
 _ANNOTATIONS = ("desc", "type", "labels", "meta")
+_STAGE_KEYS = frozenset(
+    {"md5", "wdir", "deps", "outs", "locked", "frozen", "meta", "always_changed", "desc"}
+)  # dvc/schema.py
+_OUT_KEYS = frozenset(
+    {
+        "md5",
+        "checksum",
+        "etag",
+        "size",
+        "nfiles",
+        "isexec",
+        "version_id",
+        "path",
+        "persist",
+        "cloud",
+        "hash",
+        "cache",
+        "remote",
+        "push",
+        "files",
+        "fs_config",
+        *_ANNOTATIONS,
+    }
+)  # fmt: skip - dvc/output.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +180,21 @@ def parse_canonical(data: bytes) -> Output:
 
 
 def read_metafile(data: bytes) -> Metafile:
-    """What a `.dvc` file of a workspace says, read as leniently as DVC does.
+    """What a `.dvc` file of a workspace says, read as leniently as DVC does: no more, no less.
 
     Raises:
-        Invalid: kind `metafile`: not YAML, or not of DVC's schema.
+        Invalid: kind `metafile`: not YAML, or not of DVC's schema, which has no other keys than its own.
     """
     plain = _decode(data)
     if plain is not None:
         return Metafile((plain,))
     tree = load_yaml(data)
+    _refuse_foreign(tree, _STAGE_KEYS)
     outs, deps = tree.get("outs") or [], tree.get("deps") or []
     if not isinstance(outs, list) or not isinstance(deps, list):
         raise _invalid("`outs` or `deps` is not a list")
+    for out in outs:
+        _refuse_foreign(out if isinstance(out, dict) else {}, _OUT_KEYS)
     return Metafile(
         outs=tuple(read_output(out) for out in outs),
         wdir=_as(tree, "wdir", str, ".") or ".",
@@ -199,6 +228,7 @@ def update_metafile(old: bytes | None, out: Output) -> bytes:
     fresh = _fields(out)
     if old is None:
         return _encode(out) if not out.isexec else _dump({"outs": [fresh]})
+    read_metafile(old)
     tree = _load(old, "rt")
     outs = tree.get("outs") or []
     same = [one for one in outs if isinstance(one, dict) and one.get("path") == out.path]
@@ -226,31 +256,60 @@ def decode_dir(data: bytes, *, max_entries: int, max_bytes: int) -> tuple[DirEnt
     """
     if len(data) > max_bytes:
         raise _bad_dir(f"it has more than {max_bytes} bytes")
-    try:
-        listing = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _bad_dir("it is not JSON") from error
-    if not isinstance(listing, list) or len(listing) > max_entries:
+    entries = tuple(itertools.islice(_entries(data), max_entries + 1))
+    if len(entries) > max_entries:
         raise _bad_dir(f"it is not a list of at most {max_entries} entries")
-    entries = tuple(_entry(one) for one in listing)
-    if encode_dir((one.relpath, one.md5) for one in entries) != data:
-        raise _bad_dir("its bytes are not what DVC writes for these entries")
     pair = layout.clash(one.relpath for one in entries)
     if pair is not None:
         raise _bad_dir(f"{pair[0]!r} and {pair[1]!r} clash")
     return entries
 
 
-def _entry(one: object) -> DirEntry:
-    if not isinstance(one, dict) or one.keys() != {"md5", "relpath"}:
-        raise _bad_dir("an entry has other keys than md5 and relpath")
-    relpath, md5 = one["relpath"], one["md5"]
-    if not isinstance(relpath, str) or not isinstance(md5, str) or not _MD5.fullmatch(md5):
-        raise _bad_dir("an entry has no path or no MD5")
-    reason = layout.forbidden_in_directory(relpath)
-    if reason is not None:
-        raise _bad_dir(f"the path {relpath!r} {reason}")
-    return DirEntry(relpath, md5)
+def _entries(data: bytes) -> Iterator[DirEntry]:
+    """The entries, read one after the other: a listing of millions is never held as a tree of JSON."""
+    at, last, plain = 1, None, data != b"[]"
+    if data[:1] != b"[":
+        raise _odd_dir(data)
+    while plain:
+        found = _ENTRY.match(data, at)
+        relpath = _relpath(found[2]) if found else None
+        if found is None or relpath is None or (last is not None and relpath < last):
+            raise _odd_dir(data)
+        reason = layout.forbidden_in_directory(relpath)
+        if reason is not None:
+            raise _bad_dir(f"the path {relpath!r} {reason}")
+        yield DirEntry(relpath, found[1].decode("ascii"))
+        at, last, plain = found.end(), relpath, found[3] == b", "
+    if at != len(data) - (data == b"[]"):
+        raise _odd_dir(data)
+
+
+def _relpath(raw: bytes) -> str | None:
+    """A path as `json.dumps` writes it; None for any other spelling."""
+    if b"\\" not in raw:
+        return raw.decode("ascii")
+    try:
+        path = json.loads(b'"' + raw + b'"')
+    except ValueError:
+        return None
+    return path if json.dumps(path)[1:-1].encode() == raw else None
+
+
+def _odd_dir(data: bytes) -> Invalid:
+    """The refusal of bytes that DVC does not write; of a short listing with the reason."""
+    listing: object = None
+    if len(data) <= MAX_METAFILE:
+        try:
+            listing = json.loads(data)
+        except (ValueError, RecursionError):
+            return _bad_dir("it is not JSON")
+    if not isinstance(listing, list):
+        return _bad_dir("it is not a list as DVC writes it")
+    if any(not isinstance(one, dict) or one.keys() != {"md5", "relpath"} for one in listing):
+        return _bad_dir("an entry has other keys than md5 and relpath")
+    if any(not isinstance(one["relpath"], str) or not _MD5.fullmatch(str(one["md5"])) for one in listing):
+        return _bad_dir("an entry has no path or no MD5")
+    return _bad_dir("its bytes are not what DVC writes for these entries")
 
 
 def _canonical(out: Output) -> Output:
@@ -378,6 +437,13 @@ def _origin(dep: object) -> Origin:
     if dep.get("repo"):
         return "repo"
     return "versioned" if any(dep.get(key) for key in _CLOUD) else "url"
+
+
+def _refuse_foreign(raw: Mapping[Any, Any], known: frozenset[str]) -> None:
+    """As DVC does: a key that is misspelt, such as `pusj: false`, must not be passed over."""
+    foreign = sorted(map(str, set(raw) - known))
+    if foreign:
+        raise _invalid(f"DVC has no key {foreign[0]!r} there")
 
 
 def _as(raw: Mapping[str, Any], key: str, form: type[_T], default: _T | None) -> _T | None:

@@ -125,16 +125,27 @@ def fold(path: str) -> str:
 
 def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     """Two paths of which one equals or contains the other after folding, or None."""
-    ordered = sorted((fold(path).replace("/", "\0") + "\0", path) for path in paths)
-    for (before, one), (after, two) in itertools.pairwise(ordered):
+    names = list(paths)
+    ordered = sorted(map(_parts, names))
+    for before, after in itertools.pairwise(ordered):
         if after.startswith(before):
-            return one, two
+            one, two = (_named(names, form) for form in (before, after))
+            return (one[0], two[-1]) if before != after else (one[0], one[1])
     return None
 
 
 def at_or_below(path: str, folder: str) -> bool:
     """Is `path` this folder, or below it?"""
     return path == folder or path.startswith(f"{folder}/")
+
+
+def _parts(path: str) -> str:
+    """A form in which a folder is the beginning of what it holds."""
+    return fold(path).replace("/", "\0") + "\0"
+
+
+def _named(paths: Iterable[str], form: str) -> list[str]:
+    return sorted(path for path in paths if _parts(path) == form)
 
 
 def data_key(md5: str, *, is_dir: bool = False) -> str:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placet.core import layout
-from placet.core.digest import Digests, digest, digest_chunks, sha256_hex
+from placet.core.digest import Digests, digest, sha256_hex
 from placet.core.dvcfile import DirEntry, Output, decode_dir
 from placet.core.outputs import Tracking, not_plain
 from placet.core.sums import SumEntry, check_same_paths, decode_sums, encode_sums
-from placet.engine.disk import Cache, chunks, corrupt_cache, disk, stamp
-from placet.engine.transfer import guarded, run
+from placet.engine.disk import Cache, corrupt_cache
+from placet.engine.proof import prove_cached
 from placet.engine.workspace import Workspace
 from placet.errors import Invalid, NotFound
 from placet.ports import State
@@ -230,7 +230,7 @@ def known_sums(cache: Cache, md5: str, entries: Sequence[DirEntry]) -> Sums | No
 def remember_sums(cache: Cache, md5: str, sums: bytes) -> None:
     """Keep a digest list in the cache, and which `.dir` object it belongs to."""
     sha256 = sha256_hex(sums)
-    if cache.size(layout.sums_key(sha256)) != len(sums):
+    if cache.read(layout.sums_key(sha256), len(sums)) != sums:
         cache.write(layout.sums_key(sha256), sums)
     if cache.read(layout.sums_pointer(md5), 64) != sha256.encode():
         cache.write(layout.sums_pointer(md5), sha256.encode())
@@ -249,26 +249,13 @@ def digests_of(cache: Cache, wanted: dict[str, str], state: State, jobs: int) ->
         NotFound: kind `not-in-cache`.
         Corrupt: kind `cache-corrupt`.
     """
-    stamps = {}
+    found = prove_cached(cache, wanted, state, jobs)
     for md5, name in wanted.items():
-        key = layout.data_key(md5)
-        if not cache.has(key):
-            raise not_in_cache(name, key)
-        with disk(cache.path(key)):
-            stamps[md5] = stamp(cache.path(key))
-    known = dict(zip(stamps, state.get_many(list(stamps.values())), strict=True))
-    todo = [md5 for md5, found in known.items() if found is None or found.md5 != md5]
-
-    def read(md5: str) -> Digests:
-        path = cache.path(layout.data_key(md5))
-        found = digest_chunks(guarded(chunks(path)))
-        if found.md5 != md5:
-            raise corrupt_cache(path, md5)
-        return found
-
-    fresh = dict(zip(todo, run(read, todo, jobs), strict=True))
-    state.put_many([(stamps[md5], found) for md5, found in fresh.items()])
-    return {md5: found for md5, found in {**known, **fresh}.items() if found is not None}
+        if md5 in found.corrupt:
+            raise corrupt_cache(cache.path(layout.data_key(md5)), md5)
+        if md5 not in found.good:
+            raise not_in_cache(name, layout.data_key(md5))
+    return dict(found.good)
 
 
 def _sized(cache: Cache, path: str, entry: DirEntry, sums: dict[str, str]) -> tuple[str, Digests]:
@@ -284,6 +271,6 @@ def not_in_cache(name: str, key: str) -> NotFound:
     return NotFound(
         f"The object of {name} is not in the cache.",
         kind="not-in-cache",
-        why=f"There is no verified {key}.",
+        why=f"There is no {key}.",
         mend=f"placet fetch {name.split('/', maxsplit=1)[0]}, or track it again.",
     )

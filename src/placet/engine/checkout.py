@@ -17,8 +17,9 @@ from placet.core.dvcfile import Output
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.engine import legacy
 from placet.engine.artifact import require_parts, wanted_files
-from placet.engine.disk import Cache, Links, chunks, disk, stamp
+from placet.engine.disk import Cache, Links, chunks, disk, stamp, sweep
 from placet.engine.ignore import DvcIgnore
+from placet.engine.proof import prove_cached
 from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
 from placet.engine.transfer import guarded, run_local
@@ -105,6 +106,7 @@ def checkout(
                 raise
             skipped.append(Skipped(one.path, reason))
     steps = [step for one in plans.values() for step in one.steps]
+    sweep(workspace.temps)
     for path, one_plan in plans.items():
         _remove(workspace, path, one_plan.stale)
     _make(workspace, steps, state, jobs, progress)
@@ -134,7 +136,7 @@ def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force
     )
     _require_objects(cache, steps)
     if not force:
-        _refuse_loss(cache, one, wanted, known, here)
+        _refuse_loss(cache, one, wanted, known, state, jobs)
     return _Plan(steps, tuple(here.keys() - wanted.keys()), len(right))
 
 
@@ -190,11 +192,15 @@ def _refuse_loss(
     one: Tracking,
     wanted: Mapping[str, str],
     known: Mapping[str, str],
-    here: Mapping[str, Found],
+    state: State,
+    jobs: int,
 ) -> None:
-    for name, md5 in known.items():
-        size = None if one.out.legacy else here[name].stamp.size
-        if wanted.get(name) != md5 and not cache.has(one.out.key_of(md5), size):
+    """Refuse to replace or remove what is in no object of the cache that is proven."""
+    going = {name: md5 for name, md5 in known.items() if wanted.get(name) != md5}
+    hashes = set(going.values())
+    kept = prove_cached(cache, hashes, state, jobs, legacy=one.out.legacy).good if going else {}
+    for name, md5 in going.items():
+        if md5 not in kept:
             where = f"{one.path}/{name}" if name else one.path
             raise Refused(
                 f"{where} was changed and is not in the cache; checking out would lose it.",
@@ -224,7 +230,7 @@ def _remove(workspace: Workspace, path: str, stale: Sequence[str]) -> None:
 
 
 def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int, progress: Progress) -> None:
-    cache, links = workspace.objects, Links(workspace.link_types)
+    cache, links = workspace.objects, Links(workspace.link_types, workspace.temps)
     progress.start("checkout", len(steps))
 
     steps = sorted(steps, key=lambda one: one.path)
@@ -260,6 +266,6 @@ def _missing(name: str, key: str) -> NotFound:
     return NotFound(
         f"The object of {name} is not in the cache.",
         kind="not-in-cache",
-        why=f"There is no verified {key}.",
+        why=f"There is no {key}.",
         mend="placet fetch, then check out again.",
     )

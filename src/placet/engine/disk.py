@@ -1,7 +1,7 @@
 """Local files: the one translation of `OSError`, the content-addressed cache, and links out of it.
 
-Guards: an object has mode 0444 only after its bytes were verified, and nothing else ever stands under its
-name (temporary file, digest, rename). DVC trusts 0444 without hashing, and so does Placet.
+Guards: what is written under an object's name was verified before (temporary file, digest, rename), and has
+mode 0444, which DVC trusts. Placet does not: what is there is proven by `proof`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from placet.errors import Corrupt, NotFound, PlacetError, Unavailable
 from placet.ports import FileStamp
 
 CHUNK = 1 << 20
-_PROTECTED = 0o444
+PROTECTED = 0o444
 _FICLONE = 0x40049409
+_LEFT_NS = 24 * 3600 * 10**9
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -92,16 +93,15 @@ class Cache:
         return f"{self.root}/{key}"
 
     def size(self, key: str) -> int | None:
-        """Bytes of a verified object, or None if there is none."""
+        """Bytes of an object that is there, proven or not; None if there is none."""
         try:
             found = os.stat(self.path(key))  # noqa: PTH116 - hot path
         except (FileNotFoundError, NotADirectoryError):
             return None
-        trusted = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == _PROTECTED
-        return found.st_size if trusted else None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def has(self, key: str, size: int | None = None) -> bool:
-        """Is the verified object there (with that size, if one is given)?"""
+        """Is the object there (with that size, if one is given)? It is not proven: see `proof`."""
         found = self.size(key)
         return found is not None and size in {None, found}
 
@@ -127,14 +127,13 @@ class Cache:
         try:
             yield path
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)  # noqa: PTH108 - hot path
+            _discard(path)
 
     def place(self, temp: str, key: str) -> FileStamp:
         """Make a verified temporary file the object `key`; atomic. The object's stamp."""
         path = self.path(key)
         with disk(path):
-            os.chmod(temp, _PROTECTED)  # noqa: PTH101 - hot path
+            os.chmod(temp, PROTECTED)  # noqa: PTH101 - hot path
             found = stamp(path, os.stat(temp))  # noqa: PTH116 - hot path
             self._folder(self._parent(key))
             os.replace(temp, path)  # noqa: PTH105 - hot path
@@ -150,25 +149,31 @@ class Cache:
                 try:
                     write_all(fd, data)
                     found = os.fstat(fd)
-                    if stat.S_IMODE(found.st_mode) != _PROTECTED:
-                        os.fchmod(fd, _PROTECTED)
+                    if stat.S_IMODE(found.st_mode) != PROTECTED:
+                        os.fchmod(fd, PROTECTED)
                 finally:
                     os.close(fd)
                 os.rename(temp, path)  # noqa: PTH104 - hot path
             except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temp)  # noqa: PTH108 - hot path
+                _discard(temp)
                 raise
         return stamp(path, found)
+
+    def set_aside(self, key: str) -> None:
+        """Take what is not right from its name, to `placet/corrupt/`; nothing is lost, nothing is trusted."""
+        folder = f"{self.root}/placet/corrupt"
+        with disk(folder), contextlib.suppress(FileNotFoundError):
+            self._folder(folder)
+            os.replace(self.path(key), f"{folder}/{key.replace('/', '-')}")  # noqa: PTH105
 
     def _create(self, path: str) -> int:
         """A new file for writing; the folder is made if it is not there, which is rare."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(path, flags, _PROTECTED)
+            return os.open(path, flags, PROTECTED)
         except FileNotFoundError:
             self._folder(path[: path.rindex("/")])
-            return os.open(path, flags, _PROTECTED)
+            return os.open(path, flags, PROTECTED)
 
     def _parent(self, key: str) -> str:
         path = self.path(key)
@@ -187,12 +192,20 @@ class Cache:
 
 
 class Links:
-    """Brings objects from the cache to the workspace by the first of `cache.type` that works here."""
+    """Brings objects from the cache to the workspace by the first of `cache.type` that works here.
 
-    def __init__(self, types: tuple[str, ...]) -> None:
+    Args:
+        types: `cache.type`.
+        temps: Where files are made before they are moved to their place, so that a process that was killed
+            leaves nothing in a tracked directory; beside their place if this is not on its file system.
+    """
+
+    def __init__(self, types: tuple[str, ...], temps: Path | None = None) -> None:
         self._types = types
+        self._temps = str(temps) if temps is not None else ""
         self._failed: set[tuple[str, int]] = set()
-        self._devices: dict[str, int] = {}
+        self._folders: dict[str, os.stat_result] = {}
+        self._apart: set[int] = set()
 
     @property
     def shares(self) -> bool:
@@ -216,57 +229,83 @@ class Links:
             target: The file's.
             md5: What the object must be.
             isexec: Give the file its owner's execute bit.
-            proven: The object is known to be what it must be: a copy is not hashed again.
+            proven: The object is known to be what it must be: it is not read again.
 
         Returns:
-            The digests, if the bytes were read on the way (a copy is verified); None otherwise.
+            The digests, if the bytes were read to prove them; None otherwise.
 
         Raises:
             Corrupt: kind `cache-corrupt`.
             Unavailable: kind `no-link-type`, or the disk's.
         """
-        folder, name = os.path.split(target)
-        temp = f"{folder}/.{name[:64]}.{os.urandom(8).hex()}.tmp"
+        folder = os.path.dirname(target)  # noqa: PTH120 - hot path
         with disk(target):
-            device = self._device(folder)
+            device = self._folder(folder).st_dev
+            temp = f"{self._base(folder, device)}/.{os.urandom(12).hex()}.tmp"
             try:
                 found = self._make(source, temp, device, md5, copy_only=isexec, proven=proven)
                 if isexec:
                     os.chmod(temp, stat.S_IMODE(os.stat(temp).st_mode) | stat.S_IXUSR)  # noqa: PTH101, PTH116
                 os.replace(temp, target)  # noqa: PTH105 - hot path
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temp)  # noqa: PTH108 - hot path
-                raise
+            except BaseException as error:
+                _discard(temp)
+                if not isinstance(error, OSError) or error.errno != errno.EXDEV or device in self._apart:
+                    raise
+                self._apart.add(device)
+                return self.place(source, target, md5, isexec=isexec, proven=proven)
         return found
 
-    def _device(self, folder: str) -> int:
-        """The device of a folder, which is made if it is not there; looked at once."""
-        if folder not in self._devices:
+    def _base(self, folder: str, device: int) -> str:
+        """Where to make a file that is to be moved into `folder`: elsewhere, if its group stays right."""
+        if not self._temps or device in self._apart:
+            return folder
+        here, there = self._folder(folder), self._folder(self._temps)
+        group = not here.st_mode & stat.S_ISGID or here.st_gid == there.st_gid
+        return self._temps if group and here.st_dev == there.st_dev else folder
+
+    def _folder(self, folder: str) -> os.stat_result:
+        """What a folder is, which is made if it is not there; looked at once."""
+        if folder not in self._folders:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - hot path
-            self._devices[folder] = os.stat(folder).st_dev  # noqa: PTH116 - hot path
-        return self._devices[folder]
+            self._folders[folder] = os.stat(folder)  # noqa: PTH116 - hot path
+        return self._folders[folder]
 
     def _make(
         self, source: str, temp: str, device: int, md5: str, *, copy_only: bool, proven: bool
     ) -> Digests | None:
-        types = ("copy",) if copy_only else self._types
+        types, found = ("copy",) if copy_only else self._types, None
         for one in types:
             if one == "copy" or (one == "hardlink" and os.stat(source).st_size == 0):  # noqa: PTH116 - hot path
-                if not proven:
+                if not (proven or found):
                     return _copy(source, temp, md5)
                 _copy_plain(source, temp)
-                return None
+                return found
             if (one, device) in self._failed:
                 continue
+            found = found if proven or found else _require(source, md5)
             if _link(one, source, temp):
-                return None
+                return found
             self._failed.add((one, device))
         raise Unavailable(
             f"None of the link types {', '.join(types)} works between the cache and {temp}.",
             kind="no-link-type",
             mend="Add copy: dvc config cache.type reflink,copy",
         )
+
+
+def _discard(temp: str) -> None:
+    """Remove a temporary file; what went wrong before is what is told, not that this cannot be done."""
+    with contextlib.suppress(OSError):
+        os.unlink(temp)  # noqa: PTH108 - hot path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left in a folder of temporary files, a day after it was last written."""
+    with contextlib.suppress(OSError):
+        newest = max(one.stat().st_mtime_ns for one in (folder, *folder.iterdir()))
+        for one in folder.iterdir():
+            if newest - one.stat().st_mtime_ns > _LEFT_NS:
+                one.unlink()
 
 
 def _copy_plain(source: str, temp: str) -> None:
@@ -330,11 +369,22 @@ def _copy(source: str, temp: str, md5: str) -> Digests:
     return found
 
 
+def _require(source: str, md5: str) -> Digests:
+    """The digests of an object that is to be linked; a link would show whatever is there."""
+    hasher = Hasher()
+    for chunk in chunks(source):
+        hasher.update(chunk)
+    found = hasher.digests()
+    if found.md5 != md5:
+        raise corrupt_cache(source, md5)
+    return found
+
+
 def corrupt_cache(path: str, md5: str) -> Corrupt:
     """The refusal of a cache object whose bytes are not those of its name."""
     return Corrupt(
         f"CORRUPT: the cache object {path} is not what its name says.",
         kind="cache-corrupt",
-        why=f"Its MD5 is not {md5}.",
-        mend=f"Remove it (rm -f {path}), then fetch or track it again.",
+        why=f"Its MD5 is not {md5}; it was not used.",
+        mend="Bring it from a remote that has it right: placet fetch --verify. Or track it again.",
     )

@@ -14,11 +14,13 @@ from placet.core.sums import encode_sums
 from placet.engine import legacy
 from placet.engine.artifact import MAX_FILES, MAX_LIST, known_sums, read_dir, remember_sums, require_parts
 from placet.engine.disk import Cache, disk, stamp
+from placet.engine.heal import Fault, Sources
+from placet.engine.proof import prove_cached
 from placet.engine.push import Moved
 from placet.engine.routes import Routes, sift
 from placet.engine.transfer import download, read_object, run
 from placet.engine.workspace import Workspace
-from placet.errors import Conflict, NotFound
+from placet.errors import Conflict, Corrupt, NotFound
 from placet.ports import ObjectStore, Progress, State
 
 _UNKNOWN = 1 << 50
@@ -31,6 +33,7 @@ class Fetched:
 
     Attributes:
         skipped: Outputs that were left alone, and why.
+        faults: Objects that the cache or a remote had wrong; all of them were fetched right.
     """
 
     objects: int
@@ -38,15 +41,15 @@ class Fetched:
     present: int
     targets: tuple[Moved, ...]
     skipped: tuple[Skipped, ...]
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One output: where it comes from; key -> hash, and SHA-256 where known, of its files; its listing."""
+    """One output: key -> path within it, hash, and SHA-256 where known, of its files; its listing."""
 
     of: Tracking
-    store: ObjectStore
-    files: Mapping[str, tuple[str, str | None]]
+    files: Mapping[str, tuple[str, str, str | None]]
     entries: Sequence[DirEntry] = ()
     listing: bytes | None = None
 
@@ -54,15 +57,20 @@ class _Wanted:
     def out(self) -> Output:
         return self.of.out
 
+    def name(self, relpath: str) -> str:
+        """A file of it, for a person."""
+        return f"{self.of.path}/{relpath}" if relpath else self.of.path
+
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """One object to be had: from where, its hash, its SHA-256 where known, and its size at most.
+    """One object to be had: of which output, its file and hash, its SHA-256 where known, its size at most.
 
     DVC 2 takes text with CRLF and with LF for one object, so it may be twice as long as was said.
     """
 
-    store: ObjectStore
+    of: Tracking
+    name: str
     md5: str
     legacy: bool
     sha256: str | None
@@ -70,9 +78,12 @@ class _Item:
 
     def joined(self, other: _Item) -> _Item:
         """What two outputs together know of one object."""
-        return _Item(
-            self.store, self.md5, self.legacy, self.sha256 or other.sha256, max(self.limit, other.limit)
-        )
+        known, limit = self.sha256 or other.sha256, max(self.limit, other.limit)
+        return _Item(self.of, self.name, self.md5, self.legacy, known, limit)
+
+    def proven_by(self, known: Digests | None) -> bool:
+        """Are these its digests?"""
+        return known is not None and self.sha256 in {None, known.sha256}
 
 
 def fetch(
@@ -82,49 +93,72 @@ def fetch(
     state: State,
     jobs: int,
     progress: Progress,
+    *,
+    verify: bool = False,
 ) -> Fetched:
     """Make the cache hold the outputs; idempotent, and each object is there wholly or not at all.
 
     MD5 and size are always verified, SHA-256 too where the cache has the artifact's digest list. Files come
-    before their `.dir` object; the digest list of a directory that was fetched whole is kept.
+    before their `.dir` object; the digest list of a directory that was fetched whole is kept. An object of
+    the cache that is not what its name says is fetched again.
+
+    Args:
+        workspace: What is tracked, and the cache.
+        store: The remote, or several in order.
+        targets: What is meant; all if none is named.
+        state: What is known of the cache's objects.
+        jobs: Objects moved at once.
+        progress: Told of each object.
+        verify: Read every object of the cache again, whatever is known of it.
 
     Raises:
         NotFound: kinds `not-tracked`, `no-object`.
-        Corrupt: kind `digest-mismatch`; kind `cache-corrupt`.
+        Corrupt: kind `digest-mismatch`; kind `not-healed`: several remotes were asked; what they have right
+            was fetched, and what is right nowhere was moved from its name to `placet/corrupt/`.
         Invalid: kind `dir-object`: a listing that no careful writer makes.
     """
     cache, routes = workspace.objects, Routes.of(store)
+    sources = Sources(routes, heal=verify)
     chosen, skipped = sift(workspace.select(targets), "fetch", routes.named)
     wanted = []
     for one in chosen:
         reason = _absent(cache, routes, one)
-        if reason is None:
-            wanted.append(_listed(cache, routes.store(one), one))
-        else:
+        if reason is not None:
             skipped.append(Skipped(one.path, reason))
+        elif (listed := _listed(cache, sources, one)) is not None:
+            wanted.append(listed)
     items = _items(wanted)
-    todo = [key for key in items if not cache.has(key)]
+    here, corrupt = _prove(cache, items, state, jobs, reread=verify)
+    todo = [key for key, one in items.items() if not one.proven_by(here.get(key))]
     progress.start("fetch", len(todo))
 
-    def bring(key: str) -> Digests:
+    def bring(key: str) -> Digests | None:
         one = items[key]
-        if one.legacy:
-            found = legacy.download(one.store, cache, one.md5, one.limit)
-        else:
-            found = download(one.store, key, cache, md5=one.md5, limit=one.limit, sha256=one.sha256)
-        progress.advance(1, found.size)
+
+        def read(store: ObjectStore) -> Digests:
+            if one.legacy:
+                return legacy.download(store, cache, one.md5, one.limit)
+            return download(store, key, cache, md5=one.md5, limit=one.limit, sha256=one.sha256)
+
+        found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)
+        if found is None:
+            cache.set_aside(key)
+        progress.advance(1, found.size if found else 0)
         return found
 
-    fresh = dict(zip(todo, run(bring, todo, jobs), strict=True))
+    brought = dict(zip(todo, run(bring, todo, jobs), strict=True))
+    fresh = {key: found for key, found in brought.items() if found is not None}
     _remember(cache, state, {key: found for key, found in fresh.items() if not items[key].legacy})
     lists = sum(_finish(cache, one, fresh) for one in wanted)
     progress.done()
+    sources.require_whole()
     return Fetched(
         objects=len(fresh) + lists,
         size=sum(one.size for one in fresh.values()),
         present=len(items) - len(fresh) + sum(one.out.is_dir for one in wanted) - lists,
         targets=tuple(_moved(one, fresh) for one in wanted),
         skipped=tuple(skipped),
+        faults=tuple(sorted(sources.faults, key=lambda one: (one.path, one.key))),
     )
 
 
@@ -147,21 +181,50 @@ def _absent(cache: Cache, routes: Routes, one: Tracking) -> str | None:
     return None if there else reason
 
 
-def _listed(cache: Cache, store: ObjectStore, one: Tracking) -> _Wanted:
+def _prove(
+    cache: Cache, items: Mapping[str, _Item], state: State, jobs: int, *, reread: bool
+) -> tuple[dict[str, Digests], set[str]]:
+    """Key -> digests of the objects that the cache has right, and the keys of those that it has wrong."""
+    good: dict[str, Digests] = {}
+    corrupt: set[str] = set()
+    for kind in (False, True):
+        keys = {one.md5: key for key, one in items.items() if one.legacy == kind}
+        found = prove_cached(cache, keys, state, jobs, legacy=kind, reread=reread)
+        good |= {keys[md5]: known for md5, known in found.good.items()}
+        corrupt |= {keys[md5] for md5 in found.corrupt}
+    return good, corrupt
+
+
+def _listed(cache: Cache, sources: Sources, one: Tracking) -> _Wanted | None:
+    """What an output consists of; None if no remote has its `.dir` object right."""
     out = one.out
     if not out.is_dir:
         require_parts(one, ())
-        return _Wanted(one, store, {out.key: (out.md5, None)})
-    data, new = read_dir(cache, out), None
+        return _Wanted(one, {out.key: ("", out.md5, None)})
+    data, new, rotten = None, None, False
+    try:
+        data = read_dir(cache, out)
+    except Corrupt:
+        rotten = True
     if data is None:
-        data = new = read_object(store, out.key, md5=out.md5, limit=listing_limit(out))
+        limit = listing_limit(out)
+        data = new = sources.take(
+            one,
+            one.path,
+            out.key,
+            lambda store: read_object(store, out.key, md5=out.md5, limit=limit),
+            rotten=rotten,
+        )
+    if data is None:
+        cache.set_aside(out.key)
+        return None
     entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
     require_parts(one, (entry.relpath for entry in entries))
     known = None if out.legacy else known_sums(cache, out.md5, entries)
     sums = known.by_path if known else {}
     meant = [entry for entry in entries if one.means(entry.relpath)] if one.inside else entries
-    files = {out.key_of(entry.md5): (entry.md5, sums.get(entry.relpath)) for entry in meant}
-    return _Wanted(one, store, files, entries, new)
+    files = {out.key_of(entry.md5): (entry.relpath, entry.md5, sums.get(entry.relpath)) for entry in meant}
+    return _Wanted(one, files, entries, new)
 
 
 def _items(wanted: Sequence[_Wanted]) -> dict[str, _Item]:
@@ -169,8 +232,9 @@ def _items(wanted: Sequence[_Wanted]) -> dict[str, _Item]:
     out: dict[str, _Item] = {}
     for one in wanted:
         size = _UNKNOWN if one.out.size is None else one.out.size * (2 if one.out.legacy else 1)
-        for key, (md5, sha256) in one.files.items():
-            item, known = _Item(one.store, md5, one.out.legacy, sha256, size), out.get(key)
+        for key, (relpath, md5, sha256) in one.files.items():
+            item = _Item(one.of, one.name(relpath), md5, one.out.legacy, sha256, size)
+            known = out.get(key)
             out[key] = item if known is None else known.joined(item)
     return out
 

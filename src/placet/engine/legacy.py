@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from placet.core import layout
 from placet.core.digest import Digests, digest_legacy
 from placet.engine.disk import Cache, chunks, corrupt_cache, disk, write_all
-from placet.engine.transfer import bounded, fan_out, guarded, run_local
+from placet.engine.transfer import bounded, fan_out, guarded, run_local, twice
 from placet.errors import Corrupt, NotFound
 from placet.ports import ObjectStore
 
@@ -55,6 +55,10 @@ def download(store: ObjectStore, cache: Cache, md5: str, limit: int) -> Digests:
         Corrupt: kind `digest-mismatch`.
         NotFound: kind `no-object`.
     """
+    return twice(lambda: _download(store, cache, md5, limit))
+
+
+def _download(store: ObjectStore, cache: Cache, md5: str, limit: int) -> Digests:
     key = layout.legacy_key(md5)
     with cache.temp(key) as temp:
         with disk(temp), open(temp, "xb", buffering=0) as out:  # noqa: PTH123 - hot path
@@ -66,7 +70,7 @@ def download(store: ObjectStore, cache: Cache, md5: str, limit: int) -> Digests:
                 f"CORRUPT: object {key} of the remote is not what its name says.",
                 kind="digest-mismatch",
                 why="Its DVC 2 digest differs from the expected one; it was not put into the cache.",
-                mend="Push it again from where it was made, or find out who changed it.",
+                mend="Take it from another remote that has it right: placet fetch --verify.",
             )
         cache.place(temp, key)
     return known

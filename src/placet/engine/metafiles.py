@@ -38,7 +38,7 @@ def directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> 
     listing = encode_dir((name, known.md5) for name, known in files)
     loaded = assemble(cache, path, listing, files)
     key = layout.data_key(loaded.tracked.digests.md5, is_dir=True)
-    if not cache.has(key, len(listing)):
+    if cache.read(key, len(listing)) != listing:
         cache.write(key, listing)
     return loaded
 

@@ -61,7 +61,8 @@ def push(
 
     Raises:
         NotFound: kinds `not-tracked`, `not-in-cache`.
-        Corrupt: kind `digest-mismatch`: a cache object is not what it should be; it was not uploaded.
+        Corrupt: kind `digest-mismatch`: a cache object is not what it should be; it was not uploaded; kind
+            `md5-twin`: the remote got other bytes under the same name meanwhile.
         Unavailable: the store's, the disk's.
     """
     routes = Routes.of(store)

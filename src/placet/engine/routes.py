@@ -16,10 +16,14 @@ class Routes:
     Attributes:
         open: The store of a remote by name; of the command's own remote for None. Asked when needed.
         named: The remote that the user named; an output whose own `remote` is another one is left alone.
+        label: What the remote of such a name is called, for a person.
+        others: Names of remotes that may be asked when the right one has an object wrong, in this order.
     """
 
     open: Callable[[str | None], ObjectStore]
     named: str | None = None
+    label: Callable[[str | None], str] = lambda name: name or "the remote"
+    others: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, store: ObjectStore | Routes) -> Routes:
@@ -28,7 +32,14 @@ class Routes:
 
     def store(self, one: Tracking) -> ObjectStore:
         """The store that an output belongs to."""
-        return self.open(None if self.named is not None else one.out.remote)
+        return self.open(self._name(one))
+
+    def label_of(self, one: Tracking) -> str:
+        """What that store's remote is called."""
+        return self.label(self._name(one))
+
+    def _name(self, one: Tracking) -> str | None:
+        return None if self.named is not None else one.out.remote
 
 
 def sift(

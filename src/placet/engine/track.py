@@ -20,6 +20,7 @@ from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp
 from placet.engine.ignore import DvcIgnore
 from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
+from placet.engine.proof import prove_cached
 from placet.engine.transfer import digest_wide, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, Invalid
@@ -168,12 +169,14 @@ def _ingest(
     workspace: Workspace, files: Sequence[Found], state: State, jobs: int, progress: Progress
 ) -> dict[str, Digests]:
     """Path -> digests, with every file's object in the cache."""
-    cache, links = workspace.objects, Links(workspace.link_types)
+    cache, links = workspace.objects, Links(workspace.link_types, workspace.temps)
     before = _now(cache)
+    stamped = state.get_many([one.stamp for one in files])
+    held = prove_cached(cache, {known.md5 for known in stamped if known is not None}, state, jobs).good
     found: dict[str, Digests] = {}
     todo = []
-    for one, known in zip(files, state.get_many([one.stamp for one in files]), strict=True):
-        if known is not None and cache.has(layout.data_key(known.md5), known.size):
+    for one, known in zip(files, stamped, strict=True):
+        if known is not None and held.get(known.md5) == known:
             found[one.path] = known
             progress.advance(1, known.size)
         else:
@@ -187,7 +190,11 @@ def _ingest(
     done = run_local(read, todo, jobs)
     fresh = {one.path: known for one, (known, _) in zip(todo, done, strict=True)}
     made = {known.md5: at for known, at in done if at is not None}
-    _refuse_twins(cache, state, found, fresh, made)
+    proof = prove_cached(cache, {known.md5 for known in fresh.values()} - made.keys(), state, jobs)
+    for one in todo:
+        if fresh[one.path].md5 in proof.corrupt:
+            _read(cache, links, one, replace=True)
+    _refuse_twins([*held.values(), *proof.good.values()], fresh)
     found.update(fresh)
     new: list[tuple[FileStamp, Digests]] = []
     old: list[tuple[FileStamp, Digests]] = []
@@ -218,28 +225,9 @@ def _remember(
     state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
 
 
-def _refuse_twins(
-    cache: Cache,
-    state: State,
-    known_before: dict[str, Digests],
-    fresh: dict[str, Digests],
-    made: Mapping[str, FileStamp],
-) -> None:
-    """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up.
-
-    Objects that were `made` just now had no bytes before.
-    """
-    by_md5 = {known.md5: known.sha256 for known in known_before.values()}
-    paths = {
-        known.md5: path for path, known in fresh.items() if known.md5 not in by_md5 and known.md5 not in made
-    }
-    stamps = []
-    for md5 in paths:
-        with disk(cache.root):
-            stamps.append(stamp(cache.path(layout.data_key(md5))))
-    for md5, known in zip(paths, state.get_many(stamps), strict=True):
-        if known is not None and known.md5 == md5:
-            by_md5[md5] = known.sha256
+def _refuse_twins(held: Iterable[Digests], fresh: Mapping[str, Digests]) -> None:
+    """Refuse a file whose MD5 is that of other bytes, tracked now or before: DVC would mix them up."""
+    by_md5 = {known.md5: known.sha256 for known in held}
     for path, known in fresh.items():
         if by_md5.setdefault(known.md5, known.sha256) != known.sha256:
             raise Corrupt(
@@ -257,19 +245,26 @@ def _now(cache: Cache) -> int:
         return os.stat(temp).st_mtime_ns  # noqa: PTH116 - hot path
 
 
-def _read(cache: Cache, links: Links, one: Found) -> tuple[Digests, FileStamp | None]:
-    """Read a file once, and leave its object in the cache; that object's stamp, if it was not there."""
+def _read(
+    cache: Cache, links: Links, one: Found, *, replace: bool = False
+) -> tuple[Digests, FileStamp | None]:
+    """Read a file once, and leave its object in the cache; that object's stamp, if it was written now.
+
+    One that is there is not proven; with `replace` it is written anyway.
+    """
     if one.stamp.size <= CHUNK:
         data = _read_small(one)
         known = digest(data)
         key = layout.data_key(known.md5)
-        return known, None if cache.has(key, known.size) else cache.write(key, data)
+        there = not replace and cache.has(key, known.size)
+        return known, None if there else cache.write(key, data)
     with cache.temp() as temp:
         cloned = links.clones and _clone(one.path, temp)
         known = digest_wide(chunks(temp)) if cloned else _copy(one, temp)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
-        return known, None if cache.has(key, known.size) else cache.place(temp, key)
+        there = not replace and cache.has(key, known.size)
+        return known, None if there else cache.place(temp, key)
 
 
 def _clone(path: str, temp: str) -> bool:

@@ -33,6 +33,7 @@ _AHEAD = 4
 _PARTS = 4
 _BODY = 8 << 20
 _BODIES = 64 << 20
+_PART_END_S = 1.0
 _long = threading.RLock()
 _here = threading.local()
 
@@ -95,18 +96,25 @@ def fan_out(task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
     while not _long.acquire(timeout=0.1):
         checkpoint()
     waiting: deque[Future[_R]] = deque()
-    with ThreadPoolExecutor(_PARTS, thread_name_prefix="placet-part") as pool:
-        try:
-            for item in items:
-                if len(waiting) >= _PARTS:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(task, item))
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for one in waiting:
-                one.cancel()
-            _long.release()
+    pool = ThreadPoolExecutor(_PARTS, thread_name_prefix="placet-part")
+    try:
+        for item in items:
+            if len(waiting) >= _PARTS:
+                yield _result(waiting.popleft())
+            waiting.append(pool.submit(task, item))
+        while waiting:
+            yield _result(waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(waiting, timeout=_PART_END_S)
+        _long.release()
+
+
+def _result(future: Future[_R]) -> _R:
+    """A part's result; a task that was told to stop does not wait for it."""
+    while not wait([future], timeout=0.1).done:
+        checkpoint()
+    return future.result()
 
 
 class _Budget:
@@ -239,7 +247,19 @@ def sizes(store: ObjectStore, keys: Iterable[str], jobs: int) -> dict[str, int]:
         return key, info.size if info else None
 
     known.update((key, size) for key, size in run(ask, names, jobs) if size is not None)
+    if names and not known:
+        _require_bucket(store, names[0])
     return known
+
+
+def _require_bucket(store: ObjectStore, key: str) -> None:
+    """To a HEAD, a bucket that is not there looks like one without the object; a listing tells.
+
+    Raises:
+        NotFound: kind `no-bucket`.
+    """
+    with contextlib.suppress(Refused):
+        next(iter(store.list(key[: key.rindex("/") + 1] if "/" in key else "")), None)
 
 
 def _listed(
@@ -307,7 +327,7 @@ def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dige
 def _require(store: ObjectStore, key: str, want: Digests) -> None:
     if not prove(store, key, want):
         raise Corrupt(
-            f"TWIN: object {key} holds other bytes than those that were approved.",
+            f"TWIN: object {key} of the remote holds other bytes than those that belong there.",
             kind="md5-twin",
             why="It was there before, under the same MD5, and was left alone.",
             mend="This does not happen by chance. Stop, and find out who wrote it.",
@@ -315,14 +335,18 @@ def _require(store: ObjectStore, key: str, want: Digests) -> None:
 
 
 def upload(store: ObjectStore, key: str, path: str, want: Digests, *, overwrite: bool = False) -> bool:
-    """Store a local file; True if it was written, False if the key existed and was left alone.
+    """Store a local file; True if it was written, False if the key existed with exactly these bytes.
 
     Raises:
-        Corrupt: kind `digest-mismatch`: the file is not `want`; nothing is visible.
+        Corrupt: kind `digest-mismatch`: the file is not `want`; nothing is visible; kind `md5-twin`: the key
+            existed with other bytes.
         NotFound: kind `no-file`.
     """
     with _bodies.take(min(want.size, _BODY)):
-        return store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
+        written = store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
+    if not written:
+        _require(store, key, want)
+    return written
 
 
 def download(
@@ -342,6 +366,12 @@ def download(
         Corrupt: kind `digest-mismatch`.
         NotFound: kind `no-object`.
     """
+    return twice(lambda: _download(store, key, cache, md5, limit, sha256))
+
+
+def _download(
+    store: ObjectStore, key: str, cache: Cache, md5: str, limit: int, sha256: str | None
+) -> Digests:
     stream = bounded(store.get(key, fan=fan_out), limit, key)
     begin = list(itertools.islice(stream, 2))
     if len(begin) < 2:  # noqa: PLR2004 - the whole object is in memory
@@ -369,10 +399,22 @@ def read_object(store: ObjectStore, key: str, *, md5: str, limit: int) -> bytes:
         Corrupt: kind `digest-mismatch`.
         NotFound: kind `no-object`.
     """
+    return twice(lambda: _read_object(store, key, md5, limit))
+
+
+def _read_object(store: ObjectStore, key: str, md5: str, limit: int) -> bytes:
     data = b"".join(bounded(store.get(key), limit, key))
     if digest_chunks([data]).md5 != md5:
         raise _mismatch(key)
     return data
+
+
+def twice(read: Callable[[], _R]) -> _R:
+    """Read again what came with wrong bytes: the network may have done it."""
+    try:
+        return read()
+    except Corrupt:
+        return read()
 
 
 def bounded(stream: Iterable[bytes], limit: int, key: str) -> Iterator[bytes]:
@@ -390,5 +432,5 @@ def _mismatch(key: str) -> Corrupt:
         f"CORRUPT: object {key} of the remote is not what its name says.",
         kind="digest-mismatch",
         why="Its digest differs from the expected one; it was not put into the cache.",
-        mend="Push it again from where it was made, or find out who changed it.",
+        mend="Take it from another remote that has it right: placet fetch --verify.",
     )

@@ -54,6 +54,11 @@ class Workspace:
         """The content-addressed cache."""
         return Cache(self.cache, self.shared)
 
+    @property
+    def temps(self) -> Path:
+        """Where files of the workspace are made before they are moved to their place."""
+        return self.dvc_dir / "tmp" / "placet" / "new"
+
     def locate(self, target: str | Path) -> str:
         """A user's path, of data or of a `.dvc` file, as the data's path relative to the root, posix.
 

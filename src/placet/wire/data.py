@@ -130,9 +130,17 @@ class DataWire:
             self._stores[remote] = open_store(self.remote(remote), root=self.project / ".dvc")
         return self._stores[remote]
 
-    def routes(self, remote: str | None, usual: Callable[[], str]) -> Routes:
-        """The stores of one command: of the remote that was named, or each output's own, else the usual."""
-        return Routes(lambda name: self.store((name or remote or usual()).lower()), remote)
+    def routes(self, remote: str | None, usual: Callable[[], str], *, others: bool = False) -> Routes:
+        """The stores of one command: of the remote that was named, or each output's own, else the usual.
+
+        With `others` all remotes of the project may be asked in turn.
+        """
+
+        def label(name: str | None) -> str:
+            return (name or remote or usual()).lower()
+
+        names = tuple(self.dvc.get("remote", {})) if others else ()
+        return Routes(lambda name: self.store(label(name)), remote, label, names)
 
     def internal_remote(self) -> str:
         """The name of the remote that is this node's internal tier."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -84,7 +85,8 @@ class LocalStore:
         except OSError as error:
             raise _translate(error, key) from error
         finally:
-            temp.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temp.unlink(missing_ok=True)
 
     def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
         """Folders have no service that could verify: the caller streams."""

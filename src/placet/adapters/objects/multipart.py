@@ -7,10 +7,11 @@ from typing import Self
 
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.core.digest import Hasher
-from placet.errors import Conflict, NotFound, PlacetError
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError
 
 _PART = 16 << 20
 _MAX_PARTS = 9_000
+_SENT_WRONG = 2
 
 
 class Upload:
@@ -43,9 +44,17 @@ class Upload:
         body: bytes = b"",
         sha256: str | None = None,
     ) -> Answer:
-        """Upload, or copy, one part."""
+        """Upload, or copy, one part; sent again where other bytes arrived than were sent."""
         query = [("partNumber", str(number)), ("uploadId", self._id)]
-        return self._http.call("PUT", self._key, query=query, headers=headers, body=body, body_sha256=sha256)
+        for left in range(_SENT_WRONG, -1, -1):
+            try:
+                return self._http.call(
+                    "PUT", self._key, query=query, headers=headers, body=body, body_sha256=sha256
+                )
+            except Corrupt:
+                if not left or not body:
+                    raise
+        raise AssertionError
 
     def complete(self, parts: Sequence[tuple[str, str]], *, conditional: bool) -> None:
         """Make it visible; with `conditional` only if nothing is there."""

@@ -117,16 +117,26 @@ class ObStore:
         """All objects whose key starts so; obstore lists folders, the rest is filtered here."""
         wanted = self._prefix + prefix
         folder = wanted.rpartition("/")[0]
-        try:
-            for batch in obstore.list(self._remote, folder or None, chunk_size=1000):
-                for one in batch:
-                    if one["path"].startswith(wanted):
-                        key = one["path"].removeprefix(self._prefix)
-                        yield ObjectInfo(key, one["size"], modified_s=one["last_modified"].timestamp())
-        except _ABSENT:
-            return
-        except (*_FAILED, ValueError) as error:
-            raise self._explain(error, prefix) from error
+        last: str | None = None
+        for attempt in range(_TRIES):
+            try:
+                for batch in obstore.list(self._remote, folder or None, offset=last, chunk_size=1000):
+                    for one in batch:
+                        if one["path"].startswith(wanted):
+                            key, at = one["path"].removeprefix(self._prefix), one["last_modified"].timestamp()
+                            yield ObjectInfo(key, one["size"], modified_s=at)
+                        last = one["path"]
+            except _ABSENT as error:
+                failed = self._explain(error, prefix)
+                if isinstance(failed, NotFound) and failed.kind == "no-object":
+                    return
+                raise failed from error
+            except (*_FAILED, ValueError) as error:
+                if attempt == _TRIES - 1 or not _uncertain(error):
+                    raise self._explain(error, prefix) from error
+                _wait(attempt)
+            else:
+                return
 
     def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
         """The bytes; a long object comes by ranges side by side, if `fan` allows it.
@@ -176,7 +186,10 @@ class ObStore:
         return True
 
     def put_body(self, key: str, body: bytes, *, overwrite: bool) -> bool:
-        """Store bytes that were verified, in one request; False if the key existed and was left alone."""
+        """Store bytes that were verified, in one request; False if the key existed and was left alone.
+
+        Sent again where the answer was lost, or where other bytes arrived than were sent.
+        """
         for attempt in range(_TRIES):
             try:
                 obstore.put(
@@ -187,12 +200,15 @@ class ObStore:
                     use_multipart=False,
                 )
             except (*_FAILED, ValueError) as error:
-                if _RACED in str(error) and attempt < _TRIES - 1:
-                    _wait(attempt)
-                    continue
-                if isinstance(error, _PRESENT):
+                raced = _RACED in str(error)
+                if isinstance(error, _PRESENT) and not raced:
                     return False
-                raise self._explain(error, key) from error
+                failed = self._explain(error, key)
+                again = raced or _uncertain(error) or isinstance(failed, Corrupt)
+                if not again or attempt == _TRIES - 1:
+                    raise failed from error
+                _wait(attempt)
+                continue
             return True
         raise AssertionError
 
@@ -209,6 +225,12 @@ class ObStore:
             return
         except (*_FAILED, ValueError) as error:
             raise self._explain(error, key) from error
+
+
+def _uncertain(error: Exception) -> bool:
+    """Was there no whole answer to a request that obstore does not repeat by itself?"""
+    said = str(error)
+    return "HTTP error" in said and " retries, max_retries" not in said
 
 
 def _wait(attempt: int) -> None:

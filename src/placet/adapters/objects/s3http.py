@@ -1,4 +1,4 @@
-"""Signed HTTP requests to an S3 service: connections, retries, and the one table of its errors."""
+"""Signed HTTP requests to an S3 service: connections and retries."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ import obstore.store
 
 from placet.adapters.objects.obs import RETRY, translate
 from placet.adapters.objects.options import client_options
+from placet.adapters.objects.s3errors import RETRY_CODE, RETRY_STATUS, Refusal, reason
 from placet.adapters.objects.sigv4 import Credentials, encode_path, encode_query, sign
 from placet.core.digest import sha256_hex
-from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
+from placet.errors import PlacetError, Unavailable
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from obstore.store import S3Config, S3Credential
 
 _EMPTY = sha256_hex(b"")
-_RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-_RETRY_CODE = frozenset(
-    {
-        "SlowDown", "InternalError", "RequestTimeout", "ServiceUnavailable", "OperationAborted",
-        "ConditionalRequestConflict",
-    }
-)  # fmt: skip
 _TRIES = 6
 _MAX_ANSWER = 64 << 20
 _OBSTORE_ASKS = timedelta(minutes=5)  # before a credential expires
@@ -166,7 +160,7 @@ class S3Http:
             good: Other statuses raise the error that the table has for them.
 
         Raises:
-            Refused, NotFound, Conflict, Unavailable, Corrupt: see `_error`.
+            Refused, NotFound, Conflict, Unavailable, Corrupt: see `s3errors`.
         """
         from urllib3.exceptions import HTTPError
 
@@ -183,12 +177,12 @@ class S3Http:
                 _wait(attempt)
                 continue
             code = answer.code() if answer.body else ""
-            if not last and (answer.status in _RETRY_STATUS or code in _RETRY_CODE):
+            if not last and (answer.status in RETRY_STATUS or code in RETRY_CODE):
                 _wait(attempt)
                 continue
             if answer.status in good and (answer.status >= 300 or not code):  # noqa: PLR2004
                 return answer
-            raise self._error(answer.status, code, method, key)
+            raise self._error(answer.status, code or self._reason(method, key, answer), method, key)
         raise AssertionError
 
     def obstore(self) -> obstore.store.S3Store:
@@ -292,40 +286,28 @@ class S3Http:
         return Unavailable(
             f"The object store {self._service.endpoint} does not answer.",
             kind="store-unreachable",
-            why=str(error)[-300:],
+            why=reason(error),
             mend="Check `endpointurl` of the DVC remote and the network, then run it again.",
         )
 
+    def _reason(self, method: str, key: str, answer: Answer) -> str:
+        """The code of a refused HEAD, whose answer has no body: that of the same question by GET."""
+        from urllib3.exceptions import HTTPError
+
+        if method != "HEAD" or answer.status not in {400, 403}:
+            return ""
+        try:
+            response = self._send("GET", key, (), {"range": "bytes=0-0"}, b"", _EMPTY)
+            again = Answer(response.status, response.headers, response.read(_MAX_ANSWER))
+            response.release_conn()
+            return again.code() if again.status == answer.status else ""
+        except (HTTPError, PlacetError):
+            return ""
+
     def _error(self, status: int, code: str, method: str, key: str) -> PlacetError:
-        where = f"{self._service.bucket}/{key}".rstrip("/")
-        said = f"{status} {code}".strip()
-        if code == "NoSuchBucket":
-            return NotFound(
-                f"There is no bucket {self._service.bucket} at {self._service.endpoint}.",
-                kind="no-bucket",
-                mend="Make the bucket, or mend the `url` of the DVC remote.",
-            )
-        if status in {401, 403} or code in {"AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"}:
-            return Refused(
-                f"The store does not let this credential {method} {where}.",
-                kind="store-denied",
-                why=f"It answered {said}.",
-                mend="Check the credential of the DVC remote, and what it may do.",
-            )
-        if status == 404:  # noqa: PLR2004
-            return NotFound(f"There is no object {where}.", kind="no-object")
-        if status == 412:  # noqa: PLR2004
-            return Conflict(f"Object {where} exists already, or has changed.", kind="object-exists")
-        if code in {
-            "BadDigest",
-            "InvalidDigest",
-            "XAmzContentSHA256Mismatch",
-            "XAmzContentChecksumMismatch",
-        } or (
-            status == 400 and "hecksum" in code  # noqa: PLR2004
-        ):
-            return Corrupt(f"The store got other bytes for {where} than were sent.", kind="digest-mismatch")
-        return Unavailable(f"The store answered {said} to {method} {where}.", kind="store-answer")
+        service = self._service
+        now = service.now().isoformat(timespec="seconds")
+        return Refusal(status, code, method, service.bucket, key, service.endpoint, now).error()
 
 
 def _network(error: Exception, said: str) -> bool:
