@@ -10,8 +10,8 @@ import itertools
 import os
 
 import pytest
-from faults.lab import Lab, md5_key
 
+from faults.lab import Lab, md5_key
 from placet.core.digest import digest
 from placet.errors import NotFound, Refused
 from placet.ports import StoreTraits
