@@ -27,7 +27,7 @@ def test_many_track_the_same_path(local):
         for path in (local.cache / "files").rglob("*.dir"):
             path.unlink()
     local.placet("track", "data")
-    assert local.placet("status").json == {"unchanged": 1, "changes": []}
+    assert local.placet("status").json["changes"] == []
     assert {md5_key(data) for data in made.values()} < {
         str(path.relative_to(local.cache)) for path in local.cache.glob("files/md5/??/*")
     }
