@@ -15,7 +15,7 @@ from placet.engine.gc import Collected, collect_cache, collect_remote
 from placet.engine.gclock import alone
 from placet.engine.needs import Places, gather
 from placet.engine.roots import Governed, User, governed, total
-from placet.errors import NotFound
+from placet.errors import NotFound, Unavailable
 from placet.ports import ObjectStore
 from placet.wire.ctrl import Wire
 from placet.wire.data import DataWire
@@ -153,4 +153,8 @@ def _forget(wires: Sequence[DataWire]) -> None:
     from placet.adapters.state import dvc_hashes, forget_remotes
 
     for one in wires:
-        forget_remotes(dvc_hashes(config.site_cache(one.dvc), one.project, one.project / ".dvc" / "tmp"))
+        tmp = one.project / ".dvc" / "tmp"
+        hashes = dvc_hashes(config.site_cache(one.dvc), one.project, tmp)
+        if hashes is None:
+            raise Unavailable(f"DVC's databases of {one.project} cannot be found.", kind="disk-denied")
+        forget_remotes(hashes)
