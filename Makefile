@@ -3,11 +3,12 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
-LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml
+OLD    := .venv-dvc-old
+LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-azure test-rgw lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw dvc-old lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -22,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/placet demo
 
-test: setup lint
+test: setup dvc-old lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # Azure's emulator comes from npm, which users need not have.
@@ -34,6 +35,24 @@ test-azure: setup
 # of src/placet/testing/rgw.py).
 test-rgw: setup
 	$(BIN)/python -m pytest -m rgw -rs tests/rgw
+
+# The random mix of `dvc` and `placet` commands, longer: RUNS repositories, from the seed SEED on.
+RUNS ?= 50
+SEED ?= 1000
+test-mix: setup
+	PLACET_MIX_RUNS=$(RUNS) PLACET_MIX_SEED=$(SEED) $(BIN)/python -m pytest tests/conformance/test_mix.py
+
+# A file of more than 5 GiB, to a real server and back; takes 30 GB of disk and some minutes.
+test-large: setup
+	PLACET_LARGE=1 $(BIN)/python -m pytest -s tests/conformance/test_large.py
+
+# DVC as it was a year before, with its dependencies of that day: the conformance tests ask it too.
+dvc-old: $(OLD)/.ready
+
+$(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
+	$(PYTHON) -m venv --clear --without-pip $(OLD)
+	$(BIN)/python -m pip --python $(OLD)/bin/python install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements-dvc-old.lock
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check src tests scripts bench
@@ -51,8 +70,9 @@ bench: setup
 
 # Needs `uv` on the path; only for who changes dependencies.
 lock:
-	$(LOCK) --extra dev -o requirements.lock
-	$(LOCK) --extra bench -c requirements.lock -o requirements-bench.lock
+	$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
+	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLD)

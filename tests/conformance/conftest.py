@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
-from stock import Project, Quiet
+from stock import Project, Quiet, close_servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers():
+    yield
+    close_servers()
 
 
 @pytest.fixture
@@ -13,7 +20,7 @@ def quiet() -> Quiet:
 
 @pytest.fixture
 def new_project(tmp_path):
-    def make(name: str = "project") -> Project:
+    def make(name: str = "project", stock: str = "dvc") -> Project:
         root = (tmp_path / name).resolve()
         root.mkdir()
         env = {
@@ -28,7 +35,10 @@ def new_project(tmp_path):
             "HOME": str(tmp_path),
             "LC_ALL": "C.UTF-8",
         }
-        project = Project(root, env)
+        own = Path(env["DVC_GLOBAL_CONFIG_DIR"]) / "config"
+        own.parent.mkdir(exist_ok=True)
+        own.write_text("[core]\n    check_update = false\n")
+        project = Project(root, env, stock)
         project.git("init", "-q", "-b", "main")
         project.git("config", "user.email", "t@placet.invalid")
         project.git("config", "user.name", "t")

@@ -8,11 +8,49 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from forkserver import ForkServer
+
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.state import StateDb, dvc_hashes
 from placet.core.digest import Digests
 from placet.engine.workspace import Workspace
 from placet.ports import Fan, ObjectInfo
+
+_ROOT = Path(__file__).parents[2]
+VERSIONS = {"dvc": Path(sys.executable), "dvc-old": _ROOT / ".venv-dvc-old" / "bin" / "python"}
+_OF_DVC = (
+    "dvc.cli.parser dvc.repo.artifacts dvc.repo.brancher dvc.repo.datasets dvc.repo.index dvc.repo.metrics"
+    " dvc.repo.open_repo dvc.repo.params dvc.repo.plots dvc.repo.stage dvc.repo.trie dvc.repo.worktree"
+    " dvc.repo.graph dvc.repo.imp dvc.repo.reproduce dvc.stage.run dvc.cachemgr dvc.data_cloud dvc.dirs"
+    " dvc.lock dvc.rwlock dvc.analytics dvc.utils.strictyaml dvc._debug dvc_data.index.checkout"
+    " dvc_data.index.push dvc_data.index.fetch dvc_data.hashfile.db.index dvc_data.hashfile.db.local"
+    " dvc_data.hashfile.status dvc_data.hashfile.gc dvc_data.hashfile._progress dvc_s3 s3fs"
+    " aiobotocore.session botocore.signers scmrepo.git scmrepo.noscm dulwich.ignore dulwich.index"
+    " dulwich.worktree fsspec.implementations.memory networkx rich.status platformdirs flufl.lock"
+    " zc.lockfile psutil configobj flatten_dict ruamel.yaml.mergevalue"
+)
+_OF_PLACET = (
+    "placet.cli.app placet.cli.data placet.dataplane placet.engine.push placet.engine.fetch"
+    " placet.engine.checkout placet.engine.status placet.engine.track placet.adapters.git"
+    " placet.adapters.objects.open placet.adapters.objects.s3 dvc.config diskcache pathspec"
+    " ruamel.yaml zc.lockfile"
+)
+_servers: dict[str, ForkServer] = {}
+
+
+def server(program: str) -> ForkServer:
+    """What starts `placet`, `dvc`, or `dvc-old`: DVC as it was a year before."""
+    if program not in _servers:
+        python = VERSIONS.get(program, Path(sys.executable))
+        assert python.exists(), f"there is no {python}: `make dvc-old` installs it"
+        entry, modules = ("placet.cli:main", _OF_PLACET) if program == "placet" else ("dvc.cli:main", _OF_DVC)
+        _servers[program] = ForkServer(python, entry, modules.split())
+    return _servers[program]
+
+
+def close_servers() -> None:
+    while _servers:
+        _servers.popitem()[1].close()
 
 
 class Quiet:
@@ -33,21 +71,37 @@ class Quiet:
 
 @dataclass
 class Project:
-    """A Git repository with a DVC project and a local remote `internal-storage`, driven by stock tools."""
+    """A Git repository with a DVC project and a local remote `internal-storage`, driven by real commands.
+
+    `stock` is the version of DVC: a key of `VERSIONS`.
+    """
 
     root: Path
     env: dict[str, str]
+    stock: str = "dvc"
+
+    def start(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run `dvc`, `placet` or another program to its end, whatever it ends with."""
+        program, arguments = command[0], command[1:]
+        if program in {"dvc", "placet"}:
+            started = server(self.stock if program == "dvc" else program)
+            return started.run(arguments, self.root, self.env)
+        return subprocess.run(
+            command, cwd=self.root, env=self.env, text=True, capture_output=True, check=False
+        )
 
     def run(self, *command: str, ok: bool = True) -> str:
-        program = str(Path(sys.executable).parent / "dvc") if command[0] == "dvc" else command[0]
-        done = subprocess.run(
-            [program, *command[1:]], cwd=self.root, env=self.env, text=True, capture_output=True, check=False
-        )
-        assert not ok or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        """Output and errors of a command, which must succeed unless `ok` is false."""
+        done = self.start(*command)
+        said = done.stdout + done.stderr
+        assert not ok or done.returncode == 0, f"{command} ended with {done.returncode}:\n{said}"
+        return said
 
     def dvc(self, *command: str, ok: bool = True) -> str:
         return self.run("dvc", *command, ok=ok)
+
+    def placet(self, *command: str, ok: bool = True) -> str:
+        return self.run("placet", *command, ok=ok)
 
     def git(self, *command: str) -> str:
         return self.run("git", *command)
