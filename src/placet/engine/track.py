@@ -320,7 +320,7 @@ def _changed(one: Found) -> Conflict:
 
 def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp:
     """Where `cache.type` asks for it, make the workspace file a link to its object; its stamp then."""
-    if not links.shares or one.isexec or known.size == 0:
+    if not links.shares or one.isexec or (known.size == 0 and not links.points):
         return one.stamp
     source = cache.path(layout.data_key(known.md5))
     with disk(one.path):
