@@ -69,6 +69,10 @@ def test_track_is_dvc_add_to_the_byte(new_project, quiet):
     assert objects(ours.root / ".dvc" / "cache") == objects(theirs.root / ".dvc" / "cache")
     for path in (ours.root / ".dvc" / "cache" / "files").rglob("*"):
         assert path.is_dir() or path.stat().st_mode & 0o777 == 0o444
+    for project in (ours, theirs):
+        link = project.root / "out" / "data" / "link.csv"
+        assert not link.is_symlink()
+        assert link.read_text() == "a,b\n1,2\n"
     assert "up to date" in ours.dvc("status")
     assert ours.git("status", "--porcelain", "-uall").count("out/") == len(paths) + 1
     assert not list((ours.root / ".dvc" / "cache").rglob("*.tmp"))
@@ -289,9 +293,9 @@ def test_checkout_keeps_what_nobody_else_has(project, quiet):
     assert extra.exists()
     assert not (project.root / "out" / "data" / "b.csv").exists()
     found = status(project.workspace(), None, [], project.state(), JOBS)
-    assert found.changes[0].names == ("b.csv", "link.csv", "notes.txt")
+    assert found.changes[0].names == ("b.csv", "notes.txt")
     done = checkout(project.workspace(), [], project.state(), JOBS, quiet, force=True)
-    assert (done.files, done.removed) == (2, 1)
+    assert (done.files, done.removed) == (1, 1)
     assert "up to date" in project.dvc("status")
 
 
@@ -304,7 +308,7 @@ def test_switching_versions_moves_only_what_differs(project, quiet):
     track(project.workspace(), ["out/data"], project.state(), JOBS, quiet)
     (project.root / "out" / "data.dvc").write_bytes(old)
     done = checkout(project.workspace(), [], project.state(), JOBS, quiet)
-    assert (done.files, done.removed) == (3, 0)
+    assert (done.files, done.removed) == (2, 0)
     assert "up to date" in project.dvc("status")
 
 

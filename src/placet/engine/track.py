@@ -33,11 +33,15 @@ _RACY_NS = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file of the workspace: its path within the artifact, where it is, its stamp and mode."""
+    """One file of the workspace: its path within the artifact, where it is, its stamp and mode.
+
+    `linked` is true of a link to it, and of a file that has other names.
+    """
 
     name: str
     stamp: FileStamp
     isexec: bool
+    linked: bool = False
 
     @property
     def path(self) -> str:
@@ -127,7 +131,7 @@ def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
         if not stat.S_ISDIR(info.st_mode):
             if os.path.islink(top):  # noqa: PTH114 - hot path
                 _require_inside(workspace, top)
-            return False, [found_file("", top, info)]
+            return False, [found_file("", top, info, is_link=os.path.islink(top))]  # noqa: PTH114 - hot path
         files = []
         ignore = DvcIgnore(workspace.root)
         for relative, entry in ignore.files(top):
@@ -138,9 +142,10 @@ def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
                     kind="unsafe-path",
                     mend="Rename it, move it away, or name it in .dvcignore.",
                 )
-            if entry.is_symlink():
+            is_link = entry.is_symlink()
+            if is_link:
                 _require_inside(workspace, entry.path)
-            files.append(found_file(relative, entry.path, entry.stat()))
+            files.append(found_file(relative, entry.path, entry.stat(), is_link=is_link))
     return True, sorted(files, key=lambda one: one.name)
 
 
@@ -154,7 +159,7 @@ def _require_inside(workspace: Workspace, path: str) -> None:
         )
 
 
-def found_file(name: str, path: str, info: os.stat_result) -> Found:
+def found_file(name: str, path: str, info: os.stat_result, *, is_link: bool = False) -> Found:
     """One file as it is in the workspace.
 
     Raises:
@@ -162,7 +167,7 @@ def found_file(name: str, path: str, info: os.stat_result) -> Found:
     """
     if not stat.S_ISREG(info.st_mode):
         raise Invalid(f"{path} is not a regular file.", kind="not-a-file", mend="Move it away.")
-    return Found(name, stamp(path, info), bool(info.st_mode & stat.S_IXUSR))
+    return Found(name, stamp(path, info), bool(info.st_mode & stat.S_IXUSR), is_link or info.st_nlink > 1)
 
 
 def _ingest(
@@ -319,16 +324,24 @@ def _changed(one: Found) -> Conflict:
 
 
 def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp:
-    """Where `cache.type` asks for it, make the workspace file a link to its object; its stamp then."""
-    if not links.shares or one.isexec or (known.size == 0 and not links.points):
-        return one.stamp
+    """Make the workspace file what `cache.type` asks for, as `dvc add` does; its stamp then.
+
+    So a link inside a tracked directory becomes a file of its own where the cache is copied from.
+    """
     source = cache.path(layout.data_key(known.md5))
-    with disk(one.path):
-        if os.path.samefile(source, one.path):  # noqa: PTH121 - hot path
+    if not links.shares:
+        if not one.linked:
             return one.stamp
-    links.place(source, one.path, known.md5)
+    elif one.isexec or (known.size == 0 and not links.points) or _same_file(source, one.path):
+        return one.stamp
+    links.place(source, one.path, known.md5, isexec=one.isexec and not one.name)
     with disk(one.path):
         return stamp(one.path)
+
+
+def _same_file(one: str, two: str) -> bool:
+    with disk(two):
+        return os.path.samefile(one, two)  # noqa: PTH121 - hot path
 
 
 def _assemble(
