@@ -36,25 +36,27 @@ PATHS = (
     some.lists(PARTS, min_size=1, max_size=4).map("/".join)
     | some.integers(10, 40).map(lambda depth: "/".join(["deep"] * depth + ["leaf"]))
 ).filter(lambda path: not any(map(layout.forbidden_in_directory, [path, *path.split("/")])))
-CONTENTS = some.sampled_from(
-    [b"", b"same", b"line\r\nline\n", bytes(range(256)), b"\xff" * 1_048_576, b"z" * 1_048_577]
-) | some.binary(max_size=40)
+CONTENTS = some.tuples(
+    some.sampled_from([b"", b"same", b"line\r\nline\n", bytes(range(256)), b"\xff"])
+    | some.binary(max_size=40),
+    some.sampled_from([1, 1, 1, 1_048_576, 1_048_577]),
+).map(lambda drawn: drawn if len(drawn[0]) == 1 else (drawn[0], 1))
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Files with their modes, empty folders, and links (name -> the file or folder that it leads to)."""
+    """Files as (what, how often) and mode, empty folders, links (name -> the file or folder that it leads to)."""
 
-    files: dict[str, tuple[bytes, int]]
+    files: dict[str, tuple[tuple[bytes, int], int]]
     folders: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
 
     def make(self, top):
-        for path, (data, mode) in self.files.items():
+        for path, ((unit, count), mode) in self.files.items():
             file = top / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.unlink(missing_ok=True)
-            file.write_bytes(data)
+            file.write_bytes(unit * count)
             file.chmod(mode)
         for path in self.folders:
             (top / path).mkdir(parents=True, exist_ok=True)
@@ -157,9 +159,9 @@ def test_files(new_project, version, examples):
         clean(ours), clean(theirs)
         if layout.forbidden_in_directory(name) is not None or name[0] in "-~" or (ours.root / name).exists():
             return
-        for data, mode in contents:
+        for content, mode in contents:
             for project in pair:
-                Tree({name: (data, mode)}).make(project.root)
+                Tree({name: (content, mode)}).make(project.root)
             same(ours, theirs, name)
 
     check()
