@@ -179,11 +179,47 @@ class FileStamp:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An output as it was placed in the workspace, as DVC tells whether it changed since.
+
+    Attributes:
+        path: Relative to the project, posix.
+        inode: Of the file or folder itself.
+        times: Of a file its mtime in nanoseconds, of a directory a digest of all its files' mtimes.
+    """
+
+    path: str
+    inode: int
+    times: str
+
+
+class PlacedOutputs(Protocol):
+    """DVC's list of outputs that were placed in the workspace. A cache; never raises, as `State`."""
+
+    def tell(self, rows: Sequence[Placed]) -> None:
+        """Remember that these outputs were placed."""
+        ...
+
+    def find(self, look: Callable[[str], Placed | None]) -> list[str]:
+        """The outputs that were placed and that are exactly so now, as `look` finds them."""
+        ...
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """These outputs are not there any more."""
+        ...
+
+
 class State(Protocol):
     """What is known of local files from hashing them before. A cache: losing it costs time only.
 
     Safe for many threads and processes; never raises for a database that is locked, full or broken.
     """
+
+    @property
+    def placed(self) -> PlacedOutputs:
+        """Which outputs DVC or Placet placed."""
+        ...
 
     def get_many(self, files: Sequence[FileStamp]) -> list[Digests | None]:
         """The digests of each file, or None where its stamp is not known."""

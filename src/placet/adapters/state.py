@@ -13,10 +13,11 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
+from placet.adapters.dvcplaced import PlacedDb, make_database
 from placet.core.digest import Digests, md5_hex
 from placet.errors import Unavailable
 from placet.ports import FileStamp
@@ -51,6 +52,7 @@ class StateDb:
     def __init__(self, path: Path, dvc: Path | None = None) -> None:
         self._path = path
         self._dvc = dvc
+        self.placed = PlacedDb(dvc.parents[1] / "links" if dvc is not None else None)
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._unusable = False
@@ -104,7 +106,7 @@ class StateDb:
             if not values:
                 return
             if lost:
-                _make_dvc_database(self._dvc)
+                make_database(self._dvc, self._dvc.parents[3])
             with closing(sqlite3.connect(database, timeout=_TIMEOUT_S)) as connection, connection:
                 connection.executemany(_DVC_UPSERT, values)
         except (sqlite3.Error, OSError, UnicodeError) as error:
@@ -222,26 +224,6 @@ def forget_remotes(hashes: Path) -> None:
             f"DVC's index {folder} of what is in its remotes cannot be removed: {error.strerror}.",
             kind="disk-denied",
         ) from error
-
-
-def _make_dvc_database(folder: Path) -> None:
-    with _shared_folders(folder.parents[3], folder.parents[2]):
-        folder.mkdir(parents=True, exist_ok=True)
-    import diskcache  # noqa: PLC0415 - DVC's own; loaded once in a project's life
-
-    try:
-        diskcache.Cache(str(folder), timeout=60, disk_pickle_protocol=4, cull_limit=0).close()
-    except diskcache.Timeout as error:
-        raise sqlite3.OperationalError("DVC's state database is locked") from error
-
-
-@contextmanager
-def _shared_folders(*folders: Path) -> Iterator[None]:
-    """As DVC, leave the site cache itself open for other users, if it is we who make it."""
-    new = [folder for folder in folders if not folder.exists()]
-    yield
-    for folder in new:
-        folder.chmod(0o777)
 
 
 def _dvc_row(stamp: FileStamp, md5: str) -> str:

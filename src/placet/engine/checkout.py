@@ -19,6 +19,7 @@ from placet.engine import legacy
 from placet.engine.artifact import require_parts, wanted_files
 from placet.engine.disk import Cache, Links, chunks, disk, stamp, sweep
 from placet.engine.ignore import DvcIgnore
+from placet.engine.placed import tell_placed, unused
 from placet.engine.proof import prove_cached
 from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
@@ -35,7 +36,7 @@ class CheckedOut:
     Attributes:
         files: That were written or linked.
         present: That were right already.
-        removed: That belonged to another version.
+        removed: That belonged to another version, or to an output that no metafile tells of any more.
         targets: The outputs.
         skipped: Outputs that were left alone, and why.
     """
@@ -79,12 +80,13 @@ def checkout(
 ) -> CheckedOut:
     """Bring outputs from the cache into the workspace; each file is replaced atomically. Idempotent.
 
-    Of a part of a directory only the files that are meant are compared, made and removed.
+    Of a part of a directory only the files that are meant are compared, made and removed. Without targets,
+    outputs that were placed before and are in no metafile any more are removed too, as `dvc checkout` does.
 
     Args:
         workspace: The project.
-        targets: What is meant.
-        state: What was hashed before.
+        targets: What is meant; everything, if there are none.
+        state: What was hashed, and placed, before.
         jobs: Files made at once.
         progress: Told of files.
         force: Replace and remove files that are neither wanted nor in the cache.
@@ -95,7 +97,9 @@ def checkout(
         Refused: kind `would-overwrite`: a file is neither what is wanted nor in the cache.
         Corrupt: kind `cache-corrupt`.
     """
-    chosen, skipped = sift(workspace.select(targets), "checkout")
+    wanted = list(targets)
+    every = workspace.select(wanted)
+    chosen, skipped = sift(every, "checkout")
     plans: dict[str, _Plan] = {}
     for one in chosen:
         reason = may_be_absent(one) or (excused or {}).get(one.path)
@@ -105,16 +109,22 @@ def checkout(
             if reason is None or error.kind != "not-in-cache":
                 raise
             skipped.append(Skipped(one.path, reason))
+    gone = [] if wanted else unused(workspace, {one.path for one in every}, state)
+    plans |= {path: _plan_removal(workspace, path, state, jobs, force=force) for path in gone}
     steps = [step for one in plans.values() for step in one.steps]
     sweep(workspace.temps)
     for path, one_plan in plans.items():
         _remove(workspace, path, one_plan.stale)
     _make(workspace, steps, state, jobs, progress)
+    for path in gone:
+        _prune(workspace, path)
+    state.placed.forget(gone)
+    tell_placed(workspace, [path for path, one in plans.items() if one.steps or one.stale], state)
     return CheckedOut(
         files=len(steps),
         present=sum(one.present for one in plans.values()),
         removed=sum(len(one.stale) for one in plans.values()),
-        targets=tuple(plans),
+        targets=tuple(path for path in plans if path not in gone),
         skipped=tuple(skipped),
     )
 
@@ -136,8 +146,18 @@ def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force
     )
     _require_objects(cache, steps)
     if not force:
-        _refuse_loss(cache, one, wanted, known, state, jobs)
+        going = {name: md5 for name, md5 in known.items() if wanted.get(name) != md5}
+        _refuse_loss(cache, one.path, going, state, jobs, legacy=out.legacy)
     return _Plan(steps, tuple(here.keys() - wanted.keys()), len(right))
+
+
+def _plan_removal(workspace: Workspace, path: str, state: State, jobs: int, *, force: bool) -> _Plan:
+    here = present_files(workspace, path)
+    if not force:
+        known = digest_files(here, state, jobs)
+        going = {name: found.md5 for name, found in known.items()}
+        _refuse_loss(workspace.objects, path, going, state, jobs)
+    return _Plan((), tuple(here), 0)
 
 
 def present_files(workspace: Workspace, path: str) -> dict[str, Found]:
@@ -188,24 +208,17 @@ def hashes_of(
 
 
 def _refuse_loss(
-    cache: Cache,
-    one: Tracking,
-    wanted: Mapping[str, str],
-    known: Mapping[str, str],
-    state: State,
-    jobs: int,
+    cache: Cache, path: str, going: Mapping[str, str], state: State, jobs: int, *, legacy: bool = False
 ) -> None:
     """Refuse to replace or remove what is in no object of the cache that is proven."""
-    going = {name: md5 for name, md5 in known.items() if wanted.get(name) != md5}
-    hashes = set(going.values())
-    kept = prove_cached(cache, hashes, state, jobs, legacy=one.out.legacy).good if going else {}
+    kept = prove_cached(cache, set(going.values()), state, jobs, legacy=legacy).good if going else {}
     for name, md5 in going.items():
         if md5 not in kept:
-            where = f"{one.path}/{name}" if name else one.path
+            where = f"{path}/{name}" if name else path
             raise Refused(
-                f"{where} was changed and is not in the cache; checking out would lose it.",
+                f"{where} is not what its metafile says, and not in the cache; checking out would lose it.",
                 kind="would-overwrite",
-                mend=f"Keep it: placet track {one.path}. Or lose it: placet checkout --force {one.path}",
+                mend=f"Keep it: placet track {path}. Or lose it: placet checkout --force {path}",
             )
 
 
@@ -227,6 +240,13 @@ def _remove(workspace: Workspace, path: str, stale: Sequence[str]) -> None:
             while folder.is_relative_to(top):
                 folder.rmdir()
                 folder = folder.parent
+
+
+def _prune(workspace: Workspace, path: str) -> None:
+    """Remove the folders that hold nothing at all, of an output that is removed."""
+    for base, _, _ in os.walk(workspace.data(path), topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(base)  # noqa: PTH106 - as its neighbours
 
 
 def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int, progress: Progress) -> None:

@@ -213,6 +213,11 @@ class Links:
         return self._types[:1] in {("hardlink",), ("symlink",)}
 
     @property
+    def points(self) -> bool:
+        """Is the first type a symbolic link, which empty files become too?"""
+        return self._types[:1] == ("symlink",)
+
+    @property
     def clones(self) -> bool:
         """May bytes be cloned into the cache, by `cache.type`?"""
         return "reflink" in self._types

@@ -20,6 +20,7 @@ from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp
 from placet.engine.ignore import DvcIgnore
 from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
+from placet.engine.placed import tell_placed
 from placet.engine.proof import prove_cached
 from placet.engine.transfer import digest_wide, run_local
 from placet.engine.workspace import Workspace
@@ -81,12 +82,14 @@ def track(
     targets = [_target(workspace, outputs, path) for path in names]
     every = [one for target in targets for one in target.files]
     progress.start("track", len(every), sum(one.stamp.size for one in every))
-    known = _ingest(workspace, every, state, jobs, progress)
-    out = []
+    known, new = _ingest(workspace, every, state, jobs, progress)
+    out: list[Tracked] = []
+    placed = []
     for target in targets:
         if target.owner is not None and target.owner.inside:
-            new = [(one.name, known[one.path]) for one in target.files]
-            out.append(update_part(workspace, target.path, new, state, jobs))
+            part = [(one.name, known[one.path]) for one in target.files]
+            out.append(update_part(workspace, target.path, part, state, jobs))
+            placed.append(out[-1].path)
             continue
         loaded = _assemble(workspace.objects, target.path, target.is_dir, target.files, known)
         isexec = not target.is_dir and target.files[0].isexec
@@ -94,8 +97,15 @@ def track(
             size = loaded.tracked.digests.size
             write_metafile(workspace, loaded.tracked, target.owner, size, isexec=isexec)
         out.append(loaded.tracked)
+        if not _as_before(target, loaded) or any(one.path in new for one in target.files):
+            placed.append(target.path)
+    tell_placed(workspace, placed, state)
     progress.done()
     return out
+
+
+def _as_before(target: _Target, loaded: Loaded) -> bool:
+    return target.owner is not None and target.owner.out.md5 == loaded.tracked.digests.md5
 
 
 def _target(workspace: Workspace, outputs: Outputs, path: str) -> _Target:
@@ -172,8 +182,8 @@ def found_file(name: str, path: str, info: os.stat_result, *, is_link: bool = Fa
 
 def _ingest(
     workspace: Workspace, files: Sequence[Found], state: State, jobs: int, progress: Progress
-) -> dict[str, Digests]:
-    """Path -> digests, with every file's object in the cache."""
+) -> tuple[dict[str, Digests], set[str]]:
+    """Path -> digests, with every file's object in the cache; and which of them were read or made anew."""
     cache, links = workspace.objects, Links(workspace.link_types, workspace.temps)
     before = _now(cache)
     stamped = state.get_many([one.stamp for one in files])
@@ -209,7 +219,7 @@ def _ingest(
         (old if now is one.stamp and one.path not in fresh else new).append((now, known))
     _remember(cache, state, new, made, before)
     state.tell_dvc([(one, known.md5) for one, known in new], [(one, known.md5) for one, known in old])
-    return found
+    return found, {one.path for one, _ in new}
 
 
 def _remember(

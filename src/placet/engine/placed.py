@@ -1,0 +1,72 @@
+"""Outputs that were placed in the workspace, and belong to no metafile any more: those of another Git branch.
+
+`dvc checkout` without targets removes such outputs if they are as they were placed, and tells of each that it
+places (dvc/repo/checkout.py, dvc_data/hashfile/utils.py). So does Placet, for its own and for DVC's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Collection, Iterable
+
+from placet.core import layout
+from placet.core.digest import md5_hex
+from placet.core.outputs import leads_out
+from placet.engine.disk import disk
+from placet.engine.ignore import DvcIgnore
+from placet.engine.workspace import Workspace
+from placet.errors import NotFound
+from placet.ports import Placed, State
+
+
+def tell_placed(workspace: Workspace, paths: Iterable[str], state: State) -> None:
+    """Remember these outputs as they are now."""
+    rows = [_look(workspace, path) for path in paths]
+    state.placed.tell([one for one in rows if one is not None])
+
+
+def unused(workspace: Workspace, used: Collection[str], state: State) -> list[str]:
+    """The outputs that were placed, are unchanged since, and are in no metafile; nothing is removed.
+
+    Args:
+        workspace: The project.
+        used: All outputs of its metafiles.
+        state: Where DVC and Placet remember what they placed.
+    """
+
+    def look(path: str) -> Placed | None:
+        mine = any(layout.at_or_below(one, path) or layout.at_or_below(path, one) for one in used)
+        return None if mine or not _inside(workspace, path) else _look(workspace, path)
+
+    return state.placed.find(look)
+
+
+def _inside(workspace: Workspace, path: str) -> bool:
+    """Is this below the project, on no way through a link, and nothing of Git's or DVC's?"""
+    folder = workspace.data(path).parent
+    return not leads_out(path) and folder.resolve() == folder
+
+
+def _look(workspace: Workspace, path: str) -> Placed | None:
+    top = str(workspace.data(path))
+    try:
+        with disk(top):
+            inode = os.lstat(top).st_ino
+            found = os.stat(top)  # noqa: PTH116 - as its neighbours
+            if not stat.S_ISDIR(found.st_mode):
+                return Placed(path, inode, str(round(found.st_mtime * 1_000_000_000)))
+            return Placed(path, inode, _times(workspace, top))
+    except NotFound:
+        return None
+
+
+def _times(workspace: Workspace, top: str) -> str:
+    times = {}
+    for _, entry in DvcIgnore(workspace.root).files(top):
+        try:
+            times[entry.path] = entry.stat().st_mtime
+        except FileNotFoundError:
+            continue
+    return md5_hex(json.dumps(times, sort_keys=True).encode())
