@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from stock import Project, Quiet, close_servers
+from stock import LocalRemote, Project, Quiet, S3Remote, close_servers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,3 +52,12 @@ def new_project(tmp_path):
 @pytest.fixture
 def project(new_project) -> Project:
     return new_project()
+
+
+@pytest.fixture(params=["local", "s3"])
+def remote_of(request):
+    """Gives a project's remote, in a folder or on a real S3 server."""
+    if request.param == "local":
+        return LocalRemote
+    seaweed = request.getfixturevalue("seaweed")
+    return lambda project: S3Remote(project, seaweed)

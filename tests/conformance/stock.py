@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from forkserver import ForkServer
 
@@ -128,6 +129,47 @@ class Project:
 
     def state(self) -> StateDb:
         return StateDb(self.root / ".dvc" / "tmp" / "placet" / "state.db", self.hashes)
+
+
+class S3Remote:
+    """The remote `internal-storage` of a project, moved to a prefix of a bucket; `seaweed` as in tests/conftest."""
+
+    def __init__(self, project: Project, seaweed: Any) -> None:
+        options = seaweed.remote("source")
+        self._client = seaweed.server.client()
+        self._bucket, _, self._prefix = options["url"].removeprefix("s3://").partition("/")
+        for name, value in options.items():
+            local = [] if name == "url" else ["--local"]
+            project.dvc("remote", "modify", "-q", *local, "internal-storage", name, value)
+
+    def objects(self) -> dict[str, bytes]:
+        """Key -> bytes of DVC's objects there."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=f"{self._prefix}/files/"
+        )
+        keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        bodies = (self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read() for key in keys)
+        return {key.removeprefix(f"{self._prefix}/"): body for key, body in zip(keys, bodies, strict=True)}
+
+    def delete(self, key: str) -> None:
+        """Remove one object behind everybody's back."""
+        self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{key}")
+
+
+class LocalRemote:
+    """The same for the folder that every project has as its remote."""
+
+    def __init__(self, project: Project) -> None:
+        self._root = project.remote
+
+    def objects(self) -> dict[str, bytes]:
+        """Key -> bytes of DVC's objects there."""
+        files = (path for path in (self._root / "files").rglob("*") if path.is_file())
+        return {path.relative_to(self._root).as_posix(): path.read_bytes() for path in files}
+
+    def delete(self, key: str) -> None:
+        """Remove one object behind everybody's back."""
+        (self._root / key).unlink()
 
 
 def fill(folder: Path) -> None:
