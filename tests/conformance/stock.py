@@ -107,6 +107,23 @@ class Project:
     def git(self, *command: str) -> str:
         return self.run("git", *command)
 
+    def commit(self) -> None:
+        """Commit every metafile, ignore file and DVC's configuration."""
+        self.git("add", "-A")
+        self.git("commit", "-qm", "step")
+
+    def clone(self, name: str) -> Project:
+        """Another workspace of this project, with a cache of its own; `git pull` gets what is committed here."""
+        root = self.root.parent / name
+        self.git("clone", "-q", str(self.root), str(root))
+        other = Project(root, self.env, self.stock)
+        local = self.root / ".dvc" / "config.local"
+        if local.exists():
+            (root / ".dvc" / "config.local").write_bytes(local.read_bytes())
+        for key in ("email", "name"):
+            other.git("config", f"user.{key}", "t@placet.invalid")
+        return other
+
     @property
     def remote(self) -> Path:
         return self.root.parent / f"{self.root.name}-remote"
