@@ -130,7 +130,7 @@ def fetch(
     items = _items(wanted)
     here, corrupt = _prove(cache, items, state, jobs, reread=verify)
     todo = [key for key, one in items.items() if not one.proven_by(here.get(key))]
-    progress.start("fetch", len(todo))
+    progress.start("fetch", len(todo), _left(wanted, here))
 
     def bring(key: str) -> Digests | None:
         one = items[key]
@@ -143,10 +143,9 @@ def fetch(
         found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)
         if found is None:
             cache.set_aside(key)
-        progress.advance(1, found.size if found else 0)
         return found
 
-    brought = dict(zip(todo, run(bring, todo, jobs), strict=True))
+    brought = dict(zip(todo, run(bring, todo, jobs, progress), strict=True))
     fresh = {key: found for key, found in brought.items() if found is not None}
     _remember(cache, state, {key: found for key, found in fresh.items() if not items[key].legacy})
     lists = sum(_finish(cache, one, fresh) for one in wanted)
@@ -165,6 +164,14 @@ def fetch(
 def listing_limit(out: Output) -> int:
     """How many bytes a directory's `.dir` object has at most, by its metafile's number of files."""
     return min((out.nfiles if out.nfiles is not None else MAX_FILES) * _ENTRY_BYTES + 2, MAX_LIST)
+
+
+def _left(wanted: Sequence[_Wanted], here: Mapping[str, Digests]) -> int | None:
+    """About how many bytes the cache lacks, as far as metafiles say: they know whole outputs only."""
+    if any(one.out.size is None or one.of.inside for one in wanted):
+        return None
+    there = sum(known.size for key, known in here.items())
+    return max(sum(one.out.size or 0 for one in wanted) - there, 0)
 
 
 def _absent(cache: Cache, routes: Routes, one: Tracking) -> str | None:

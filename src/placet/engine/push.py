@@ -97,10 +97,9 @@ def _push(
     def send(item: tuple[str, Digests]) -> None:
         key, known = item
         upload(store, key, workspace.objects.path(key), known, overwrite=key in present)
-        progress.advance(1, known.size)
 
     for wave in waves:
-        run(send, [(key, known) for key, known in wave.items() if key in missing], jobs)
+        run(send, [(key, known) for key, known in wave.items() if key in missing], jobs, progress)
     progress.done()
     return every, missing
 

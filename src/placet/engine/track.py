@@ -22,7 +22,7 @@ from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
 from placet.engine.placed import tell_placed
 from placet.engine.proof import prove_cached
-from placet.engine.transfer import digest_wide, run_local
+from placet.engine.transfer import digest_wide, guarded, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, Invalid
 from placet.ports import FileStamp, Progress, State
@@ -199,10 +199,11 @@ def _ingest(
 
     def read(one: Found) -> tuple[Digests, FileStamp | None]:
         known = _read(cache, links, one)
-        progress.advance(1, known[0].size)
+        if one.stamp.size <= CHUNK:
+            progress.advance(0, one.stamp.size)
         return known
 
-    done = run_local(read, todo, jobs)
+    done = run_local(read, todo, jobs, progress)
     fresh = {one.path: known for one, (known, _) in zip(todo, done, strict=True)}
     made = {known.md5: at for known, at in done if at is not None}
     proof = prove_cached(cache, {known.md5 for known in fresh.values()} - made.keys(), state, jobs)
@@ -275,7 +276,7 @@ def _read(
         return known, None if there else cache.write(key, data)
     with cache.temp() as temp:
         cloned = links.clones and _clone(one.path, temp)
-        known = digest_wide(chunks(temp)) if cloned else _copy(one, temp)
+        known = digest_wide(guarded(chunks(temp))) if cloned else _copy(one, temp)
         _require_unchanged(one, known)
         key = layout.data_key(known.md5)
         there = not replace and cache.has(key, known.size)
@@ -315,7 +316,7 @@ def _stream(one: Found) -> Iterator[bytes]:
 
 def _copy(one: Found, temp: str) -> Digests:
     with disk(temp), open(temp, "xb", buffering=0) as out:  # noqa: PTH123 - hot path
-        return digest_wide(_stream(one), lambda chunk: write_all(out.fileno(), chunk))
+        return digest_wide(guarded(_stream(one)), lambda chunk: write_all(out.fileno(), chunk))
 
 
 def _require_unchanged(one: Found, known: Digests) -> None:

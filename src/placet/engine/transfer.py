@@ -23,7 +23,7 @@ from placet.core import plan
 from placet.core.digest import Digests, Hasher, digest_chunks
 from placet.engine.disk import Cache, chunks, disk, write_all
 from placet.errors import Conflict, Corrupt, NotFound, Refused
-from placet.ports import CopyWay, ObjectStore
+from placet.ports import CopyWay, ObjectStore, Progress
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -42,14 +42,22 @@ class _Stopped(BaseException):
     """Another task has failed; never leaves `run`."""
 
 
-def run(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
+def run(
+    task: Callable[[_T], _R], items: Iterable[_T], jobs: int, progress: Progress | None = None
+) -> list[_R]:
     """`task` of each item, by at most `jobs` threads; results in the order of the items.
+
+    Args:
+        task: What is done.
+        items: To what.
+        jobs: Threads.
+        progress: Told of the bytes of guarded streams as they come, and of each item that is done.
 
     Raises:
         The first error of a task. No task is started after it, and none still runs when it is raised.
     """
     if jobs <= 1 or (isinstance(items, Sequence) and len(items) <= 1):
-        return [task(item) for item in items]
+        return [_told(task, item, progress) for item in items]
     source = enumerate(items)
     results: dict[int, _R] = {}
     lock, stop = threading.Lock(), threading.Event()
@@ -63,7 +71,7 @@ def run(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
                     number, item = next(source, (-1, None))
                 if number < 0:
                     return
-                results[number] = task(item)  # type: ignore[arg-type]
+                results[number] = _told(task, item, progress)  # type: ignore[arg-type]
             except _Stopped:
                 return
             except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
@@ -82,9 +90,22 @@ def run(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
     return [results[number] for number in range(len(results))]
 
 
-def run_local(task: Callable[[_T], _R], items: Iterable[_T], jobs: int) -> list[_R]:
+def _told(task: Callable[[_T], _R], item: _T, progress: Progress | None) -> _R:
+    outer, _here.progress = getattr(_here, "progress", None), progress
+    try:
+        found = task(item)
+    finally:
+        _here.progress = outer
+    if progress is not None:
+        progress.advance(1)
+    return found
+
+
+def run_local(
+    task: Callable[[_T], _R], items: Iterable[_T], jobs: int, progress: Progress | None = None
+) -> list[_R]:
     """As `run`, for work on this machine's processors and disk, of which more threads make less."""
-    return run(task, items, min(jobs, os.cpu_count() or 1))
+    return run(task, items, min(jobs, os.cpu_count() or 1), progress)
 
 
 def fan_out(task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
@@ -146,12 +167,12 @@ def digest_wide(stream: Iterable[bytes], sink: Callable[[bytes], object] | None 
     """Both digests of a stream, each in a thread of its own once the stream turns out to be long.
 
     Args:
-        stream: Chunks.
+        stream: Chunks, guarded by the caller.
         sink: Gets every chunk too, in this thread.
     """
     hasher, size, wide = Hasher(), 0, None
     with ExitStack() as threads:
-        for chunk in guarded(stream):
+        for chunk in stream:
             if wide is not None:
                 for one in wide:
                     one.put(chunk)
@@ -211,9 +232,12 @@ def checkpoint() -> None:
 
 
 def guarded(stream: Iterable[bytes]) -> Iterator[bytes]:
-    """The same chunks, with a checkpoint before each."""
+    """The same chunks, with a checkpoint before each; the progress of `run` is told of each."""
+    progress: Progress | None = getattr(_here, "progress", None)
     for chunk in stream:
         checkpoint()
+        if progress is not None:
+            progress.advance(0, len(chunk))
         yield chunk
 
 
