@@ -63,7 +63,7 @@ def test_one_goes_on_where_the_other_stopped(new_project, remote_of, version, on
     mine.run(one, "push")
     mine.commit()
     agree(mine)
-    assert len(remote.objects()) == 9
+    assert len(remote.objects()) == 7
 
     yours = mine.clone("yours")
     yours.run(other, "pull")
@@ -131,10 +131,18 @@ def test_status_after_the_other_hashes_nothing(new_project, remote_of, version, 
     assert json.loads(mine.dvc("status", "--json")) == {}
     yours = mine.clone("yours")
     yours.run(tool, "pull")
-    yours.placet("status")  # after a pull by DVC, the only time that it reads
+    age(yours)  # for our state database forgets what changed just now
+    yours.dvc("status")
+    yours.placet("status")
     falsify(yours)
     assert json.loads(yours.dvc("status", "--json")) == {}
     assert json.loads(yours.placet("status", "--json"))["changes"] == []
+
+
+def age(project):
+    for path in (project.root / "out").rglob("*"):
+        if path.is_file():
+            os.utime(path, ns=(10**18, 10**18))
 
 
 def falsify(project):

@@ -12,18 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.core.digest import Digests, digest_chunks
-from placet.core.dvcfile import Output
+from placet.core.digest import Digests
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.engine import legacy
 from placet.engine.artifact import require_parts, wanted_files
-from placet.engine.disk import Cache, Links, chunks, disk, stamp, sweep
+from placet.engine.disk import Cache, Links, disk, stamp, sweep
+from placet.engine.hashes import digest_files, hashes_of
 from placet.engine.ignore import DvcIgnore
 from placet.engine.placed import tell_placed, unused
 from placet.engine.proof import prove_cached
 from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
-from placet.engine.transfer import guarded, run_local
+from placet.engine.transfer import run_local
 from placet.engine.workspace import Workspace
 from placet.errors import NotFound, Refused
 from placet.ports import FileStamp, Progress, State
@@ -137,7 +137,7 @@ def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force
         require_parts(one, [*wanted, *here])
         wanted = {name: md5 for name, md5 in wanted.items() if one.means(name)}
         here = {name: found for name, found in here.items() if one.means(name)}
-    known = hashes_of(out, here, state, jobs, wanted)
+    known = hashes_of(workspace, out, here, state, jobs, wanted)
     right = {name for name, md5 in wanted.items() if known.get(name) == md5}
     steps = tuple(
         _Step(_at(workspace, one.path, name), out.key_of(md5), md5, out.isexec and not out.is_dir, out.legacy)
@@ -154,7 +154,7 @@ def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force
 def _plan_removal(workspace: Workspace, path: str, state: State, jobs: int, *, force: bool) -> _Plan:
     here = present_files(workspace, path)
     if not force:
-        known = digest_files(here, state, jobs)
+        known = digest_files(workspace, here, state, jobs)
         going = {name: found.md5 for name, found in known.items()}
         _refuse_loss(workspace.objects, path, going, state, jobs)
     return _Plan((), tuple(here), 0)
@@ -174,37 +174,6 @@ def present_files(workspace: Workspace, path: str) -> dict[str, Found]:
             with contextlib.suppress(FileNotFoundError):
                 out[name] = found_file(name, entry.path, entry.stat())
     return out
-
-
-def digest_files(files: Mapping[str, Found], state: State, jobs: int) -> dict[str, Digests]:
-    """Name -> digests of workspace files, from the state database or by reading them."""
-    stamps = [one.stamp for one in files.values()]
-    known = dict(zip(files, state.get_many(stamps), strict=True))
-    todo = [name for name, found in known.items() if found is None]
-    fresh = run_local(lambda name: digest_chunks(guarded(chunks(files[name].path))), todo, jobs)
-    known.update(zip(todo, fresh, strict=True))
-    return {name: found for name, found in known.items() if found is not None}
-
-
-def hashes_of(
-    out: Output, files: Mapping[str, Found], state: State, jobs: int, wanted: Mapping[str, str] | None
-) -> dict[str, str]:
-    """Name -> hash of workspace files, of the kind that the output has.
-
-    A file whose MD5 is what is wanted in DVC 2's kind is right without reading it: it holds no CRLF.
-    """
-    if not out.legacy:
-        return {name: found.md5 for name, found in digest_files(files, state, jobs).items()}
-    names = list(files)
-    known = state.get_many([files[name].stamp for name in names])
-    right = {
-        name: found.md5
-        for name, found in zip(names, known, strict=True)
-        if found is not None and wanted is not None and wanted.get(name) == found.md5
-    }
-    todo = [name for name in names if name not in right]
-    read = run_local(lambda name: legacy.digest_file(files[name].path)[1], todo, jobs)
-    return right | dict(zip(todo, read, strict=True))
 
 
 def _refuse_loss(

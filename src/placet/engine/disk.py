@@ -22,6 +22,7 @@ from placet.ports import FileStamp
 
 CHUNK = 1 << 20
 PROTECTED = 0o444
+RACY_NS = 50_000_000  # a file that is younger may change again, and have the same times after that
 _FICLONE = 0x40049409
 _LEFT_NS = 24 * 3600 * 10**9
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

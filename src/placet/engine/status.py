@@ -11,8 +11,9 @@ from placet.core.digest import md5_hex
 from placet.core.dvcfile import encode_dir
 from placet.core.outputs import Skipped, Tracking, unhashed
 from placet.engine.artifact import require_parts, wanted_files
-from placet.engine.checkout import hashes_of, present_files
+from placet.engine.checkout import present_files
 from placet.engine.disk import Cache
+from placet.engine.hashes import hashes_of
 from placet.engine.routes import Routes, sift
 from placet.engine.transfer import sizes
 from placet.engine.workspace import Workspace
@@ -111,13 +112,13 @@ def _local(workspace: Workspace, one: Tracking, state: State, jobs: int) -> Chan
     if not out.hashed:
         return Change(path, "modified", len(here), reason=unhashed(one))
     if not out.cache:
-        return _uncached(one, hashes_of(out, here, state, jobs, None))
+        return _uncached(one, hashes_of(workspace, out, here, state, jobs, None))
     try:
         wanted = wanted_files(workspace.objects, path, out)
     except NotFound:
         return Change(path, "not-in-cache", 1, (out.key,))
     wanted = {name: md5 for name, md5 in wanted.items() if one.means(name)}
-    known = hashes_of(out, here, state, jobs, wanted)
+    known = hashes_of(workspace, out, here, state, jobs, wanted)
     differ = sorted(name for name in wanted.keys() | known.keys() if wanted.get(name) != known.get(name))
     if differ:
         return Change(path, "modified", len(differ), tuple(differ[:_MAX_NAMES]))

@@ -16,7 +16,7 @@ from placet.core import layout
 from placet.core.digest import Digests, digest
 from placet.core.outputs import Tracking, require_updatable
 from placet.engine.artifact import Loaded, Tracked
-from placet.engine.disk import CHUNK, Cache, Links, chunks, disk, reflink, stamp, write_all
+from placet.engine.disk import CHUNK, RACY_NS, Cache, Links, chunks, disk, reflink, stamp, write_all
 from placet.engine.ignore import DvcIgnore
 from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
@@ -28,8 +28,6 @@ from placet.errors import Conflict, Corrupt, Invalid
 from placet.ports import FileStamp, Progress, State
 
 __all__ = ["Found", "Tracked", "found_file", "scan", "track"]
-
-_RACY_NS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ def _remember(
             with disk(cache.root):
                 at = stamp(cache.path(layout.data_key(known.md5)))
         objects.append((at, known))
-    state.put_many([*(row for row in new if row[0].mtime_ns < before - _RACY_NS), *objects])
+    state.put_many([*(row for row in new if row[0].mtime_ns < before - RACY_NS), *objects])
 
 
 def _refuse_twins(held: Iterable[Digests], fresh: Mapping[str, Digests]) -> None:
