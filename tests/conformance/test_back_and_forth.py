@@ -6,11 +6,13 @@ import random
 import shutil
 
 import pytest
-from stock import VERSIONS, fill
+from stock import fill
 
 TRACK = {"dvc": "add", "placet": "track"}
 PAIRS = [("dvc", "placet"), ("placet", "dvc"), ("placet", "placet")]
-CELLS = [*((version, *pair) for version in VERSIONS for pair in PAIRS[:2]), ("dvc", *PAIRS[2])]
+CELLS = [(where, "dvc", *pair) for where in ("local", "s3") for pair in PAIRS]
+OLD = [("s3", "dvc-old", *PAIRS[0]), ("local", "dvc-old", *PAIRS[1])]
+WHERE = [("local", "dvc"), ("s3", "dvc"), ("s3", "dvc-old")]
 OUTPUTS = ("out/data", "out/model.bin", "out/run me.sh", "empty")
 
 
@@ -54,7 +56,7 @@ def agree(project):
     assert json.loads(project.placet("status", "--json", "-r", "internal-storage"))["changes"] == []
 
 
-@pytest.mark.parametrize(("version", "one", "other"), CELLS)
+@pytest.mark.parametrize(("remote_of", "version", "one", "other"), CELLS + OLD, indirect=["remote_of"])
 def test_one_goes_on_where_the_other_stopped(new_project, remote_of, version, one, other):
     mine = new_project("mine", version)
     remote = remote_of(mine)
@@ -97,7 +99,7 @@ def test_one_goes_on_where_the_other_stopped(new_project, remote_of, version, on
     agree(mine)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("remote_of", "version"), WHERE, indirect=["remote_of"])
 def test_a_push_that_was_cut_off_is_completed(new_project, remote_of, version):
     """Of a directory whose `.dir` object is there stock DVC believes that all is there; Placet looks."""
     mine = new_project("mine", version)
@@ -117,7 +119,7 @@ def test_a_push_that_was_cut_off_is_completed(new_project, remote_of, version):
     agree(yours)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("remote_of", "version"), WHERE, indirect=["remote_of"])
 @pytest.mark.parametrize("tool", TRACK)
 def test_status_after_the_other_hashes_nothing(new_project, remote_of, version, tool):
     """Bytes are changed behind the stamps: only who reads files again could tell."""
