@@ -133,7 +133,7 @@ NO_METAFILES = {
     "outs is a text": "outs: x\n",
     "a size in words": "outs:\n- md5: %s\n  size: many\n  hash: md5\n  path: x\n",
     "an object of Python": "outs: !!python/object/apply:os.system ['true']\n",
-    "deep": "outs: " + "[" * 1_500,
+    "deep": "outs: " + "[" * 300,
 }
 
 
