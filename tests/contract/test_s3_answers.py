@@ -12,7 +12,7 @@ from placet.adapters.objects import s3http
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import Service
 from placet.adapters.objects.sigv4 import Credentials
-from placet.core.digest import digest
+from placet.core.digest import Digests, digest
 from placet.errors import Conflict, Corrupt, Refused, Unavailable
 from placet.ports import StoreTraits
 
@@ -209,6 +209,12 @@ def test_a_part_copy_is_completed_only_if_absent_and_with_its_sum(told):
     assert told.asked[0][2]["x-amz-checksum-algorithm"] == "SHA256"
     assert told.asked[1][2]["x-amz-copy-source"] == "/source/p/k"
     assert told.asked[2][2]["if-none-match"] == "*"
+
+
+def test_more_than_a_part_copy_can_do_is_streamed(told):
+    huge = Digests("0" * 32, "0" * 64, (5 << 30) + 1)
+    assert told.store().copy_from(told.store("source"), "k", huge) is None
+    assert told.said() == []
 
 
 def test_other_bytes_are_aborted_and_said_even_if_the_abort_fails(told):

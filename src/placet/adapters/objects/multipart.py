@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
+from placet.adapters.objects.obs import part_bytes
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.core.digest import Hasher
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError
 
-_PART = 16 << 20
-_MAX_PARTS = 9_000
 _SENT_WRONG = 2
 
 
@@ -75,8 +74,8 @@ class Upload:
 
 
 def parts_of(chunks: Iterable[bytes], size: int, hasher: Hasher) -> Iterator[bytes]:
-    """The stream in parts of equal size, so large that they are at most 9,000."""
-    part = max(_PART, -(-size // _MAX_PARTS))
+    """The stream in parts of equal size."""
+    part = part_bytes(size)
     held: list[bytes] = []
     room = part
     for chunk in chunks:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 SINGLE = 8 << 20
 RANGE = 8 << 20
+PART = 16 << 20
+_MAX_PARTS = 9_000  # the services take 10,000
 _TRIES = 6
 _RACED = "ConditionalRequestConflict"  # S3: another conditional write was under way; try again
 RETRY: RetryConfig = {
@@ -178,7 +180,7 @@ class ObStore:
                 self._remote,
                 self._prefix + key,
                 _proven(chunks, want, key),
-                chunk_size=2 * RANGE,
+                chunk_size=part_bytes(want.size),
                 max_concurrency=4,
             )
         except (*_FAILED, ValueError) as error:
@@ -231,6 +233,11 @@ def _uncertain(error: Exception) -> bool:
     """Was there no whole answer to a request that obstore does not repeat by itself?"""
     said = str(error)
     return "HTTP error" in said and " retries, max_retries" not in said
+
+
+def part_bytes(size: int) -> int:
+    """How long the parts of an upload of so many bytes are, but for the last one."""
+    return max(PART, -(-size // _MAX_PARTS))
 
 
 def _wait(attempt: int) -> None:
