@@ -173,6 +173,9 @@ class Mix:
         self.trace.append(f"git checkout {branch}")
 
     def _collect(self) -> None:
+        if self.random.random() < 0.5:
+            self._either(["gc", "-f", "-A"], ["gc", "--yes", "--older-than", "0s"])
+            return
         self._stock("gc", "-f", *self.random.choice([["-w"], ["-a"], ["-w", "-c"], ["-a", "-c"]]))
 
     def _forget(self) -> None:
@@ -199,20 +202,24 @@ class Mix:
         assert codes[0] == codes[1], codes
 
     def _command(self, name: str, *arguments: str) -> None:
-        """The twin gets it from `dvc`, the mixed project from either."""
-        ours = self.random.random() < 0.7
-        expected = self.twin.start("dvc", name, *arguments)
-        words = " ".join(map(repr, arguments))
-        self.trace.append(f"{'placet' if ours else 'dvc'} {name} {words} (dvc: {expected.returncode})")
-        if expected.returncode == 0 and ours and self._placet(PLACET.get(name, name), *arguments):
+        self._either([name, *arguments], [PLACET.get(name, name), *arguments])
+
+    def _either(self, theirs: list[str], ours: list[str]) -> None:
+        """The twin gets a command from `dvc`, the mixed project from either program."""
+        chosen = self.random.random() < 0.7
+        expected = self.twin.start("dvc", *theirs)
+        words = " ".join(map(repr, ours if chosen else theirs))
+        self.trace.append(f"{'placet' if chosen else 'dvc'} {words} (dvc: {expected.returncode})")
+        if expected.returncode == 0 and chosen and self._placet(*ours):
             return
-        got = self.mixed.start("dvc", name, *arguments)
+        got = self.mixed.start("dvc", *theirs)
         self.done["dvc"] += 1
         assert got.returncode == expected.returncode, (
             f"alone: {expected.stdout}{expected.stderr}\nmixed: {got.stdout}{got.stderr}"
         )
 
     def _placet(self, name: str, *arguments: str) -> bool:
+        """Did it work? Else it must have left no trace."""
         before = project_files(self.mixed), self.remote(self.mixed)
         done = self.mixed.start("placet", name, "--json", *arguments)
         if done.returncode == 0:
@@ -226,15 +233,15 @@ class Mix:
         return False
 
 
-def _bytes_only(project: Project) -> dict[str, str]:
-    """Without links and modes: of duplicates stock DVC links only one, and leaves the others as they were."""
-    return {path: data for path, (_, _, data) in project_files(project).items()}
-
-
 def _json(project: Project, *command: str) -> dict[str, object]:
     done = project.start(*command)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def _bytes_only(project: Project) -> dict[str, str]:
+    """Without links and modes: of duplicates stock DVC links only one, and leaves the others as they were."""
+    return {path: data for path, (_, _, data) in project_files(project).items()}
 
 
 def project_files(project: Project) -> dict[str, tuple[str, str, str]]:

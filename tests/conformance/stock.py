@@ -161,16 +161,23 @@ class S3Remote:
 
     def objects(self) -> dict[str, bytes]:
         """Key -> bytes of DVC's objects there."""
+        got = {key: self._client.get_object(Bucket=self._bucket, Key=self._full(key)) for key in self.sizes()}
+        return {key: one["Body"].read() for key, one in got.items()}
+
+    def sizes(self) -> dict[str, int]:
+        """Key -> size of DVC's objects there."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=f"{self._prefix}/files/"
+            Bucket=self._bucket, Prefix=self._full("files/")
         )
-        keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
-        bodies = (self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read() for key in keys)
-        return {key.removeprefix(f"{self._prefix}/"): body for key, body in zip(keys, bodies, strict=True)}
+        found = [one for page in pages for one in page.get("Contents", ())]
+        return {one["Key"].removeprefix(self._full("")): one["Size"] for one in found}
 
     def delete(self, key: str) -> None:
         """Remove one object behind everybody's back."""
-        self._client.delete_object(Bucket=self._bucket, Key=f"{self._prefix}/{key}")
+        self._client.delete_object(Bucket=self._bucket, Key=self._full(key))
+
+    def _full(self, key: str) -> str:
+        return f"{self._prefix}/{key}"
 
 
 class LocalRemote:
