@@ -35,11 +35,13 @@ def refused(name, remotes, *, names=(), urls=(), owned=("store",)):
         ({"url": "s3://someone@PUB//x"}, "gc-publication-tier"),
         ({"url": "remote://publication-storage/in"}, "gc-publication-tier"),
         ({"url": "s3://internal/x", "access_key_id": "P"}, "gc-publication-tier"),
+        ({"url": "remote://base/x"}, "gc-publication-tier"),
+        ({"url": "remote://base/x", "access_key_id": "I"}, None),
         ({"url": "remote://nowhere/x"}, "remote-option"),
     ],
 )
 def test_a_place_that_is_published(store, kind):
-    assert refused("store", {"store": store}) == kind
+    assert refused("store", {"store": store, "base": {"url": "s3://other", "access_key_id": "P"}}) == kind
 
 
 def test_tiers_by_name():
@@ -91,6 +93,21 @@ def test_a_cache(tmp_path):
     inside.symlink_to(outside)
     with pytest.raises(Refused):
         refuse_cache(inside, root, tiers, shared=False, owned=False)
+
+
+@pytest.mark.parametrize("inner", ["files", "files/md5"])
+def test_a_cache_whose_objects_are_elsewhere(tmp_path, inner):
+    root = tmp_path / "project"
+    tiers = Tiers({"publication-storage": {"url": str(tmp_path / "pub")}}, frozenset(), (), root / ".dvc")
+    link = root / ".dvc" / "cache" / inner
+    link.parent.mkdir(parents=True)
+    for place, owned, kind in (("out", False, "gc-shared-cache"), ("pub", True, "gc-publication-tier")):
+        (tmp_path / place / "md5").mkdir(parents=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / place)
+        with pytest.raises(Refused) as caught:
+            refuse_cache(root / ".dvc" / "cache", root, tiers, shared=False, owned=owned)
+        assert caught.value.kind == kind
 
 
 def test_remotes_that_name_each_other():

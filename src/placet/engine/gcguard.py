@@ -61,12 +61,13 @@ def refuse_remote(name: str, tiers: Tiers, *, owned: Iterable[str]) -> None:
     """
     if tiers.has(name):
         raise _tier(name, "It is a publication tier.")
-    mine = tiers.remotes[name]
+    mine = _merged(tiers.remotes[name], tiers.remotes)
     tier = tiers.at(place_of(mine, tiers.remotes, tiers.base))
     if tier is not None:
         raise _tier(name, f"Its place is that of the publication tier {tier}.")
     for other in sorted(filter(tiers.has, tiers.remotes)):
-        if _credential(mine) is not None and _credential(mine) == _credential(tiers.remotes[other]):
+        theirs = _merged(tiers.remotes[other], tiers.remotes)
+        if _credential(mine) is not None and _credential(mine) == _credential(theirs):
             raise _tier(name, f"It has the credential of the publication tier {other}.")
     if name not in set(owned):
         raise Refused(
@@ -83,10 +84,12 @@ def refuse_cache(cache: Path, root: Path, tiers: Tiers, *, shared: bool, owned: 
     Raises:
         Refused: kinds `gc-shared-cache`, `gc-publication-tier`.
     """
-    tier = tiers.at(("", "", cache.resolve().parts))
-    if tier is not None:
-        raise _tier(str(cache), f"Its place is that of the publication tier {tier}.")
-    if (shared or not cache.resolve().is_relative_to(root)) and not owned:
+    real = cache.resolve(), (cache / "files" / "md5").resolve()
+    for one in real:
+        tier = tiers.at(("", "", one.parts))
+        if tier is not None:
+            raise _tier(str(cache), f"Its place is that of the publication tier {tier}.")
+    if (shared or not all(one.is_relative_to(root) for one in real)) and not owned:
         raise Refused(
             f"It is not known who else uses the cache {cache}; nothing is removed from it.",
             kind="gc-shared-cache",
@@ -101,20 +104,27 @@ def place_of(remote: Mapping[str, Any], remotes: Mapping[str, Mapping[str, Any]]
     Raises:
         Invalid: kind `remote-option`.
     """
-    url, more = str(remote.get("url", "")), ""
-    for _ in range(_MAX_HOPS):
-        parts = urlsplit(url)
-        if parts.scheme != "remote":
-            break
-        url, more = str(remotes.get(parts.netloc, {}).get("url", url)), f"{parts.path}{more}"
-    else:
-        raise Invalid(f"The URL {remote.get('url')} names no remote that is one.", kind="remote-option")
+    url = str(_merged(remote, remotes).get("url", ""))
+    parts = urlsplit(url)
     if parts.scheme in _LOCAL:
         local = Path(parts.path if parts.scheme else url)
-        folder = (local if local.is_absolute() else base / local) / more.strip("/")
-        return "", "", folder.resolve().parts
-    path = f"{parts.path}{more}"
-    return parts.scheme, parts.netloc.rpartition("@")[2].lower(), tuple(one for one in path.split("/") if one)
+        return "", "", (local if local.is_absolute() else base / local).resolve().parts
+    folders = tuple(one for one in parts.path.split("/") if one)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower(), folders
+
+
+def _merged(remote: Mapping[str, Any], remotes: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """A remote's options; one at `remote://other/more` has the other's too."""
+    found = remote
+    for _ in range(_MAX_HOPS):
+        parts = urlsplit(str(found.get("url", "")))
+        if parts.scheme != "remote":
+            return found
+        other = remotes.get(parts.netloc.lower())
+        if other is None:
+            break
+        found = {**other, **found, "url": f"{other.get('url', '')}/{parts.path.lstrip('/')}"}
+    raise Invalid(f"The URL {remote.get('url')} names no remote that is one.", kind="remote-option")
 
 
 def overlaps(one: Place, two: Place) -> bool:
