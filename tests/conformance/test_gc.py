@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from dvc.lock import HardlinkLock
 from stock import FolderStore, Project
 
 from placet.adapters.state import StateDb
@@ -522,3 +525,108 @@ def test_a_workspace_that_cannot_be_written_needs_no_lock(project, monkeypatch):
         pass
     with pytest.raises(Unavailable), gclock.alone([project.workspace()]):
         pass
+
+
+def test_a_history_that_is_gone_is_not_taken_for_none(project):
+    track(project, "data", "x")
+    commit(project, "one")
+    (project.root / ".git").rename(project.root / "git")
+    with pytest.raises(Invalid) as caught:
+        gc(project)
+    assert caught.value.kind == "no-git-repository"
+    project.dvc("config", "core.no_scm", "true")
+    assert not gc(project).all.objects
+
+
+def test_uncommitted_metafiles_of_linked_work_trees_hold(project, monkeypatch):
+    monkeypatch.setattr("placet.engine.gclock._TRIES", 2)
+    project.dvc("cache", "dir", "-q", "--local", str(cache(project)))
+    commit(project, "one")
+    tree = Project(project.root.parent / "tree", project.env)
+    project.git("worktree", "add", "-q", "--detach", str(tree.root))
+    shutil.copy(project.root / ".dvc" / "config.local", tree.root / ".dvc")
+    track(tree, "data", {"a": "theirs"})
+    assert not gc(project).all.objects
+    with gclock.in_use(tree.workspace()), pytest.raises(Conflict):
+        gc(project)
+    (tree.root / "data.dvc").unlink()
+    assert gc(project).files.objects == 1
+
+
+def test_a_linked_work_tree_with_a_cache_of_its_own(project):
+    commit(project, "one")
+    tree = Project(project.root.parent / "tree", project.env)
+    project.git("worktree", "add", "-q", "--detach", str(tree.root))
+    track(tree, "data", {"a": "theirs"})
+    found = gc(project)
+    assert (found.unknown, found.all.objects) == ((), 0)
+    assert len(objects(cache(tree))) == 2
+
+
+def test_an_experiment_that_runs_aside_holds(project):
+    """`dvc exp run --temp` writes `dvc.lock` into a clone before there is any commit of it."""
+    commit(project, "one")
+    track(project, "data", {"a": "made"})
+    clone = project.root / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx"
+    project.git("clone", "-q", str(project.root), str(clone))
+    (project.root / "data.dvc").rename(clone / "data.dvc")
+    assert not gc(project).all.objects
+    shutil.rmtree(clone)
+    assert gc(project).files.objects == 1
+
+
+def test_a_hardlink_lock_is_dvcs_own(project):
+    project.dvc("config", "core.hardlink_lock", "true")
+    (project.root / ".dvc" / "tmp" / "lock").unlink(missing_ok=True)
+    (project.root / "x").write_text("x")
+    track(project, "data", "y")
+    with Client(project.root) as client, client._wire.workspace.lock():
+        assert "Unable to acquire lock" in project.dvc("add", "x", ok=False)
+    project.dvc("add", "x")
+    held = HardlinkLock(
+        str(project.root / ".dvc" / "tmp" / "lock"), tmp_dir=str(project.root / ".dvc" / "tmp")
+    )
+    with held, pytest.raises(Conflict) as caught:
+        gc(project)
+    assert caught.value.kind == "workspace-locked"
+    assert not gc(project).all.objects
+
+
+def test_another_users_lock_is_shared(project, monkeypatch):
+    """The file is 0644 and another's: it opens for reading only; an unreadable one stops the command."""
+    monkeypatch.setattr("placet.engine.gclock._TRIES", 2)
+    space, real = project.workspace(), os.open
+    denied = {os.O_RDWR}
+
+    def opened(path, flags, *mode, **more):
+        if str(path).endswith("gc.lock") and flags & os.O_ACCMODE in denied:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, flags, *mode, **more)
+
+    with gclock.alone([space]):
+        monkeypatch.setattr(os, "open", opened)
+        with pytest.raises(Conflict), gclock.in_use(space):
+            pass
+    with gclock.in_use(space):
+        monkeypatch.setattr(os, "open", real)
+        with pytest.raises(Conflict), gclock.alone([space]):
+            pass
+    monkeypatch.setattr(os, "open", opened)
+    denied.add(os.O_RDONLY)
+    with pytest.raises(Unavailable), gclock.in_use(space):
+        pass
+
+
+def test_what_was_proposed_is_read_under_the_lock(project, monkeypatch):
+    """Else a proposal that comes between reading and locking would not count."""
+    seen: list[str] = []
+
+    def refuse(*_) -> None:
+        with pytest.raises(Conflict), gclock.in_use(project.workspace()):
+            pass
+        seen.append("locked")
+
+    monkeypatch.setattr("placet.engine.gclock._TRIES", 2)
+    monkeypatch.setattr("placet.wire.gc._refuse", refuse)
+    gc(project)
+    assert seen == ["locked"]

@@ -175,3 +175,78 @@ def test_many_blobs_come_in_batches(git, monkeypatch):
     monkeypatch.setattr("placet.adapters.git_past._BATCH_BYTES", 10)
     git.commit(**{f"f{number}_dvc": "x" * number for number in range(12)})
     assert {len(next(iter(one))) for one in git.held().values()} == set(range(12))
+
+
+def test_a_repository_that_cannot_be_reached(git, tmp_path):
+    git.commit(x_dvc="1")
+    git("worktree", "add", "-q", str(tmp_path / "tree"))
+    git.root.rename(tmp_path / "moved")
+    with pytest.raises(Corrupt) as caught:
+        GitPast.open(tmp_path / "tree", ENV)
+    assert caught.value.kind == "git-failed"
+
+
+def test_the_index_of_a_submodule(git, tmp_path):
+    git.commit(x_dvc="0")
+    whole = Git(tmp_path / "whole")
+    whole("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(git.root), "sub")
+    sub = whole.root / "sub"
+    (sub / "x.dvc").write_text("its index")
+    whole("-C", "sub", "add", "x.dvc")
+    past = GitPast.open(sub, ENV)
+    texts = dict(past.read(one.blob for one in past.files(SUFFIXES, tips=True)))
+    assert set(texts.values()) == {b"0", b"its index"}
+    whole("-C", "sub", "worktree", "add", "-q", "--detach", str(tmp_path / "tree"))
+    assert past.folders() == [sub, tmp_path / "tree"]
+    assert set(GitPast.open(tmp_path / "tree", ENV).folders()) == {sub, tmp_path / "tree"}
+
+
+def test_a_work_tree_that_is_not_here_now(git, tmp_path):
+    git.commit(d__x_dvc="0")
+    tree = tmp_path / "tree"
+    git("worktree", "add", "-q", "--detach", str(tree))
+    (tree / "d" / "x.dvc").write_text("its index")
+    git("-C", str(tree), "add", "-A")
+    git("worktree", "lock", str(tree))
+    past = GitPast.open(git.root / "d", ENV)
+    assert past.folders() == [git.root / "d", tree / "d"]
+    tree.rename(tmp_path / "unplugged")
+    assert git.held()["d/x.dvc"] == {"0", "its index"}
+    assert past.folders() == [git.root / "d"]
+
+
+@pytest.mark.parametrize("tips", [False, True])
+@pytest.mark.parametrize("ref", ["refs/exps/stash", "refs/exps/celery/stash", "refs/exps/celery/failed"])
+def test_queued_experiments(git, tips, ref):
+    git.commit(x_dvc="0")
+    for number in (1, 2):
+        (git.root / "x.dvc").write_text(f"queued {number}")
+        git("update-ref", "--create-reflog", ref, git("stash", "create").strip())
+    git("checkout", "-q", "--force", ".")
+    assert git.held(tips=tips)["x.dvc"] == {"0", "queued 1", "queued 2"}
+    assert GitPast.open(git.root, ENV).kinds()["stashes"] == 2
+
+
+@pytest.mark.parametrize("how", ["--merge", "--apply"])
+def test_what_a_rebase_has_put_aside(git, how):
+    git.commit(x_dvc="base", y="base")
+    git("checkout", "-q", "-b", "side")
+    git.commit(y="side")
+    git("checkout", "-q", "main")
+    git.commit(y="main")
+    (git.root / "x.dvc").write_text("put aside")
+    git("rebase", "-q", how, "--autostash", "side", ok=False)
+    assert (git.root / "x.dvc").read_text() == "base"
+    assert git.held()["x.dvc"] == git.held(tips=True)["x.dvc"] == {"base", "put aside"}
+
+
+def test_what_a_merge_has_put_aside(git):
+    git.commit(x_dvc="base", y="base")
+    git("checkout", "-q", "-b", "side")
+    git.commit(y="side")
+    git("checkout", "-q", "main")
+    git.commit(y="main")
+    (git.root / "x.dvc").write_text("put aside")
+    git("merge", "-q", "--autostash", "side", ok=False)
+    assert (git.root / "x.dvc").read_text() == "base"
+    assert git.held()["x.dvc"] == {"base", "put aside"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -19,14 +20,19 @@ _KINDS = {
     "refs/remotes/": "remote-tracking branches",
     "refs/tags/": "tags",
     "refs/stash": "stashes",
+    "refs/exps/stash": "stashes",
+    "refs/exps/celery/": "stashes",
 }
+_STASHES = ("refs/stash", "refs/exps/stash", "refs/exps/celery/stash", "refs/exps/celery/failed")
+_AUTOSTASHES = ("rebase-merge/autostash", "rebase-apply/autostash", "MERGE_AUTOSTASH")
 
 
 class GitPast:
     """The `Past` port over a work tree's Git repository, with all its other work trees."""
 
-    def __init__(self, top: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, top: Path, root: Path, environ: Mapping[str, str]) -> None:
         self._top = top
+        self._root = root
         self._env = environ
 
     @classmethod
@@ -35,7 +41,7 @@ class GitPast:
 
         Raises:
             Invalid: kind `shallow-clone`: the history is not all here.
-            Corrupt: kind `git-failed`: Git refuses to read it.
+            Corrupt: kind `git-failed`: Git refuses to read it, or the folder's `.git` leads nowhere.
         """
         env = {
             key: value
@@ -45,7 +51,7 @@ class GitPast:
         found = process.run(
             ["-C", str(root), "rev-parse", "--show-toplevel", "--is-shallow-repository"], environ=env
         )
-        if found.returncode and "not a git repository" in process.said(found):
+        if found.returncode and "not a git repository (or any" in process.said(found):
             return None
         top, shallow = process.check(found, "rev-parse").decode("utf-8", "surrogateescape").splitlines()
         if shallow == "true":
@@ -55,7 +61,21 @@ class GitPast:
                 why="What the missing commits need is not known.",
                 mend=f"git -C {top} fetch --unshallow",
             )
-        return cls(Path(top), env)
+        return cls(Path(top), root.resolve(), env)
+
+    def folders(self) -> Sequence[Path]:
+        """The same folder in every work tree of the repository that is here now, its own first."""
+        listed = self._git("worktree", "list", "--porcelain").decode("utf-8", "surrogateescape").splitlines()
+        tops = [Path(one.removeprefix("worktree ")) for one in listed if one.startswith("worktree ")]
+        common = self._git_dirs()[0]
+        main = process.run(
+            [f"--git-dir={common}", "config", "--get", "core.worktree"], environ=self._env
+        ).stdout
+        if main:  # of a submodule, whose repository is elsewhere
+            tops.append(common / os.fsdecode(main).rstrip("\n"))
+        below = self._root.relative_to(self._top.resolve())
+        found = [self._root, *((one / below).resolve() for one in tops if (one / ".git").exists())]
+        return [one for one in dict.fromkeys(found) if one.is_dir()]
 
     def kinds(self) -> Mapping[str, int]:
         """Words for refs -> how many there are."""
@@ -137,26 +157,33 @@ class GitPast:
             out += self._git("rev-parse", f"{stash}^@").decode().split()
         return list(dict.fromkeys(out))
 
+    def _git_dirs(self) -> list[Path]:
+        """The repository's own folder, then those of its linked work trees, also of absent ones."""
+        said = os.fsdecode(self._git("rev-parse", "--git-common-dir")).rstrip("\n")
+        common = (self._top / said).resolve()
+        return [common, *sorted(common.glob("worktrees/*"))]
+
     def _of_indexes(self, patterns: Sequence[str]) -> Iterator[PastFile]:
-        listed = self._git("worktree", "list", "--porcelain").decode("utf-8", "surrogateescape")
-        for line in listed.splitlines():
-            folder = Path(line.removeprefix("worktree "))
-            if not line.startswith("worktree ") or not (folder / ".git").exists():
+        for folder in self._git_dirs():
+            if not (folder / "index").exists():
                 continue
-            done = process.run(
-                ["-C", str(folder), "ls-files", "-s", "-z", "--", *patterns], environ=self._env
-            )
-            for record in process.check(done, "ls-files").split(b"\0")[:-1]:
+            where = f"--git-dir={folder}", f"--work-tree={self._top}"
+            for record in self._git(*where, "ls-files", "-s", "-z", "--", *patterns).split(b"\0")[:-1]:
                 head, _, path = record.partition(b"\t")
                 mode, blob, _ = head.decode().split(" ")
                 if mode in _FILES:
                     yield PastFile(path.decode("utf-8", "surrogateescape"), blob)
 
     def _stashes(self) -> list[str]:
-        """All of them: only the newest is a ref, the others are in its log."""
-        if not self._git("for-each-ref", "--format=x", "refs/stash"):
-            return []
-        return self._git("rev-list", "-g", "refs/stash").decode().split()
+        """All of them, also of queued experiments: only the newest is a ref, the others are in its log.
+
+        What `--autostash` put aside has no ref at all.
+        """
+        refs = self._git("for-each-ref", "--format=%(refname)", *_STASHES).decode().split()
+        found = [one for ref in refs for one in self._git("rev-list", "-g", ref).decode().split()]
+        files = [folder / name for folder in self._git_dirs() for name in _AUTOSTASHES]
+        found += [one.read_text().strip() for one in files if one.is_file()]
+        return [one for one in dict.fromkeys(found) if one]
 
     def _rev_list(self, *options: str) -> bytes:
         """All refs, the HEADs of all work trees, and all stashes."""

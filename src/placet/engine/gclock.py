@@ -12,6 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from placet.engine.disk import disk
 from placet.engine.workspace import Workspace
@@ -25,17 +26,19 @@ _WAIT_S = 0.1
 def in_use(workspace: Workspace) -> Iterator[None]:
     """Keep gc away from what this workspace uses; many may at a time.
 
-    A workspace that this user cannot write to cannot be collected by this user either: no lock then.
+    Where no gc ever locked and this user cannot write, there is no lock.
 
     Raises:
         Conflict: kind `workspace-locked`: a gc runs, after 3 s.
+        Unavailable: kind `disk-denied`: there is a lock that this user cannot read.
     """
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_lock(workspace, fcntl.LOCK_SH))
         except Unavailable as error:
-            if error.kind != "disk-denied":
-                raise
+            with disk(workspace.dvc_dir):
+                if error.kind != "disk-denied" or _path(workspace).exists():
+                    raise
         yield
 
 
@@ -57,10 +60,10 @@ def alone(workspaces: Sequence[Workspace]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workspace: Workspace, how: int) -> Iterator[None]:
-    path = workspace.dvc_dir / "tmp" / "placet" / "gc.lock"
+    path = _path(workspace)
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = _opened(path, shared=how == fcntl.LOCK_SH)
     try:
         for attempt in range(_TRIES):
             try:
@@ -79,3 +82,17 @@ def _lock(workspace: Workspace, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _path(workspace: Workspace) -> Path:
+    return workspace.dvc_dir / "tmp" / "placet" / "gc.lock"
+
+
+def _opened(path: Path, *, shared: bool) -> int:
+    """A descriptor of the lock file; another user's can be shared by whoever can read it."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        if not shared or not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -111,13 +111,18 @@ class User:
         return not paths or not paths <= without - with_cache
 
     def _work_tree(self) -> Iterator[Mention]:
-        root = self.workspace.root
-        with disk(root):
-            for base, _, names in DvcIgnore(root).walk(str(root)):
-                for file in (root / base / name for name in names if is_metafile(name)):
-                    path = file.relative_to(root).as_posix()
-                    if file.is_file():
-                        yield Mention(path, str(root), _metafile(file), self._owned(path))
+        for root in (self.workspace.root, *self._experiments()):
+            with disk(root):
+                for base, _, names in DvcIgnore(root).walk(str(root)):
+                    for file in (root / base / name for name in names if is_metafile(name)):
+                        path = file.relative_to(root).as_posix()
+                        if file.is_file():
+                            yield Mention(path, str(root), _metafile(file), self._owned(path))
+
+    def _experiments(self) -> list[Path]:
+        """The work trees of `dvc exp run --temp` and of DVC's queue: clones, here until they have ended."""
+        exps = self.workspace.dvc_dir / "tmp" / "exps"
+        return sorted(one.parent for depth in ("*/.git", "*/*/.git") for one in exps.glob(depth))
 
     def _history(self, *, tips: bool) -> Iterator[Mention]:
         if self.past is None:

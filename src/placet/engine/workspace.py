@@ -36,6 +36,7 @@ class Workspace:
         git_ignores: Does Git ignore this path already?
         git_ignored: All that Git ignores (`Outputs`).
         resolve: DVC's own resolver of computed outputs (`Outputs`).
+        hardlink_lock: `core.hardlink_lock`: DVC's lock is a file that is there, not one that is locked.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class Workspace:
     git_ignores: Callable[[Path], bool] | None = None
     git_ignored: Callable[[], frozenset[str]] | None = None
     resolve: Resolve | None = None
+    hardlink_lock: bool = False
 
     @property
     def objects(self) -> Cache:
@@ -110,11 +112,22 @@ class Workspace:
         path = self.dvc_dir / "tmp" / "lock"
         with disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        held = self._lock(path)
+        free = self._hardlink(path) if self.hardlink_lock else self._lock(path).close
         try:
             yield
         finally:
-            held.close()
+            free()
+
+    def _hardlink(self, path: Path) -> Callable[[], None]:
+        from dvc.lock import HardlinkLock, LockError  # noqa: PLC0415 - slow, and seldom needed
+
+        held = HardlinkLock(str(path), tmp_dir=str(path.parent))
+        try:
+            with disk(path):
+                held.lock()
+        except LockError as error:
+            raise self._busy(path) from error
+        return held.unlock  # type: ignore[no-any-return]
 
     def _lock(self, path: Path) -> zc.lockfile.LockFile:
         for attempt in range(_LOCK_TRIES):
@@ -122,7 +135,10 @@ class Workspace:
                 return zc.lockfile.LockFile(str(path))
             except zc.lockfile.LockError:
                 time.sleep(_LOCK_WAIT_S if attempt < _LOCK_TRIES - 1 else 0)
-        raise Conflict(
+        raise self._busy(path)
+
+    def _busy(self, path: Path) -> Conflict:
+        return Conflict(
             f"Another process works in {self.root}.",
             kind="workspace-locked",
             why=f"It holds {path}.",

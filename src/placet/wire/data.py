@@ -102,6 +102,7 @@ class DataWire:
             git_ignores=git.ignores,
             git_ignored=git.ignored,
             resolve=self._computed,
+            hardlink_lock=bool(self.dvc.get("core", {}).get("hardlink_lock")),
         )
 
     def _computed(self, file: Path) -> Sequence[StageOutput]:

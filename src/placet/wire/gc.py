@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placet import config
 from placet.core import layout
@@ -15,10 +16,13 @@ from placet.engine.gc import Collected, collect_cache, collect_remote
 from placet.engine.gclock import alone
 from placet.engine.needs import Places, gather
 from placet.engine.roots import Governed, User, governed, total
-from placet.errors import NotFound, Unavailable
+from placet.errors import Invalid, NotFound, Unavailable
 from placet.ports import ObjectStore
 from placet.wire.ctrl import Wire
 from placet.wire.data import DataWire
+
+if TYPE_CHECKING:
+    from placet.adapters.git_past import GitPast
 
 CACHE_LEAST_S = 600.0
 REMOTE_LEAST_S = 86_400.0
@@ -39,12 +43,23 @@ def collect(
         for folder in own.settings.gc.workspaces:
             wires.append(_other(folder, own))
             held.callback(wires[-1].close)
+        pasts = [_past(one) for one in wires]
+        linked = list(_linked(wires, pasts))
+        for one in linked:
+            held.callback(one.close)
+        everybody = [*wires, *linked]
+        if remove:
+            held.enter_context(alone([one.workspace for one in everybody]))
         views = {one.settings.ctrl: _view(one) for one in wires if one.settings.ctrl is not None}
         _refuse(own, remote, views.values())
-        if remove:
-            held.enter_context(alone([one.workspace for one in wires]))
-        users = [_user(one, views.get(one.settings.ctrl or "")) for one in wires]
-        return _collect(wires, users, remote, remove=remove, tips=tips, least_s=least_s, give_up=give_up)
+        users = [
+            *(
+                _user(one, past, views.get(one.settings.ctrl or ""))
+                for one, past in zip(wires, pasts, strict=True)
+            ),
+            *(_user(one, None, None) for one in linked),
+        ]
+        return _collect(everybody, users, remote, remove=remove, tips=tips, least_s=least_s, give_up=give_up)
 
 
 def _other(folder: Path, own: Wire) -> Wire:
@@ -69,13 +84,40 @@ def _view(wire: Wire) -> View:
     return load(wire.repo, wire.trust_root(), wire.clock.now(), wire.memory)
 
 
-def _user(wire: Wire, view: View | None) -> User:
+def _past(wire: DataWire) -> GitPast | None:
+    """The Git history of a workspace.
+
+    Raises:
+        Invalid: kind `no-git-repository`: there is none, and DVC was not told that there is none.
+    """
     from placet.adapters.git_past import GitPast
 
+    past = GitPast.open(wire.project, config.environment())
+    if past is None and not wire.dvc.get("core", {}).get("no_scm"):
+        raise Invalid(
+            f"{wire.project} is in no Git repository; nothing is removed.",
+            kind="no-git-repository",
+            why="DVC's configuration says that it has one, so what its commits need is not known.",
+            mend="Bring back its .git; if there never was one: dvc config core.no_scm true",
+        )
+    return past
+
+
+def _linked(wires: Sequence[DataWire], pasts: Sequence[GitPast | None]) -> Iterator[DataWire]:
+    """The same DVC projects in other work trees of their repositories; their history is the same."""
+    seen = {one.project for one in wires}
+    for wire, past in zip(wires, pasts, strict=True):
+        for folder in past.folders() if past is not None else ():
+            if folder not in seen and (folder / ".dvc").is_dir():
+                seen.add(folder)
+                yield DataWire(wire.settings, folder, wire.progress)
+
+
+def _user(wire: DataWire, past: GitPast | None, view: View | None) -> User:
     root, node = wire.workspace.root, wire.settings.node
     return User(
         workspace=wire.workspace,
-        past=GitPast.open(root, config.environment()),
+        past=past,
         governed=governed(view, wire.clock.now(), node) if view else Governed(),
         node=node,
         in_ctrl=(root / layout.POLICY).is_file(),
