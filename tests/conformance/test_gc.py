@@ -561,6 +561,12 @@ def test_a_linked_work_tree_with_a_cache_of_its_own(project):
     found = gc(project)
     assert (found.unknown, found.all.objects) == ((), 0)
     assert len(objects(cache(tree))) == 2
+    with Client(tree.root) as client:
+        client.push()
+    project.git("worktree", "add", "-q", "--detach", str(tree.root.with_name("fresh")))
+    assert not gc(project, remote=REMOTE).all.objects
+    (tree.root / "data.dvc").unlink()
+    assert gc(project, remote=REMOTE).files.objects == 1
 
 
 def test_an_experiment_that_runs_aside_holds(project):
