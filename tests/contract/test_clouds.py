@@ -71,20 +71,21 @@ class TestGcs(ObjectStoreContract):
 
 
 class TestGcsOptions:
-    def test_a_service_account_signs_in(self, told, tmp_path):
-        """Without OAuth here: its file says so, as obstore's documentation has it for emulators."""
+    def test_a_service_account_signs_in(self, told, tmp_path, monkeypatch):
+        """Without OAuth here: its file says so, as obstore's documentation has it for emulators. No variable
+        of obstore's names another."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         pem = key.private_bytes(*form).decode()
         file = tmp_path / "key.json"
-        file.write_text(
-            json.dumps(
-                {
-                    "type": "service_account", "private_key": pem, "private_key_id": "", "client_email": "",
-                    "disable_oauth": True, "gcs_base_url": "http://127.0.0.1:9",
-                }
-            )
-        )  # fmt: skip
+        held = {
+            "type": "service_account", "private_key": pem, "private_key_id": "", "client_email": "",
+            "disable_oauth": True, "gcs_base_url": "http://127.0.0.1:9",
+        }  # fmt: skip
+        file.write_text(json.dumps(held))
+        another = str(tmp_path / "another.json")
+        for name in ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_APPLICATION_CREDENTIALS"):
+            monkeypatch.setenv(name, another)
         told.answers = [(200, {"etag": '"e"', "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT"}, b"")]
         endpoint = f"http://127.0.0.1:{told.server_port}"
         store = opened(
@@ -100,6 +101,46 @@ class TestGcsOptions:
         store = opened({"url": "gs://b/p", "allow_anonymous_login": True}, STORAGE_EMULATOR_HOST=host)
         assert b"".join(store.get("k")) == b"data"
         assert "authorization" not in told.asked[0][2]
+
+    @pytest.mark.parametrize("options", [{}, {"allow_anonymous_login": True}])
+    @pytest.mark.parametrize(
+        "name", ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY"]
+    )
+    def test_variables_of_obstores_alone_sign_nothing(self, options, name):
+        with pytest.raises(Invalid, match=f"variable {name}\\.") as caught:
+            opened({"url": "gs://b/p", **options}, **{name: "a secret"})
+        assert caught.value.kind == "remote-option"
+        assert "a secret" not in str(caught.value)
+
+    def test_a_key_in_a_variable_never_replaces_the_remotes(self, tmp_path):
+        (tmp_path / "key.json").write_text('{"type": "service_account"}')
+        remote = {"url": "gs://b/p", "credentialpath": str(tmp_path / "key.json")}
+        with pytest.raises(Invalid, match="variable GOOGLE_SERVICE_ACCOUNT_KEY"):
+            opened(remote, GOOGLE_SERVICE_ACCOUNT_KEY="{}")
+
+    def test_an_emulator_gets_no_credential(self, told, monkeypatch):
+        """The token of a real account, sent to whoever listens there, would be given away."""
+        signed = {}
+        real = obstore.store.GCSStore
+
+        def seen(*args, **options):
+            signed.update(options)
+            return real(*args, **options)
+
+        monkeypatch.setattr(obstore.store, "GCSStore", seen)
+        told.answers = [(200, {"etag": '"e"', "last-modified": "Thu, 01 Jan 2026 00:00:00 GMT"}, b"data")]
+        environ = {"STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{told.server_port}"}
+        store = opened({"url": "gs://b/p", "credentialpath": "/no/such/file"}, **environ)
+        assert b"".join(store.get("k")) == b"data"
+        assert "authorization" not in told.asked[0][2]
+        assert signed["config"]["skip_signature"] is True
+        assert "service_account" not in signed["config"]
+
+    @pytest.mark.parametrize("url", ["gs:///p", "azure:///p", "s3:///p"])
+    def test_a_bucket_must_be_named(self, url):
+        with pytest.raises(Invalid, match="names no bucket") as caught:
+            opened({"url": url, "allow_anonymous_login": True})
+        assert caught.value.kind == "remote-option"
 
     def test_files_that_are_no_credentials(self, tmp_path):
         for text in ("no json", "[]"):

@@ -15,6 +15,7 @@ from placet.adapters.objects.options import (
     client_options,
     explain,
     missing_extra,
+    place_of,
     refused,
     require_known,
     said,
@@ -54,7 +55,7 @@ def open_azure(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore
         NotFound: kind `no-credentials`: no account is named.
     """
     require_known(remote, _KNOWN)
-    place = urlsplit(str(remote["url"]))
+    place = place_of(remote)
     values = _values(remote, environ)
     account, endpoint, config, provider = _credentials(remote, values)
     read_s = remote.get("read_timeout") or remote.get("timeout") or 60

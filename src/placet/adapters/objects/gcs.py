@@ -6,12 +6,19 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import obstore.store
 
 from placet.adapters.objects.obs import RETRY, ObStore
-from placet.adapters.objects.options import client_options, explain, missing_extra, require_known, said
+from placet.adapters.objects.options import (
+    client_options,
+    explain,
+    missing_extra,
+    place_of,
+    require_known,
+    require_unset,
+    said,
+)
 from placet.errors import Invalid, Refused
 from placet.ports import StoreAddress
 
@@ -20,7 +27,8 @@ if TYPE_CHECKING:
 
 # `projectname` is asked for when buckets are made, which Placet does not do.
 _KNOWN = frozenset({"projectname", "credentialpath", "endpointurl", "allow_anonymous_login"})
-_BY_OBSTORE = {"service_account", "authorized_user"}
+_KEY = "GOOGLE_SERVICE_ACCOUNT_KEY"
+_PATHS = frozenset({"GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"})
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _PUBLIC = "https://storage.googleapis.com"
 
@@ -30,27 +38,21 @@ def open_gcs(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore:
 
     Credentials: the remote's `credentialpath`, else Application Default Credentials. Keys of service accounts
     and of users, and the metadata server, are obstore's own; other files (workload identity federation,
-    impersonation) are left to google-auth, which `dvc[gs]` brings.
+    impersonation) are left to google-auth, which `dvc[gs]` brings. An emulator that `STORAGE_EMULATOR_HOST` names
+    gets none.
 
     Raises:
         Invalid: kinds `remote-option`, `remote-not-installed`.
         Refused: kind `credentials-failed`.
     """
     require_known(remote, _KNOWN)
-    place = urlsplit(str(remote["url"]))
-    endpoint = str(remote.get("endpointurl") or environ.get("STORAGE_EMULATOR_HOST") or _PUBLIC).rstrip("/")
+    place = place_of(remote)
+    emulator = "" if remote.get("endpointurl") else environ.get("STORAGE_EMULATOR_HOST", "")
+    endpoint = str(remote.get("endpointurl") or emulator or _PUBLIC).rstrip("/")
     endpoint = endpoint if "://" in endpoint else f"http://{endpoint}"
-    config = cast("GCSConfig", {"base_url": endpoint})
-    provider = None
-    file = remote.get("credentialpath") or environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    if remote.get("allow_anonymous_login"):
-        config["skip_signature"] = True
-    elif file:
-        path = Path(str(file)).expanduser()
-        if _kind(path) in _BY_OBSTORE:
-            config["application_credentials"] = str(path)
-        else:
-            provider = _by_google_auth(path)
+    anonymous = bool(emulator or remote.get("allow_anonymous_login"))
+    config, provider = _signing(remote, environ, anonymous=anonymous)
+    config["base_url"] = endpoint
     try:
         store = obstore.store.GCSStore(
             place.netloc,
@@ -65,6 +67,33 @@ def open_gcs(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore:
         ) from error
     address = StoreAddress(f"gs:{endpoint}", place.netloc, place.path.strip("/"))
     return ObStore(store, address, explain(f"bucket {place.netloc}", endpoint))
+
+
+def _signing(
+    remote: Mapping[str, Any], environ: Mapping[str, str], *, anonymous: bool
+) -> tuple[GCSConfig, GCSCredentialProvider | None]:
+    """What obstore shall sign with; no variable that only obstore knows says it instead."""
+    file = (
+        None if anonymous else remote.get("credentialpath") or environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    )
+    path = Path(str(file)).expanduser() if file else None
+    kind = _kind(path) if path else ""
+    unset = {_KEY} if kind == "service_account" else {_KEY, *_PATHS}
+    require_unset(
+        environ,
+        unset,
+        "It would sign instead of the credential that this remote has, or that it shall not have.",
+        "Unset it; set `credentialpath` of the remote, or GOOGLE_APPLICATION_CREDENTIALS.",
+    )
+    config = cast("GCSConfig", {"skip_signature": anonymous})
+    if path is None:
+        return config, None
+    if kind not in {"service_account", "authorized_user"}:
+        return config, _by_google_auth(path)
+    config["application_credentials"] = str(path)
+    if kind == "service_account":
+        config["service_account"] = str(path)
+    return config, None
 
 
 def _kind(path: Path) -> str:

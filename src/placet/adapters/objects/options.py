@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import SplitResult, urlsplit
 
 from placet.adapters.objects.obs import translate
 from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
@@ -51,6 +52,35 @@ def refused(name: str, why: str) -> Invalid:
         why=why,
         mend=_SLOWER,
     )
+
+
+def require_unset(environ: Mapping[str, str], names: AbstractSet[str], why: str, mend: str) -> None:
+    """Refuse variables that obstore reads for itself, and that nothing in its configuration can overrule.
+
+    Raises:
+        Invalid: kind `remote-option`; it names the variable, never its value.
+    """
+    for name in sorted(environ):
+        if name.upper() in names:
+            raise Invalid(
+                f"Placet cannot honour the variable {name}.", kind="remote-option", why=why, mend=mend
+            )
+
+
+def place_of(remote: Mapping[str, Any]) -> SplitResult:
+    """The remote's `url`, whose host is a bucket or container.
+
+    Raises:
+        Invalid: kind `remote-option`: there is none.
+    """
+    place = urlsplit(str(remote["url"]))
+    if not place.netloc:
+        raise Invalid(
+            f"The url {remote['url']} names no bucket.",
+            kind="remote-option",
+            mend=f"dvc remote modify REMOTE url {place.scheme}://BUCKET/PATH",
+        )
+    return place
 
 
 def client_options(

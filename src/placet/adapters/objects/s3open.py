@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from placet.adapters.objects.awskeys import credentials
 from placet.adapters.objects.awsprofile import Profile, read_profile
-from placet.adapters.objects.options import refused, require_known
+from placet.adapters.objects.options import place_of, refused, require_known
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import S3Http, Service
 from placet.adapters.objects.sigv4 import Credentials
@@ -50,7 +50,7 @@ def open_s3(
 ) -> S3Store:
     """The store of an S3 remote; see `open_store`."""
     require_known(remote, _KNOWN)
-    place = urlsplit(str(remote["url"]))
+    place = place_of(remote)
     profile = read_profile(remote, environ)
     endpoint = _endpoint(remote, profile, environ)
     known = _region(remote, profile, environ)
