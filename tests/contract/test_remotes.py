@@ -23,6 +23,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 BIG = os.urandom(9 << 20)
 KMS = {"sse": "aws:kms", "sse_kms_key_id": "a-key"}
 SEALED = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(range(32))}
+NOWHERE = {"url": "s3://b/p", "endpointurl": "http://127.0.0.1:9"}
 OWN = {"access_key_id": "AK", "secret_access_key": "s"}
 
 
@@ -191,6 +192,21 @@ class TestWhereAndWho:
         cn = self.service(home, {"region": "cn-north-1", "use_ssl": False})
         assert cn.endpoint == "http://s3.cn-north-1.amazonaws.com.cn"
 
+    @pytest.mark.parametrize("kind", ["fips", "dualstack", "accelerate"])
+    def test_another_endpoint_of_aws_is_not_replaced_by_the_usual_one(self, home, kind):
+        name = f"use_{kind}_endpoint"
+        there = {"region": "r"}
+        with pytest.raises(Invalid, match=name) as caught:
+            self.service(home, there, **{f"AWS_{name.upper()}": "True"})
+        assert caught.value.kind == "remote-option"
+        assert self.service(home, there, **{f"AWS_{name.upper()}": "false"}).endpoint
+        own = {**there, "endpointurl": "https://s3-fips.r.amazonaws.com"}
+        assert self.service(home, own, **{f"AWS_{name.upper()}": "true"}).endpoint == own["endpointurl"]
+        for text in (f"{name} = true\n", f"s3 =\n  {name} = true\n"):
+            (home / ".aws/config").write_text(f"[profile lab]\n{text}")
+            with pytest.raises(Invalid, match=name):
+                self.service(home, {**there, "profile": "lab"})
+
     def test_certificates(self, home):
         lab = {"profile": "lab"}
         assert self.service(home, {**lab, "ssl_verify": False}).verify is False
@@ -232,6 +248,43 @@ def test_variables_never_lead_one_client_elsewhere(seaweed, monkeypatch):
     assert store.put("key", [b"x"], digest(b"x"))
     assert b"".join(store.get("key")) == b"x"
     assert store.head("key").size == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_CUSTOMER_KEY_BASE64",
+        "AWS_SSE_BUCKET_KEY_ENABLED",
+    ],
+)  # fmt: skip
+def test_variables_that_one_client_would_encrypt_by_are_refused(name):
+    with pytest.raises(Invalid, match=f"variable {name}\\.") as caught:
+        opened({**NOWHERE, **OWN}, **{name: KEY})
+    assert caught.value.kind == "remote-option"
+    assert "`sse`" in caught.value.mend
+    assert KEY not in str(caught.value)
+
+
+def test_what_obstore_does_not_take_is_one_of_our_errors(monkeypatch):
+    monkeypatch.setenv("AWS_DISABLE_TAGGING", "perhaps")
+    with pytest.raises(Invalid) as caught:
+        opened({**NOWHERE, **OWN})
+    assert caught.value.kind == "remote-option"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"access_key_id": "AK"},
+        {"secret_access_key": "s"},
+        {"session_token": "t"},
+        {"secret_access_key": "s", "session_token": "t"},
+    ],
+)
+def test_half_a_credential_is_not_completed_by_somebody_elses(held):
+    with pytest.raises(Invalid, match="half a credential") as caught:
+        opened({**NOWHERE, **held}, AWS_ACCESS_KEY_ID="other", AWS_SECRET_ACCESS_KEY="other")
+    assert caught.value.kind == "remote-option"
 
 
 PROCESS = """

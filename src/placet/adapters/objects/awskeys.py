@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from placet.adapters.objects.awsprofile import Profile
 from placet.adapters.objects.sigv4 import Credentials
-from placet.errors import NotFound, Refused
+from placet.errors import Invalid, NotFound, Refused
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials as Found
 
 _ASK_AGAIN = timedelta(minutes=1)
+_OWN = ("access_key_id", "secret_access_key", "session_token")
 _CHAIN_FIRST = ("role_arn", "sso_session", "sso_account_id")
 
 
@@ -32,12 +33,20 @@ def credentials(
     replaced by somebody else's variables.
 
     Raises:
+        Invalid: kind `remote-option`: the remote's own keys are half a credential.
         NotFound: kind `no-credentials`.
         Refused: kind `credentials-failed`: the chain has a source, and it fails.
     """
     if remote.get("allow_anonymous_login"):
         return None
-    own = _keys(remote, "access_key_id", "secret_access_key", "session_token")
+    own = _keys(remote, *_OWN)
+    if own is None and any(remote.get(name) for name in _OWN):
+        raise Invalid(
+            f"The remote {remote.get('url')} has half a credential.",
+            kind="remote-option",
+            why="It needs both `access_key_id` and `secret_access_key`; nobody else's may stand in for them.",
+            mend="dvc remote modify --local REMOTE secret_access_key ..., or remove what there is of it.",
+        )
     if own is None and not profile.named:
         own = _keys(environ, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     web_identity = not profile.named and "AWS_WEB_IDENTITY_TOKEN_FILE" in environ

@@ -38,8 +38,8 @@ def open_gcs(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore:
 
     Credentials: the remote's `credentialpath`, else Application Default Credentials. Keys of service accounts
     and of users, and the metadata server, are obstore's own; other files (workload identity federation,
-    impersonation) are left to google-auth, which `dvc[gs]` brings. An emulator that `STORAGE_EMULATOR_HOST` names
-    gets none.
+    impersonation) are left to google-auth, which `dvc[gs]` brings. An emulator that
+    `STORAGE_EMULATOR_HOST` names gets none.
 
     Raises:
         Invalid: kinds `remote-option`, `remote-not-installed`.

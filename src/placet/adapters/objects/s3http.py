@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import obstore.store
 
 from placet.adapters.objects.obs import RETRY, translate
-from placet.adapters.objects.options import client_options
+from placet.adapters.objects.options import client_options, said
 from placet.adapters.objects.s3errors import RETRY_CODE, RETRY_STATUS, Refusal, reason
 from placet.adapters.objects.sigv4 import Credentials, encode_path, encode_query, sign
 from placet.core.digest import sha256_hex
-from placet.errors import PlacetError, Unavailable
+from placet.errors import Invalid, PlacetError, Unavailable
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -186,7 +186,23 @@ class S3Http:
         raise AssertionError
 
     def obstore(self) -> obstore.store.S3Store:
-        """The same bucket, credential and rules for obstore."""
+        """The same bucket, credential and rules for obstore.
+
+        Raises:
+            Invalid: kind `remote-option`: it does not take them.
+        """
+        try:
+            return self._obstore()
+        except PlacetError:
+            raise
+        except Exception as error:  # obstore's own error classes differ by what is wrong
+            raise Invalid(
+                f"The bucket {self._service.bucket!r} cannot be opened.",
+                kind="remote-option",
+                why=said(error),
+            ) from error
+
+    def _obstore(self) -> obstore.store.S3Store:
         service = self._service
         signed = service.source is not None or service.credentials is not None
         return obstore.store.S3Store(
@@ -231,12 +247,12 @@ class S3Http:
 
     def explain(self, error: Exception, key: str) -> PlacetError:
         """One of ours for an error of obstore's: by the service's own status and code, where it gave one."""
-        said = str(error)
-        status = re.search(r"status code: (\d{3})", said)
+        text = str(error)
+        status = re.search(r"status code: (\d{3})", text)
         if status is None:
-            return self._unreachable(error) if _network(error, said) else translate(error, key)
-        code = re.search(r"<Code>(\w+)</Code>", said)
-        method = re.search(r"performing ([A-Z]+) ", said)
+            return self._unreachable(error) if _network(error, text) else translate(error, key)
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        method = re.search(r"performing ([A-Z]+) ", text)
         return self._error(int(status[1]), code[1] if code else "", method[1] if method else "use", key)
 
     def _send(
@@ -310,9 +326,9 @@ class S3Http:
         return Refusal(status, code, method, service.bucket, key, service.endpoint, now).error()
 
 
-def _network(error: Exception, said: str) -> bool:
+def _network(error: Exception, text: str) -> bool:
     """Did obstore get no answer at all, or only a part of one?"""
-    return "HTTP error" in said or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
+    return "HTTP error" in text or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError))
 
 
 def _encryption(service: Service) -> dict[str, str]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from placet.adapters.objects.awskeys import credentials
 from placet.adapters.objects.awsprofile import Profile, read_profile
-from placet.adapters.objects.options import place_of, refused, require_known
+from placet.adapters.objects.options import place_of, refused, require_known, require_unset
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import S3Http, Service
 from placet.adapters.objects.sigv4 import Credentials
@@ -39,6 +39,13 @@ _KNOWN = frozenset(
 _SSE = "x-amz-server-side-encryption"
 _SSE_KINDS = ("AES256", "aws:kms", "aws:kms:dsse")
 _AWS_REGION = "us-east-1"
+_OBSTORE_ENCRYPTS = frozenset(
+    {
+        "AWS_SERVER_SIDE_ENCRYPTION", "AWS_SSE_KMS_KEY_ID", "AWS_SSE_CUSTOMER_KEY_BASE64",
+        "AWS_SSE_BUCKET_KEY_ENABLED",
+    }
+)  # fmt: skip
+_OTHER_ENDPOINTS = ("use_fips_endpoint", "use_dualstack_endpoint", "use_accelerate_endpoint")
 
 
 def open_s3(
@@ -51,6 +58,12 @@ def open_s3(
     """The store of an S3 remote; see `open_store`."""
     require_known(remote, _KNOWN)
     place = place_of(remote)
+    require_unset(
+        environ,
+        _OBSTORE_ENCRYPTS,
+        "It would encrypt short objects and not long ones.",
+        "Unset it; set `sse`, `sse_kms_key_id` or `sse_customer_key` of the remote.",
+    )
     profile = read_profile(remote, environ)
     endpoint = _endpoint(remote, profile, environ)
     known = _region(remote, profile, environ)
@@ -108,6 +121,7 @@ def _endpoint(remote: Mapping[str, Any], profile: Profile, environ: Mapping[str,
             or profile.values.get("endpoint_url")
         )
     if not found:
+        _require_usual(profile, environ)
         return None
     endpoint = str(found).rstrip("/")
     parts = urlsplit(endpoint)
@@ -119,6 +133,20 @@ def _endpoint(remote: Mapping[str, Any], profile: Profile, environ: Mapping[str,
             mend="Set `endpointurl` to http(s)://host[:port], without a path or a credential.",
         )
     return endpoint
+
+
+def _require_usual(profile: Profile, environ: Mapping[str, str]) -> None:
+    """Refuse what asks for another of AWS's endpoints than the region's usual one: FIPS is no wish."""
+    for name in _OTHER_ENDPOINTS:
+        variable = f"AWS_{name.upper()}"
+        said = environ.get(variable) or profile.s3.get(name) or profile.values.get(name) or ""
+        if str(said).lower() == "true":
+            raise Invalid(
+                f"Placet does not choose the endpoint that {name!r} asks for.",
+                kind="remote-option",
+                why=f"It is set by {variable} or in the profile.",
+                mend="Set `endpointurl` to it, as https://s3-fips.us-east-1.amazonaws.com, and `region`.",
+            )
 
 
 def _virtual(bucket: str, profile: Profile, endpoint: str | None) -> bool:
