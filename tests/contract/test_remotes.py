@@ -236,6 +236,45 @@ def test_both_clients_go_through_the_proxy(told):
     assert {path.partition("/b/p")[0] for _, path, _ in told.asked} == {"http://nowhere.invalid"}
 
 
+def test_both_clients_show_the_proxy_its_credential(told):
+    """The URL's characters may be encoded; a scheme may be missing."""
+    proxy = f"us%40er:p%C3%A4ss@127.0.0.1:{told.server_port}"
+    store = remote_of(told, {"endpointurl": "http://nowhere.invalid"}, http_proxy=proxy)
+    store.put("k", [b"x"], digest(b"x"))
+    store.put("k", [BIG], digest(BIG), overwrite=True)
+    shown = {headers["proxy-authorization"] for *_, headers in told.asked}
+    assert shown == {f"Basic {base64.b64encode('us@er:päss'.encode()).decode()}"}
+    assert "ss@" not in repr(store._service)
+
+
+@pytest.mark.parametrize("exempt", ["127.0.0.1:{port}", "127.0.0.1", "*"])
+def test_both_clients_go_around_the_proxy(told, monkeypatch, exempt):
+    environ = {"http_proxy": "http://127.0.0.1:9", "no_proxy": exempt.format(port=told.server_port)}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    store = remote_of(told, **environ)
+    store.put("k", [b"x"], digest(b"x"))
+    store.put("k", [BIG], digest(BIG), overwrite=True)
+    assert [path.partition("?")[0] for _, path, _ in told.asked] == ["/b/p/k"] * 4
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["socks5://u:secret@127.0.0.1:9", "http://u:secret@host:port", "http://u:secret@host:99999", "http://"],
+)
+def test_a_proxy_that_cannot_be_used(proxy):
+    with pytest.raises(Invalid, match="The proxy") as caught:
+        opened({**NOWHERE, **OWN}, http_proxy=proxy)
+    assert caught.value.kind == "remote-option"
+    assert "secret" not in str(caught.value)
+
+
+def test_an_endpoint_with_a_bad_port():
+    with pytest.raises(Invalid, match="no endpoint") as caught:
+        opened({**NOWHERE, **OWN, "endpointurl": "http://host:port"})
+    assert caught.value.kind == "remote-option"
+
+
 def test_variables_never_lead_one_client_elsewhere(seaweed, monkeypatch):
     """obstore reads the environment for itself; the remote's own options are what counts."""
     for name, value in {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _EVERYWHERE = frozenset({"url", "verify", "jobs", "checksum_jobs", "no_traverse", "listobjects"})
 _UNKEYED = ("version_aware", "worktree")
 _NO_PLACE = re.compile(r"<Code>(NoSuchBucket|ContainerNotFound)</Code>|bucket does not exist")
+_UNUSED, _ALL_HOSTS = "http://127.0.0.1:9", "*,0.0.0.0/0,::/0"  # obstore: without a proxy of its own finding
 _SLOWER = "Remove it, or use `dvc push` and `dvc pull` for this remote: they are slower, and know it."
 
 
@@ -93,7 +94,7 @@ def client_options(
         connect_s: Seconds to connect.
         read_s: Seconds between two reads.
         verify: Check certificates: by the system's roots, by a CA file too, or not.
-        proxy: URL of a proxy, if one is used.
+        proxy: URL of the proxy to use; empty for none; None as obstore reads the environment.
     """
     options = cast("ClientConfig", {})
     options["allow_http"] = endpoint.startswith("http:")
@@ -104,8 +105,10 @@ def client_options(
         options["allow_invalid_certificates"] = True
     elif isinstance(verify, str):
         options["root_certificate"] = _certificate(verify)
-    if proxy:
-        options["proxy_url"] = proxy
+    if proxy is not None:
+        options["proxy_url"] = proxy or _UNUSED
+    if proxy == "":
+        options["proxy_excludes"] = _ALL_HOSTS
     return options
 
 

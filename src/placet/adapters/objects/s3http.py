@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore.store
 
@@ -80,7 +81,7 @@ class Service:
         connect_s: Seconds to connect.
         read_s: Seconds between two reads.
         source: Where credentials come from that do not last, instead of `credentials`.
-        proxy: URL of the HTTP proxy to use.
+        proxy: URL of the HTTP proxy to use, with its credential; None for no proxy, whatever variables say.
         written: Headers of each request that makes an object: encryption, grants.
         sealed: Headers of each request for an object: the customer's key.
     """
@@ -95,7 +96,7 @@ class Service:
     connect_s: float = 10.0
     read_s: float = 60.0
     source: Callable[[], Credentials] | None = field(default=None, repr=False)
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     written: Mapping[str, str] = field(default_factory=dict)
     sealed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -228,7 +229,7 @@ class S3Http:
                 connect_s=service.connect_s,
                 read_s=service.read_s,
                 verify=service.verify,
-                proxy=service.proxy,
+                proxy=service.proxy or "",
             ),
             retry_config=RETRY,
             credential_provider=self._provide if signed else None,
@@ -289,7 +290,11 @@ class S3Http:
         with self._lock:
             if self._pools is None:
                 verify, proxy = self._service.verify, self._service.proxy
-                manager = partial(urllib3.ProxyManager, proxy) if proxy else urllib3.PoolManager
+                manager = (
+                    partial(urllib3.ProxyManager, proxy, proxy_headers=_proxy_headers(proxy))
+                    if proxy
+                    else urllib3.PoolManager
+                )
                 self._pools = manager(
                     maxsize=256,
                     timeout=urllib3.Timeout(connect=self._service.connect_s, read=self._service.read_s),
@@ -324,6 +329,15 @@ class S3Http:
         service = self._service
         now = service.now().isoformat(timespec="seconds")
         return Refusal(status, code, method, service.bucket, key, service.endpoint, now).error()
+
+
+def _proxy_headers(proxy: str) -> dict[str, str]:
+    """The credential in a proxy's URL as a header, as obstore sends it."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"proxy-authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def _network(error: Exception, text: str) -> bool:

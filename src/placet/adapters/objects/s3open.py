@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from placet.adapters.objects.awskeys import credentials
 from placet.adapters.objects.awsprofile import Profile, read_profile
@@ -124,9 +124,9 @@ def _endpoint(remote: Mapping[str, Any], profile: Profile, environ: Mapping[str,
         _require_usual(profile, environ)
         return None
     endpoint = str(found).rstrip("/")
-    parts = urlsplit(endpoint)
-    more = parts.path.strip("/") or parts.query or parts.username
-    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+    parts = _split(endpoint)
+    more = parts and (parts.path.strip("/") or parts.query or parts.username)
+    if parts is None or parts.scheme not in {"http", "https"} or more:
         raise Invalid(
             f"{endpoint.rsplit('@', maxsplit=1)[-1]!r} is no endpoint of an object store.",
             kind="remote-option",
@@ -177,7 +177,30 @@ def _proxy(endpoint: str, environ: Mapping[str, str]) -> str | None:
         return None
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
 
-    return None if proxy_bypass_environment(parts.netloc, exempt) else found
+    return None if proxy_bypass_environment(parts.netloc, exempt) else _http_proxy(found)
+
+
+def _http_proxy(text: str) -> str:
+    """A proxy's URL that both clients understand alike."""
+    url = text if "://" in text else f"http://{text}"
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"}:
+        raise Invalid(
+            f"The proxy {url.rpartition('@')[2]!r} cannot be used.",
+            kind="remote-option",
+            why="Variables such as HTTPS_PROXY or ALL_PROXY name it; it must be an HTTP proxy.",
+            mend="Set it to http://[USER:PASSWORD@]HOST:PORT, or add the store to NO_PROXY.",
+        )
+    return url
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL with a host and, if it has a port, a good one; else None."""
+    try:
+        parts = urlsplit(url)
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _written(remote: Mapping[str, Any]) -> dict[str, str]:
