@@ -216,6 +216,46 @@ class TestAzureOptions:
         assert "sig=abc" in path
         assert "authorization" not in headers
 
+    def test_a_connection_string_is_taken_alone(self, told, monkeypatch):
+        """Neither another key, nor a signature beside its own, nor the emulator's address joins it."""
+        environ = {
+            "AZURE_STORAGE_KEY": base64.b64encode(b"other").decode(), "AZURE_STORAGE_ACCOUNT_KEY": "b3RoZXI=",
+            "AZURE_STORAGE_SAS_TOKEN": "sig=other", "AZURE_STORAGE_USE_EMULATOR": "true",
+            "AZURE_STORAGE_ACCOUNT": "another", "AZURE_SKIP_SIGNATURE": "true",
+        }  # fmt: skip
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        remote = self.remote(told, more=f"AccountName={ACCOUNT};SharedAccessSignature=sv=1&sig=abc")
+        _, path, headers = self.sent(told, remote, **environ)
+        assert "sig=abc" in path
+        assert "sig=other" not in path
+        assert "authorization" not in headers
+        remote = self.remote(told, more=f"AccountName={ACCOUNT};AccountKey={KEY}")
+        opened(remote, **environ).put("k", [b"x"], digest(b"x"))
+        assert told.asked[1][1] == f"/{ACCOUNT}/c/p/k"
+        assert told.asked[1][2]["authorization"].startswith(f"SharedKey {ACCOUNT}:")
+
+    def test_the_remotes_own_credential_comes_before_variables(self):
+        other = "AccountName=other;AccountKey=b3RoZXI="
+        environ = {
+            "HOME": "/nowhere",
+            "AZURE_STORAGE_CONNECTION_STRING": other,
+            "AZURE_STORAGE_KEY": "b3RoZXI=",
+        }
+        for own, kind in (({"account_key": KEY}, "account_key"), ({"sas_token": "sig=own"}, "sas_key")):
+            remote = {"url": "azure://c/p", "account_name": "acc", **own}
+            account, _, config, _ = azure._credentials(remote, azure._values(remote, environ))
+            assert account == "acc"
+            assert config[kind] == next(iter(own.values()))
+        with pytest.raises(Invalid, match="another account than the remote's 'acc'"):
+            opened({"url": "azure://c/p", "account_name": "acc"}, **environ)
+
+    def test_a_customers_key_of_a_variable_is_refused(self):
+        with pytest.raises(Invalid, match="variable AZURE_ENCRYPTION_KEY"):
+            opened(
+                {"url": "azure://c/p", "account_name": "acc", "account_key": KEY}, AZURE_ENCRYPTION_KEY=KEY
+            )
+
     def test_what_variables_and_the_command_lines_file_say(self, told, tmp_path):
         string = self.remote(told, more=f"AccountName={ACCOUNT};AccountKey={KEY}").pop("connection_string")
         told.answers *= 2

@@ -18,6 +18,7 @@ from placet.adapters.objects.options import (
     place_of,
     refused,
     require_known,
+    require_unset,
     said,
 )
 from placet.errors import Invalid, NotFound
@@ -40,6 +41,8 @@ _STAND_IN = {
 _SERVICE = ("tenant_id", "client_id", "client_secret")
 _TIMES = ("timeout", "read_timeout", "connection_timeout")
 _KNOWN = frozenset({*_STAND_IN, *_SERVICE, *_TIMES, *_EXCLUDES, "allow_anonymous_login"})
+# obstore reads the environment for what is not here.
+_OBSTORE = {"use_emulator": False, "use_fabric_endpoint": False, "skip_signature": False}
 _EMULATOR = "UseDevelopmentStorage"
 
 
@@ -48,7 +51,8 @@ def open_azure(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore
 
     Credentials, in DVC's order: connection string, service principal, account key, SAS token; else, unless
     the remote is anonymous, azure-identity's default chain, which `dvc[azure]` brings. What the remote does
-    not say is taken from `AZURE_STORAGE_*` variables, then from `~/.azure/config`.
+    not say is taken from `AZURE_STORAGE_*` variables, then from `~/.azure/config`; nothing of them joins a
+    connection string, or stands beside a credential of the remote's own.
 
     Raises:
         Invalid: kinds `remote-option`, `remote-not-installed`.
@@ -56,6 +60,7 @@ def open_azure(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore
     """
     require_known(remote, _KNOWN)
     place = place_of(remote)
+    require_unset(environ, {"AZURE_ENCRYPTION_KEY"}, "Others could not read what it encrypts.", "Unset it.")
     values = _values(remote, environ)
     account, endpoint, config, provider = _credentials(remote, values)
     read_s = remote.get("read_timeout") or remote.get("timeout") or 60
@@ -65,7 +70,7 @@ def open_azure(remote: Mapping[str, Any], environ: Mapping[str, str]) -> ObStore
     try:
         store = obstore.store.AzureStore(
             place.netloc,
-            config=cast("AzureConfig", {"account_name": account, "endpoint": endpoint, **config}),
+            config=cast("AzureConfig", {**_OBSTORE, "account_name": account, "endpoint": endpoint, **config}),
             client_options=options,
             retry_config=RETRY,
             credential_provider=provider,
@@ -87,16 +92,15 @@ def _values(remote: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, 
         parser.read(file, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
         raise Invalid(f"{file} is no Azure configuration file.", kind="remote-option") from error
-    out = {}
+    out = {name: str(remote[name]) for name in (*_STAND_IN, *_SERVICE) if remote.get(name)}
+    signs = out.keys() - {"account_name"}
     for name, key in _STAND_IN.items():
-        found = (
-            remote.get(name)
-            or environ.get(f"AZURE_STORAGE_{key.upper()}")
-            or parser.get("storage", key, fallback="")
-        )
+        if name in out or (signs and name != "account_name"):
+            continue
+        found = environ.get(f"AZURE_STORAGE_{key.upper()}") or parser.get("storage", key, fallback="")
         if found:
-            out[name] = str(found)
-    return out | {name: str(remote[name]) for name in _SERVICE if remote.get(name)}
+            out[name] = found
+    return out
 
 
 def _credentials(
@@ -104,7 +108,14 @@ def _credentials(
 ) -> tuple[str, str, dict[str, object], AzureCredentialProvider | None]:
     """Account, endpoint, obstore's settings for one way to sign in, and a provider for the default chain."""
     if "connection_string" in values:
-        values = {**values, **_connection(values["connection_string"])}
+        values = {"connection_string": "", **_connection(values["connection_string"])}
+        named = remote.get("account_name")
+        if named and not remote.get("connection_string") and named != values["account_name"]:
+            raise Invalid(
+                f"The environment's connection string is of another account than the remote's {named!r}.",
+                kind="remote-option",
+                mend="Unset AZURE_STORAGE_CONNECTION_STRING, or set account_key, sas_token or connection_string of the remote.",
+            )
     account = values.get("account_name")
     if not account:
         raise NotFound(
