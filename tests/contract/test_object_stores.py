@@ -61,6 +61,17 @@ class TestLocal(ObjectStoreContract):
         store.put("files/md5/ab/c", [b"x"], digest(b"x"))
         assert store.head("files/md5") is None
 
+    def test_a_place_that_cannot_be_looked_at_is_one_of_our_errors(self, tmp_path, monkeypatch):
+        """Not only where it is written: before that it is asked whether the object is there."""
+
+        def denied(*_args, **_options):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "stat", denied)
+        with pytest.raises(Refused) as caught:
+            LocalStore(tmp_path).put("key", [b"x"], digest(b"x"))
+        assert caught.value.kind == "store-denied"
+
     def test_a_folder_that_cannot_be_listed_is_not_empty(self, tmp_path, monkeypatch):
         def scandir(path):
             raise PermissionError(errno.EACCES, "denied", str(path))

@@ -1,13 +1,19 @@
 """Options of a DVC remote, each on a real S3 server or in the requests that are sent."""
 
 import base64
+import ipaddress
 import os
+import ssl
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import certifi
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from dvc.config_schema import REMOTE_SCHEMAS
 
 from placet.adapters.objects import azure, gcs, s3open
@@ -15,7 +21,7 @@ from placet.adapters.objects.open import open_store
 from placet.config import dvc_config
 from placet.core.digest import digest
 from placet.dataplane import DataPlane
-from placet.errors import Invalid, NotFound, Refused
+from placet.errors import Invalid, NotFound, Refused, Unavailable
 from placet.ports import StoreTraits
 from placet.wire import data as wire
 
@@ -287,6 +293,55 @@ def test_variables_never_lead_one_client_elsewhere(seaweed, monkeypatch):
     assert store.put("key", [b"x"], digest(b"x"))
     assert b"".join(store.get("key")) == b"x"
     assert store.head("key").size == 1
+
+
+def certified(folder, server):
+    """The server speaks TLS now; returns the file of the CA that vouches for it."""
+    name = lambda text: x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])  # noqa: E731
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in "ab"]
+    made = []
+    for key, subject in zip(keys, ("a CA", "127.0.0.1"), strict=True):
+        builder = x509.CertificateBuilder(
+            name("a CA"), name(subject), key.public_key(), x509.random_serial_number(),
+            datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1),
+        )  # fmt: skip
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=key is keys[0], path_length=None), critical=True
+        )
+        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        made.append(builder.add_extension(place, critical=False).sign(keys[0], hashes.SHA256()))
+    pem = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "server.pem").write_bytes(pem + made[1].public_bytes(Encoding.PEM))
+    (folder / "ca.pem").write_bytes(made[0].public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return str(folder / "ca.pem")
+
+
+def test_a_ca_file_keeps_bodies_from_other_servers(told, tmp_path, monkeypatch):
+    """Also where the system's roots vouch for the server: the file is the narrower."""
+    file = certified(tmp_path, told)
+    monkeypatch.setenv("SSL_CERT_FILE", file)
+    there = {"endpointurl": f"https://127.0.0.1:{told.server_port}"}
+    store = remote_of(told, {**there, "ssl_verify": certifi.where()})
+    with pytest.raises(Unavailable):
+        store.put("k", [b"x"], digest(b"x"))
+    assert told.asked == []
+    store = remote_of(told, {**there, "ssl_verify": file})
+    told.answers = [done()]
+    assert store.put("k", [b"x"], digest(b"x"))
+    assert told.asked[0][2]["if-none-match"] == "*"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "junk", "-----BEGIN CERTIFICATE-----\njunk\n-----END CERTIFICATE-----\n"]
+)
+def test_a_ca_file_without_a_certificate(tmp_path, text):
+    (tmp_path / "ca.pem").write_text(text)
+    with pytest.raises(Invalid, match="CA file") as caught:
+        opened({**NOWHERE, **OWN, "ssl_verify": str(tmp_path / "ca.pem")})
+    assert caught.value.kind == "remote-option"
 
 
 @pytest.mark.parametrize(

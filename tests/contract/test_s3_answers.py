@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from placet.adapters.objects import s3http
+from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import Service
 from placet.adapters.objects.sigv4 import Credentials
@@ -254,3 +255,11 @@ def test_an_answer_that_is_no_xml_is_unavailable(told):
     with pytest.raises(Unavailable) as caught:
         list(told.store().list(""))
     assert caught.value.kind == "store-answer"
+
+
+def test_an_upload_without_an_id_is_not_gone_on_with(told):
+    told.answers = [ok(b"<R><UploadId></UploadId></R>")]
+    with pytest.raises(Unavailable) as caught:
+        Upload(*told.store().place("k"), {})
+    assert caught.value.kind == "store-answer"
+    assert told.said() == ["POST /b/p/k?uploads"]

@@ -114,7 +114,7 @@ def _credentials(
             raise Invalid(
                 f"The environment's connection string is of another account than the remote's {named!r}.",
                 kind="remote-option",
-                mend="Unset AZURE_STORAGE_CONNECTION_STRING, or set account_key, sas_token or connection_string of the remote.",
+                mend="Unset AZURE_STORAGE_CONNECTION_STRING, or set the remote's own connection_string.",
             )
     account = values.get("account_name")
     if not account:

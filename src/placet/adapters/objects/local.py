@@ -66,7 +66,7 @@ class LocalStore:
         """Store a stream, visible only if it is exactly `want`."""
         del fan
         path = self._path(key)
-        if not overwrite and path.exists():
+        if not overwrite and self._info(key) is not None:
             return False
         temp = path.with_name(f".{os.urandom(16).hex()}.tmp")
         hasher = Hasher()

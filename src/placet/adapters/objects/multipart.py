@@ -8,7 +8,7 @@ from typing import Self
 from placet.adapters.objects.obs import part_bytes
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.core.digest import Hasher
-from placet.errors import Conflict, Corrupt, NotFound, PlacetError
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 
 _SENT_WRONG = 2
 
@@ -21,6 +21,8 @@ class Upload:
         self._done = False
         root = self._http.call("POST", self._key, query=[("uploads", "")], headers=headers).xml()
         self._id = root.findtext("UploadId") or ""
+        if not self._id:
+            raise Unavailable(f"The store began no upload of {key}.", kind="store-answer")
 
     def __enter__(self) -> Self:
         return self

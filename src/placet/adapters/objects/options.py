@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -114,9 +115,15 @@ def client_options(
 
 def _certificate(path: str) -> bytes:
     try:
-        return Path(path).expanduser().read_bytes()
-    except OSError as error:
-        raise Invalid(f"The CA file {path} cannot be read.", kind="remote-option") from error
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        return Path(path).read_bytes()
+    except OSError as error:  # ssl.SSLError is one
+        raise Invalid(
+            f"The CA file {path} cannot be read, or has no certificate.",
+            kind="remote-option",
+            why=str(error),
+            mend="Set `ssl_verify` of the remote, or AWS_CA_BUNDLE, to a file of PEM certificates.",
+        ) from error
 
 
 def missing_extra(what: str, extra: str) -> Invalid:

@@ -110,7 +110,7 @@ class S3Store:
         if want.size > SINGLE:
             return self._put_parts(key, chunks, want, overwrite=overwrite, fan=fan)
         body = whole_body(chunks, want, key)
-        if self._service.grants:
+        if self._service.signs_bodies:
             return self._put_signed(key, body, want.sha256, overwrite=overwrite)
         return self._plain.put_body(key, body, overwrite=overwrite)
 

@@ -105,9 +105,10 @@ class Service:
         return self.source() if self.source is not None else self.credentials
 
     @property
-    def grants(self) -> bool:
-        """Objects are written with an ACL or grants, which obstore cannot sign."""
-        return any(name.startswith(("x-amz-acl", "x-amz-grant")) for name in self.written)
+    def signs_bodies(self) -> bool:
+        """Objects are not written by obstore: it signs no ACL or grants, and trusts more than a CA file."""
+        grants = any(name.startswith(("x-amz-acl", "x-amz-grant")) for name in self.written)
+        return grants or (isinstance(self.verify, str) and self.endpoint.startswith("https:"))
 
     def headers(self, method: str, query: Sequence[tuple[str, str]]) -> dict[str, str]:
         """What the remote's options add to a request for an object."""

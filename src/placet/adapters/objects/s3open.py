@@ -9,6 +9,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -159,7 +160,7 @@ def _verify(remote: Mapping[str, Any], profile: Profile, environ: Mapping[str, s
     found = remote.get("ssl_verify")
     if found is None:
         found = environ.get("AWS_CA_BUNDLE") or profile.values.get("ca_bundle") or True
-    return found if isinstance(found, (bool, str)) else True
+    return str(Path(found).expanduser()) if isinstance(found, str) else found is not False
 
 
 def _proxy(endpoint: str, environ: Mapping[str, str]) -> str | None:
