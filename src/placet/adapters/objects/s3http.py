@@ -187,23 +187,6 @@ class S3Http:
             raise self._error(answer.status, code or self._reason(method, key, answer), method, key)
         raise AssertionError
 
-    def obstore(self) -> obstore.store.S3Store:
-        """The same bucket, credential and rules for obstore.
-
-        Raises:
-            Invalid: kind `remote-option`: it does not take them.
-        """
-        try:
-            return self._obstore()
-        except PlacetError:
-            raise
-        except Exception as error:  # obstore's own error classes differ by what is wrong
-            raise Invalid(
-                f"The bucket {self._service.bucket!r} cannot be opened.",
-                kind="remote-option",
-                why=said(error),
-            ) from error
-
     def _obstore(self) -> obstore.store.S3Store:
         service = self._service
         signed = service.source is not None or service.credentials is not None
@@ -235,6 +218,23 @@ class S3Http:
             retry_config=RETRY,
             credential_provider=self._provide if signed else None,
         )
+
+    def obstore(self) -> obstore.store.S3Store:
+        """The same bucket, credential and rules for obstore.
+
+        Raises:
+            Invalid: kind `remote-option`: it does not take them.
+        """
+        try:
+            return self._obstore()
+        except PlacetError:
+            raise
+        except Exception as error:  # obstore's own error classes differ by what is wrong
+            raise Invalid(
+                f"The bucket {self._service.bucket!r} cannot be opened.",
+                kind="remote-option",
+                why=said(error),
+            ) from error
 
     def _provide(self) -> S3Credential:
         held = self._service.signer()
