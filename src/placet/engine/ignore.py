@@ -84,7 +84,7 @@ class DvcIgnore:
             file = Path(folder) / ".dvcignore"
             lines: list[str] = []
             with disk(file), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                lines = file.read_text("utf-8").splitlines()
+                lines = file.read_text("utf-8", "surrogateescape").splitlines()
             self._specs[folder] = _patterns(lines)
         return self._specs[folder]
 
@@ -106,10 +106,10 @@ def add_git_ignore(data: Path) -> bool:
     file = data.parent / ".gitignore"
     entry = "/" + _SPECIAL.sub(r"\\\1", data.name) + "\n"
     with disk(file):
-        before = file.read_text("utf-8") if file.exists() else ""
+        before = file.read_text("utf-8", "surrogateescape") if file.exists() else ""
         if entry in before.splitlines(keepends=True):
             return False
         gap = "\n" if before and not before.endswith("\n") else ""
-        with file.open("a", encoding="utf-8", newline="") as stream:
+        with file.open("a", encoding="utf-8", errors="surrogateescape", newline="") as stream:
             stream.write(gap + entry)
     return True

@@ -172,8 +172,11 @@ class Workspace:
             )
 
     def write_metafile(self, path: str, data: bytes, file: Path | None = None) -> None:
-        """Write an output's `.dvc` file and its `.gitignore` entry; atomic; the caller holds the lock."""
+        """Write an output's `.gitignore` entry and its `.dvc` file; atomic; the caller holds the lock."""
         file = file or self.metafile(path)
+        data_path = self.data(path)
+        if self.git_tracks is not None and not (self.git_ignores and self.git_ignores(data_path)):
+            add_git_ignore(data_path)
         with disk(file):
             if not file.is_file() or file.read_bytes() != data:
                 temp = file.with_name(f".{os.urandom(8).hex()}.tmp")
@@ -182,6 +185,3 @@ class Workspace:
                     temp.replace(file)
                 finally:
                     temp.unlink(missing_ok=True)
-        data_path = self.data(path)
-        if self.git_tracks is not None and not (self.git_ignores and self.git_ignores(data_path)):
-            add_git_ignore(data_path)
