@@ -27,7 +27,7 @@ from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
 from placet.engine import review
 from placet.engine import show as showing
-from placet.engine.artifact import require_whole
+from placet.engine.artifact import require_files, require_whole
 from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
 from placet.engine.checks import Checked, check_artifacts
@@ -79,6 +79,7 @@ class Client(DataPlane):
         node = self._node()
         require_whole(self._wire.workspace, wanted)
         tracked = self.track(wanted)
+        require_files(tracked)
         pushed = self.push(wanted, remote=self.internal_remote())
         if pushed.skipped:
             raise Refused(

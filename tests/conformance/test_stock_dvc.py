@@ -325,6 +325,27 @@ def test_dvcignore_is_dvcs(new_project, quiet):
     assert (ours.root / "d.dvc").read_bytes() == (theirs.root / "d.dvc").read_bytes()
 
 
+def test_an_empty_directory_is_dvcs(new_project, quiet):
+    """Made, emptied, and made again by checkout, by either program."""
+    ours, theirs = new_project("ours"), new_project("theirs")
+    for project in (ours, theirs):
+        (project.root / "nothing" / "deep").mkdir(parents=True)
+    theirs.dvc("add", "-q", "nothing")
+    track(ours.workspace(), ["nothing"], ours.state(), JOBS, quiet)
+    assert (ours.root / "nothing.dvc").read_bytes() == (theirs.root / "nothing.dvc").read_bytes()
+    assert "up to date" in ours.dvc("status")
+    (ours.root / "nothing" / "deep").rmdir()
+    (ours.root / "nothing").rmdir()
+    (theirs.root / "nothing" / "new").write_text("n")
+    for project in (ours, theirs):
+        assert "up to date" not in project.placet("status")
+        project.placet("checkout", "--force")
+        assert not list((project.root / "nothing").rglob("new"))
+        assert (project.root / "nothing").is_dir()
+        assert "up to date" in project.placet("status")
+        assert "up to date" in project.dvc("status")
+
+
 def test_refusals(project, quiet, tmp_path):
     def kind(*paths: str) -> tuple[type[PlacetError], str]:
         with pytest.raises(PlacetError) as caught:
@@ -332,8 +353,6 @@ def test_refusals(project, quiet, tmp_path):
         return type(caught.value), caught.value.kind
 
     root = project.root
-    (root / "nothing").mkdir()
-    assert kind("nothing") == (Invalid, "empty-directory")
     assert kind("absent") == (NotFound, "no-file")
     assert kind("../x") == (Invalid, "path-outside-workspace")
     assert kind(".dvc/config") == (Invalid, "path-outside-workspace")

@@ -183,7 +183,7 @@ def test_paths_that_cannot_be_tracked(world, workspace):
     fails(node, "track", "/etc/hostname", cwd=workspace, code=2, kind="path-outside-workspace")
     fails(node, "track", "../secret", cwd=workspace, code=2, kind="path-outside-workspace")
     (workspace / "outputs" / "empty").mkdir(exist_ok=True)
-    fails(node, "track", "outputs/empty", cwd=workspace, code=2, kind="empty-directory")
+    fails(node, "propose", "outputs/empty", "-m", "x", cwd=workspace, code=2, kind="empty-directory")
     (workspace / "code.py").write_text("print()\n")
     node.git("add", "code.py", cwd=workspace)
     fails(node, "track", "code.py", cwd=workspace, code=12, kind="tracked-by-git", words="git rm")

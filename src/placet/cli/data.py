@@ -249,8 +249,10 @@ def _fetched(found: Fetched) -> str:
 
 
 def _checked_out(found: CheckedOut) -> str:
-    done = f"{found.files} files checked out, {found.present} were there."
-    return "\n".join([done, *_skipped(found.skipped)])
+    removed = f", {found.removed} removed" if found.removed else ""
+    done = f"{found.files} files checked out, {found.present} were there{removed}."
+    gone = [f"{'removed':<16}{path}  (no metafile names it any more)" for path in found.gone]
+    return "\n".join([done, *gone, *_skipped(found.skipped)])
 
 
 def _pulled(found: dict[str, Any]) -> str:

@@ -106,6 +106,17 @@ def require_whole(workspace: Workspace, targets: Iterable[str]) -> None:
             )
 
 
+def require_files(tracked: Iterable[Tracked]) -> None:
+    """Refuse a directory without any file: there is nothing to approve.
+
+    Raises:
+        Invalid: kind `empty-directory`.
+    """
+    for one in tracked:
+        if one.is_dir and not one.nfiles:
+            raise Invalid(f"The directory {one.path} holds no file.", kind="empty-directory")
+
+
 def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs: int) -> Loaded:
     """As `load_artifact`, for an output whose metafile was read already."""
     cache = workspace.objects

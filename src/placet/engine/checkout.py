@@ -7,11 +7,14 @@ removed without `force`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from placet.core import layout
 from placet.core.digest import Digests
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.engine import legacy
@@ -25,7 +28,7 @@ from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
 from placet.engine.transfer import run_local
 from placet.engine.workspace import Workspace
-from placet.errors import NotFound, Refused
+from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import FileStamp, Progress, State
 
 
@@ -37,6 +40,7 @@ class CheckedOut:
         files: That were written or linked.
         present: That were right already.
         removed: That belonged to another version, or to an output that no metafile tells of any more.
+        gone: Those outputs.
         targets: The outputs.
         skipped: Outputs that were left alone, and why.
     """
@@ -46,26 +50,32 @@ class CheckedOut:
     removed: int
     targets: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One file to make: its object, and where it goes."""
+    """One file to make: its object, where it goes, and what was there when it was planned."""
 
     path: str
     key: str
     md5: str
     isexec: bool
     legacy: bool
+    was: FileStamp | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be done for one output: files to make, files to remove, how many are right."""
+    """What is to be done for one output: files to make, files to remove, how many are right.
+
+    `folder` is true of a directory that holds nothing, and is to be there.
+    """
 
     steps: tuple[_Step, ...]
-    stale: tuple[str, ...]
+    stale: tuple[Found, ...]
     present: int
+    folder: bool = False
 
 
 def checkout(
@@ -95,6 +105,8 @@ def checkout(
     Raises:
         NotFound: kinds `not-tracked`, `not-in-cache`.
         Refused: kind `would-overwrite`: a file is neither what is wanted nor in the cache.
+        Invalid: kind `link-outside-workspace`: a folder of an output is a link.
+        Conflict: kind `changed-while-reading`: a file was made or changed after it was looked at.
         Corrupt: kind `cache-corrupt`.
     """
     wanted = list(targets)
@@ -114,18 +126,21 @@ def checkout(
     steps = [step for one in plans.values() for step in one.steps]
     sweep(workspace.temps)
     for path, one_plan in plans.items():
-        _remove(workspace, path, one_plan.stale)
-    _make(workspace, steps, state, jobs, progress)
+        _remove(workspace, path, one_plan, force=force)
+    _make(workspace, steps, state, jobs, progress, force=force)
     for path in gone:
         _prune(workspace, path)
     state.placed.forget(gone)
-    tell_placed(workspace, [path for path, one in plans.items() if one.steps or one.stale], state)
+    tell_placed(
+        workspace, [path for path, one in plans.items() if one.steps or one.stale or one.folder], state
+    )
     return CheckedOut(
         files=len(steps),
         present=sum(one.present for one in plans.values()),
         removed=sum(len(one.stale) for one in plans.values()),
         targets=tuple(path for path in plans if path not in gone),
         skipped=tuple(skipped),
+        gone=tuple(gone),
     )
 
 
@@ -138,17 +153,26 @@ def _plan(workspace: Workspace, one: Tracking, state: State, jobs: int, *, force
         wanted = {name: md5 for name, md5 in wanted.items() if one.means(name)}
         here = {name: found for name, found in here.items() if one.means(name)}
     known = hashes_of(workspace, out, here, state, jobs, wanted)
+    isexec = out.isexec and not out.is_dir
     right = {name for name, md5 in wanted.items() if known.get(name) == md5}
+    if isexec and cache.has(out.key):
+        right = {name for name in right if here[name].isexec}
+    was = {name: found.stamp for name, found in here.items()}
     steps = tuple(
-        _Step(_at(workspace, one.path, name), out.key_of(md5), md5, out.isexec and not out.is_dir, out.legacy)
+        _Step(_at(workspace, one.path, name), out.key_of(md5), md5, isexec, out.legacy, was.get(name))
         for name, md5 in wanted.items()
         if name not in right
     )
+    stale = tuple(found for name, found in here.items() if name not in wanted)
+    top = str(workspace.data(one.path))
+    folder = out.is_dir and not wanted and not one.inside and not os.path.isdir(top)  # noqa: PTH112
+    _require_own([*(step.path for step in steps), *([f"{top}/"] if folder else [])], stale)
     _require_objects(cache, steps)
     if not force:
         going = {name: md5 for name, md5 in known.items() if wanted.get(name) != md5}
         _refuse_loss(cache, one.path, going, state, jobs, legacy=out.legacy)
-    return _Plan(steps, tuple(here.keys() - wanted.keys()), len(right))
+    empty = folder or (out.is_dir and not wanted and not one.inside and bool(stale))
+    return _Plan(steps, stale, len(right), empty)
 
 
 def _plan_removal(workspace: Workspace, path: str, state: State, jobs: int, *, force: bool) -> _Plan:
@@ -157,23 +181,72 @@ def _plan_removal(workspace: Workspace, path: str, state: State, jobs: int, *, f
         known = digest_files(workspace, here, state, jobs)
         going = {name: found.md5 for name, found in known.items()}
         _refuse_loss(workspace.objects, path, going, state, jobs)
-    return _Plan((), tuple(here), 0)
+    return _Plan((), tuple(here.values()), 0)
+
+
+def _require_own(making: Sequence[str], stale: Sequence[Found]) -> None:
+    """Refuse a way through a link: what is behind it is not this output's. A link to a file may be stale."""
+    going = [one.path for one in stale]
+    for folder in {os.path.dirname(path) for path in (*making, *going)}:  # noqa: PTH120 - hot path
+        real = os.path.realpath(folder)
+        if real != folder and not any(layout.at_or_below(folder, one) for one in going):
+            raise Invalid(
+                f"{folder} leads through a link, to {real}; nothing is written or removed there.",
+                kind="link-outside-workspace",
+                mend="Remove the link, and check out again; or have a folder in its place.",
+            )
+
+
+def _make_way(path: str, was: FileStamp | None, *, force: bool) -> None:
+    """Refuse to replace or remove a file that was not there, or was another, when all was looked at.
+
+    An empty folder is removed.
+    """
+    with disk(path):
+        try:
+            found = os.stat(path)  # noqa: PTH116 - hot path
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISDIR(found.st_mode) and not os.path.islink(path) and (force or was is None):  # noqa: PTH114
+            os.rmdir(path)  # noqa: PTH106 - as its neighbours
+            return
+    if force or (was is not None and stamp(path, found) == was):
+        return
+    raise Conflict(
+        f"{path} is in the way: it was made or changed since the files were looked at.",
+        kind="changed-while-reading",
+        why="Or it is nothing that DVC sees: named in .dvcignore, no regular file, or a link to a folder.",
+        mend="Move it away, and check out again. Or lose it: placet checkout --force",
+    )
 
 
 def present_files(workspace: Workspace, path: str) -> dict[str, Found]:
-    """Name within the artifact -> file, of what is in the workspace now; nothing is refused or read."""
+    """Name within the artifact -> file, of what is in the workspace now; nothing is read.
+
+    Within a directory what is no regular file is passed over.
+    """
     top = str(workspace.data(path))
-    if not os.path.isdir(top):  # noqa: PTH112 - hot path
-        try:
-            return {"": found_file("", top, os.stat(top))}  # noqa: PTH116 - hot path
-        except FileNotFoundError:
-            return {}
     out = {}
     with disk(top):
+        if not os.path.isdir(top):  # noqa: PTH112 - hot path
+            return _present_file(top)
         for name, entry in DvcIgnore(workspace.root).files(top):
             with contextlib.suppress(FileNotFoundError):
-                out[name] = found_file(name, entry.path, entry.stat())
+                info = entry.stat()
+                if stat.S_ISREG(info.st_mode):
+                    out[name] = found_file(name, entry.path, info)
     return out
+
+
+def _present_file(top: str) -> dict[str, Found]:
+    try:
+        return {"": found_file("", top, os.stat(top))}  # noqa: PTH116 - hot path
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return {}
+        raise
 
 
 def _refuse_loss(
@@ -197,11 +270,12 @@ def _require_objects(cache: Cache, steps: Sequence[_Step]) -> None:
             raise _missing(one.path, one.key)
 
 
-def _remove(workspace: Workspace, path: str, stale: Sequence[str]) -> None:
+def _remove(workspace: Workspace, path: str, plan: _Plan, *, force: bool) -> None:
     """Remove files of an output, and the folders within it that hold nothing any more."""
     top = workspace.data(path)
-    for name in stale:
-        file = Path(_at(workspace, path, name))
+    for one in plan.stale:
+        file = Path(one.path)
+        _make_way(one.path, one.stamp, force=force)
         with disk(file):
             file.unlink(missing_ok=True)
         folder = file.parent
@@ -209,16 +283,28 @@ def _remove(workspace: Workspace, path: str, stale: Sequence[str]) -> None:
             while folder.is_relative_to(top):
                 folder.rmdir()
                 folder = folder.parent
+    if plan.folder:
+        with disk(top):
+            top.mkdir(parents=True, exist_ok=True)
 
 
 def _prune(workspace: Workspace, path: str) -> None:
     """Remove the folders that hold nothing at all, of an output that is removed."""
-    for base, _, _ in os.walk(workspace.data(path), topdown=False):
+    top = workspace.data(path)
+    for base, _, _ in os.walk(top, topdown=False) if not top.is_symlink() else ():
         with contextlib.suppress(OSError):
             os.rmdir(base)  # noqa: PTH106 - as its neighbours
 
 
-def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int, progress: Progress) -> None:
+def _make(
+    workspace: Workspace,
+    steps: Sequence[_Step],
+    state: State,
+    jobs: int,
+    progress: Progress,
+    *,
+    force: bool,
+) -> None:
     cache, links = workspace.objects, Links(workspace.link_types, workspace.temps)
     progress.start("checkout", len(steps))
 
@@ -232,6 +318,7 @@ def _make(workspace: Workspace, steps: Sequence[_Step], state: State, jobs: int,
     def make(one: _Step) -> tuple[FileStamp, Digests] | None:
         known = legacy.verified(cache, one.md5) if one.legacy else proven[one]
         known = known if known and (one.legacy or known.md5 == one.md5) else None
+        _make_way(one.path, one.was, force=force)
         read = links.place(
             cache.path(one.key), one.path, one.md5, isexec=one.isexec, proven=known is not None
         )

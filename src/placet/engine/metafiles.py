@@ -20,14 +20,8 @@ def directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> 
     """A directory of these files, sorted by path; its `.dir` object is in the cache then.
 
     Raises:
-        Invalid: kinds `empty-directory`, `unsafe-path`.
+        Invalid: kind `unsafe-path`.
     """
-    if not files:
-        raise Invalid(
-            f"The directory {path} holds no file.",
-            kind="empty-directory",
-            why="DVC would track it as nothing at all; there is nothing to approve.",
-        )
     pair = layout.clash(name for name, _ in files)
     if pair is not None:
         raise Invalid(
@@ -59,7 +53,7 @@ def update_part(
 
     Raises:
         NotFound: kind `no-file`: nothing is there, and nothing was; kind `not-in-cache`.
-        Invalid: kinds `empty-directory`, `unsafe-path`.
+        Invalid: kind `unsafe-path`.
         Conflict: kinds `changed-while-reading`, `workspace-locked`.
     """
     with workspace.lock():

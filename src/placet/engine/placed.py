@@ -28,7 +28,7 @@ def tell_placed(workspace: Workspace, paths: Iterable[str], state: State) -> Non
 
 
 def unused(workspace: Workspace, used: Collection[str], state: State) -> list[str]:
-    """The outputs that were placed, are unchanged since, and are in no metafile; nothing is removed.
+    """The outputs that were placed, are unchanged since, in no metafile, and not Git's; nothing is removed.
 
     Args:
         workspace: The project.
@@ -40,13 +40,15 @@ def unused(workspace: Workspace, used: Collection[str], state: State) -> list[st
         mine = any(layout.at_or_below(one, path) or layout.at_or_below(path, one) for one in used)
         return None if mine or not _inside(workspace, path) else _look(workspace, path)
 
-    return state.placed.find(look)
+    git_tracks = workspace.git_tracks or (lambda _: False)
+    return [path for path in state.placed.find(look) if not git_tracks(workspace.data(path))]
 
 
 def _inside(workspace: Workspace, path: str) -> bool:
     """Is this below the project, on no way through a link, and nothing of Git's or DVC's?"""
-    folder = workspace.data(path).parent
-    return not leads_out(path) and folder.resolve() == folder
+    top = workspace.data(path)
+    linked = top.is_symlink() and top.is_dir()
+    return not leads_out(path) and not linked and top.parent.resolve() == top.parent
 
 
 def _look(workspace: Workspace, path: str) -> Placed | None:

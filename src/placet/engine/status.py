@@ -107,7 +107,7 @@ def _local(workspace: Workspace, one: Tracking, state: State, jobs: int) -> Chan
     if one.inside:
         _require_part(workspace, one, here)
         here = {name: found for name, found in here.items() if one.means(name)}
-    if not here:
+    if not here and not (out.is_dir and not one.inside and workspace.data(path).is_dir()):
         return Change(path, "deleted")
     if not out.hashed:
         return Change(path, "modified", len(here), reason=unhashed(one))

@@ -68,7 +68,7 @@ def track(
 
     Raises:
         NotFound: kind `no-file`; kind `not-in-cache`: the rest of the directory is not known.
-        Invalid: kinds `path-outside-workspace`, `overlapping-outputs`, `empty-directory`, `unsafe-path`,
+        Invalid: kinds `path-outside-workspace`, `overlapping-outputs`, `unsafe-path`,
             `link-outside-workspace`, `not-a-file`, `not-added`, `legacy-output`.
         Refused: kinds `tracked-by-git`, `pipeline-output`, `metafile-ignored`.
         Conflict: kind `changed-while-reading`; kind `workspace-locked`.
@@ -140,6 +140,12 @@ def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
             if os.path.islink(top):  # noqa: PTH114 - hot path
                 _require_inside(workspace, top)
             return False, [found_file("", top, info, is_link=os.path.islink(top))]  # noqa: PTH114 - hot path
+        if os.path.islink(top):  # noqa: PTH114 - hot path
+            raise Invalid(
+                f"{path} is a link to a folder.",
+                kind="link-outside-workspace",
+                mend="Move the folder into the workspace instead.",
+            )
         files = []
         ignore = DvcIgnore(workspace.root)
         for relative, entry in ignore.files(top):
@@ -343,6 +349,9 @@ def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp
             return one.stamp
     elif one.isexec or (known.size == 0 and not links.points) or _same_file(source, one.path):
         return one.stamp
+    with disk(one.path):
+        if stamp(one.path) != one.stamp:
+            raise _changed(one)
     links.place(source, one.path, known.md5, isexec=one.isexec and not one.name)
     with disk(one.path):
         return stamp(one.path)
