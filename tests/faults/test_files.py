@@ -204,3 +204,24 @@ def test_one_byte_more_or_less_is_no_listing(entries, at):
     except Invalid:
         return
     assert encode_dir((one.relpath, one.md5) for one in found) == bytes(data)
+
+
+@pytest.mark.parametrize("name", ["z.dvc", "dvc.yaml", "sub/dvc.yaml"])
+def test_a_metafile_that_is_a_device(local: Lab, name):
+    (local.root / "sub").mkdir()
+    (local.root / name).symlink_to("/dev/zero")
+    local.fails("status", code=2, kind="metafile")
+
+
+def test_a_lock_that_is_a_device(local: Lab):
+    (local.root / "dvc.yaml").write_text("stages: {s: {cmd: x, outs: [o]}}\n")
+    (local.root / "dvc.lock").symlink_to("/dev/zero")
+    local.fails("status", code=2, kind="metafile")
+
+
+def test_a_metafile_that_is_a_link(local: Lab):
+    local.fill()
+    local.placet("track", "data")
+    (local.root / "data.dvc").rename(local.root / "kept")
+    (local.root / "data.dvc").symlink_to("kept")
+    assert local.placet("status").json["changes"] == []

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import resource
+
 import pytest
 
-from placet.core.dvcfile import Output
+from placet.core.dvcfile import Output, read_lock, read_metafile
 from placet.core.outputs import (
     Tracking,
     leads_out,
@@ -162,3 +165,68 @@ def test_what_can_be_governed():
     ):
         assert not_plain(one), one
     assert may_be_absent(tracking()) is None
+
+
+def laughs() -> str:
+    """Nine levels of anchors, each nine times the one before."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join(9 * [f'*a{n - 1}'])}]" for n in range(1, 10)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("where", ["outs: [{y: {desc: *a9}}]", "outs: *a9", "wdir: *a9"])
+def test_a_few_bytes_that_mean_billions(where):
+    data = f"meta: {{{', '.join(laughs().splitlines())}}}\nstages: {{s: {{cmd: x, {where}}}}}\n".encode()
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (3 << 30, limit[1]))
+    try:
+        with contextlib.suppress(Invalid):
+            assert read_pipeline(data, None)[0].out.path == "y"
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+
+
+@pytest.mark.parametrize(
+    "value", ["path: x, md5: *a9", "path: x, size: *a9", "path: *a9", "path: x, ? *a9 : 1"]
+)
+def test_a_metafile_that_means_billions(value):
+    data = f"meta: {{{', '.join(laughs().splitlines())}}}\nouts:\n- {{{value}}}\n".encode()
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (3 << 30, limit[1]))
+    try:
+        with pytest.raises(Invalid) as caught:
+            read_metafile(data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limit)
+    assert len(str(caught.value)) < 200
+
+
+def test_stages_without_anything():
+    assert read_pipeline(b"stages: {s: }", b"stages: {s: }") == ()
+
+
+@pytest.mark.parametrize(
+    "lock", [b"stages: {s: hello}", b"stages: {s: {outs: 5}}", b"stages: 3", b"stages: [1]"]
+)
+def test_locks_of_another_form(lock):
+    with pytest.raises(Invalid) as caught:
+        read_lock(lock)
+    assert caught.value.kind == "metafile"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "!!bool maybe",
+        "!!int ''",
+        "!!float ''",
+        "!!timestamp x",
+        "!!binary '*'",
+        "{[[a]]: 1}",
+        "!!set {[[a]]}",
+    ],
+)
+def test_tags_that_hold_something_else(tag):
+    with pytest.raises(Invalid) as caught:
+        read_metafile(f"outs:\n- path: {tag}\n".encode())
+    assert caught.value.kind == "metafile"

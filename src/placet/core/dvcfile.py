@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from placet.core import layout
+from placet.core.metayaml import BAD_YAML, invalid, load_yaml, mapping, sequence
 from placet.errors import Invalid
 
 _T = TypeVar("_T")
@@ -22,7 +23,6 @@ _T = TypeVar("_T")
 Origin = Literal["", "url", "versioned", "repo", "db"]
 
 MAX_METAFILE = 1 << 16
-MAX_READ = 1 << 24
 LEGACY = "md5-dos2unix"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -157,12 +157,12 @@ def encode_metafile(out: Output) -> bytes:
         Invalid: kind `metafile`: not a plain DVC 3 output, or a path that cannot be written unambiguously.
     """
     if out.hash != "md5" or out.size is None or not out.hashed:
-        raise _invalid(f"{out.path!r} is not an output of DVC 3 with a hash and a size")
+        raise invalid(f"{out.path!r} is not an output of DVC 3 with a hash and a size")
     if out.is_dir != (out.nfiles is not None):
-        raise _invalid(f"{out.path!r}: nfiles belongs to directories, and only to them")
+        raise invalid(f"{out.path!r}: nfiles belongs to directories, and only to them")
     data = _encode(out)
     if _decode(data) != _canonical(out):
-        raise _invalid(f"the path {out.path!r} cannot be written so that everybody reads the same")
+        raise invalid(f"the path {out.path!r} cannot be written so that everybody reads the same")
     return data
 
 
@@ -174,7 +174,7 @@ def parse_canonical(data: bytes) -> Output:
     """
     out = _decode(data) if len(data) <= MAX_METAFILE else None
     if out is None or _encode(out) != data:
-        raise _invalid("not the one canonical form (one out; md5, size, nfiles, hash, path; at most 64 KiB)")
+        raise invalid("not the one canonical form (one out; md5, size, nfiles, hash, path; at most 64 KiB)")
     layout.require_safe(out.path, "a metafile")
     return out
 
@@ -190,9 +190,7 @@ def read_metafile(data: bytes) -> Metafile:
         return Metafile((plain,))
     tree = load_yaml(data)
     _refuse_foreign(tree, _STAGE_KEYS)
-    outs, deps = tree.get("outs") or [], tree.get("deps") or []
-    if not isinstance(outs, list) or not isinstance(deps, list):
-        raise _invalid("`outs` or `deps` is not a list")
+    outs, deps = sequence(tree, "outs"), sequence(tree, "deps")
     for out in outs:
         _refuse_foreign(out if isinstance(out, dict) else {}, _OUT_KEYS)
     return Metafile(
@@ -210,10 +208,8 @@ def read_lock(data: bytes) -> tuple[Output, ...]:
     Raises:
         Invalid: kind `metafile`.
     """
-    stages = _load(data, "safe").get("stages") or {}
-    if not isinstance(stages, dict):
-        raise _invalid("`stages` is not a mapping")
-    return tuple(read_output(out) for stage in stages.values() for out in (stage or {}).get("outs") or [])
+    stages = mapping(load_yaml(data).get("stages"), "stages")
+    return tuple(read_output(out) for stage in stages.values() for out in sequence(stage, "outs"))
 
 
 def update_metafile(old: bytes | None, out: Output) -> bytes:
@@ -229,7 +225,7 @@ def update_metafile(old: bytes | None, out: Output) -> bytes:
     if old is None:
         return _encode(out) if not out.isexec else _dump({"outs": [fresh]})
     read_metafile(old)
-    tree = _load(old, "rt")
+    tree = load_yaml(old, "rt")
     outs = tree.get("outs") or []
     same = [one for one in outs if isinstance(one, dict) and one.get("path") == out.path]
     if tree.get("deps") or len(same) != 1:
@@ -360,30 +356,10 @@ def _scalar(text: str) -> str | None:
 
     try:
         value = YAML(typ="safe", pure=True).load(text if quoted else f"- {text}\n")
-    except (YAMLError, ValueError, RecursionError):
+    except (YAMLError, *BAD_YAML):
         return None
     value = value if quoted else value[0]
     return value if isinstance(value, str) else None
-
-
-def load_yaml(data: bytes) -> dict[str, Any]:
-    """A YAML mapping as plain values. Raises as `read_metafile`."""
-    if len(data) > MAX_READ:
-        raise _invalid("larger than 16 MiB")
-    return _load(data, "safe")
-
-
-def _load(data: bytes, typ: str) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        tree = YAML(typ=typ, pure=True).load(data.decode("utf-8")) or {}
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise _invalid("not valid YAML") from error
-    if not isinstance(tree, dict):
-        raise _invalid("not a mapping")
-    return tree
 
 
 def _dump(tree: Mapping[str, Any]) -> bytes:
@@ -411,8 +387,8 @@ def _apply(fresh: dict[str, Any], old: MutableMapping[str, Any]) -> None:
 def read_output(raw: object) -> Output:
     """An entry of `outs`, of a `.dvc` file or of a `dvc.lock`. Raises as `read_metafile`."""
     if not isinstance(raw, dict) or not isinstance(raw.get("path"), str):
-        raise _invalid("an output has no path")
-    md5 = str(raw.get("md5") or "").lower()
+        raise invalid("an output has no path")
+    md5 = _md5(raw.get("md5"))
     return Output(
         path=raw["path"],
         md5=md5.removesuffix(".dir"),
@@ -429,9 +405,16 @@ def read_output(raw: object) -> Output:
     )
 
 
+def _md5(value: object) -> str:
+    """As text; an MD5 of digits alone that is not quoted is a number to YAML."""
+    if value is not None and not isinstance(value, str | int | float):
+        raise invalid("`md5` is not text")
+    return str(value or "").lower()
+
+
 def _origin(dep: object) -> Origin:
     if not isinstance(dep, dict):
-        raise _invalid("a dependency is not a mapping")
+        raise invalid("a dependency is not a mapping")
     if dep.get("db"):
         return "db"
     if dep.get("repo"):
@@ -441,20 +424,16 @@ def _origin(dep: object) -> Origin:
 
 def _refuse_foreign(raw: Mapping[Any, Any], known: frozenset[str]) -> None:
     """As DVC does: a key that is misspelt, such as `pusj: false`, must not be passed over."""
-    foreign = sorted(map(str, set(raw) - known))
+    foreign = sorted(one if isinstance(one, str) else type(one).__name__ for one in set(raw) - known)
     if foreign:
-        raise _invalid(f"DVC has no key {foreign[0]!r} there")
+        raise invalid(f"DVC has no key {foreign[0]!r} there")
 
 
 def _as(raw: Mapping[str, Any], key: str, form: type[_T], default: _T | None) -> _T | None:
     value = raw.get(key, default)
     if value is not None and not isinstance(value, form):
-        raise _invalid(f"`{key}` is {value!r}")
+        raise invalid(f"`{key}` is not of the type {form.__name__}")
     return value
-
-
-def _invalid(why: str) -> Invalid:
-    return Invalid(f"A DVC metafile cannot be used: {why}.", kind="metafile")
 
 
 def _bad_dir(why: str) -> Invalid:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from placet.core.dvcfile import Output, read_lock, read_metafile
+from placet.core.metayaml import load_yaml
 from placet.errors import Invalid
 
 _MD5 = re.compile(rb"(?<![0-9A-Za-z])([0-9a-fA-F]{32})(\.dir)?(?![0-9A-Za-z])")
@@ -55,14 +56,11 @@ def uncached(pipeline: bytes) -> tuple[set[str], set[str]]:
 
     Only what stands there literally; a file that cannot be read declares nothing.
     """
-    from ruamel.yaml import YAML  # noqa: PLC0415 - for directories that are nowhere
-    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
-
     without: set[str] = set()
     with_cache: set[str] = set()
     try:
-        tree = YAML(typ="safe", pure=True).load(pipeline.decode("utf-8"))
-    except (YAMLError, ValueError, RecursionError):
+        tree = load_yaml(pipeline)
+    except Invalid:
         return without, with_cache
     for path, options in _declared(tree):
         (without if isinstance(options, dict) and options.get("cache") is False else with_cache).add(path)
@@ -84,12 +82,17 @@ def _own_outs(data: bytes) -> tuple[Output, ...]:
     return () if found.has_deps and b"rev_lock:" in data else found.outs
 
 
-def _declared(node: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whatever YAML holds
+def _declared(node: Any, seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - YAML
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return
     if isinstance(node, list):
+        seen.add(id(node))
         for one in node:
-            yield from _declared(one)
+            yield from _declared(one, seen)
     if not isinstance(node, dict):
         return
+    seen.add(id(node))
     for key, value in node.items():
         if key in {"outs", "metrics", "plots"} and isinstance(value, list):
             for one in value:
@@ -99,7 +102,7 @@ def _declared(node: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - whateve
                     else [(str(one), None)]
                 )
         else:
-            yield from _declared(value)
+            yield from _declared(value, seen)
 
 
 class Md5Set:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from placet.core.dvcfile import Output, load_yaml, read_output
+from placet.core.dvcfile import Output, read_output
+from placet.core.metayaml import invalid, load_yaml, mapping, sequence, texts
 from placet.errors import Invalid
 
 _KINDS = ("outs", "metrics", "plots")
@@ -39,25 +40,28 @@ def read_pipeline(data: bytes, lock: bytes | None) -> tuple[StageOutput, ...] | 
     Raises:
         Invalid: kind `metafile`.
     """
-    stages = _mapping(load_yaml(data).get("stages"), "stages")
-    if any(_computed(_mapping(stage, name)) for name, stage in stages.items()):
+    found = mapping(load_yaml(data).get("stages"), "stages")
+    stages = {name: mapping(stage, name) for name, stage in found.items()}
+    if any(map(_computed, stages.values())):
         return None
-    known = _mapping(load_yaml(lock).get("stages"), "stages") if lock and lock.strip() else {}
+    known = mapping(load_yaml(lock).get("stages"), "stages") if lock and lock.strip() else {}
     return tuple(one for name, stage in stages.items() for one in _outputs(str(name), stage, known.get(name)))
 
 
 def _computed(stage: Mapping[str, Any]) -> bool:
-    return bool(_COMPUTED & stage.keys()) or "${" in repr([stage.get(key) for key in (*_KINDS, "wdir")])
+    return bool(_COMPUTED & stage.keys()) or any(
+        "${" in one for one in texts([stage.get(key) for key in (*_KINDS, "wdir")])
+    )
 
 
 def _outputs(name: str, stage: Mapping[str, Any], lock: object) -> Iterator[StageOutput]:
     wdir = stage.get("wdir") or "."
     if not isinstance(wdir, str):
         raise _bad(f"`wdir` of the stage {name}")
-    locked = {posixpath.normpath(one.path): one for one in map(read_output, _sequence(lock, "outs"))}
+    locked = {posixpath.normpath(one.path): one for one in map(read_output, sequence(lock, "outs"))}
     for kind in _KINDS:
         flags: dict[str, dict[str, Any]] = {}
-        for entry in _sequence(stage, kind):
+        for entry in sequence(stage, kind):
             for path, own in _flags(entry, name):
                 flags.setdefault(path, {}).update(own)
         for path, own in flags.items():
@@ -87,20 +91,5 @@ def _output(path: str, flags: Mapping[str, Any], lock: Output | None) -> Output:
     )
 
 
-def _mapping(value: object, what: str) -> dict[Any, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _bad(f"`{what}`")
-    return value
-
-
-def _sequence(holder: object, key: str) -> list[Any]:
-    value = _mapping(holder, key).get(key) or []
-    if not isinstance(value, list):
-        raise _bad(f"`{key}`")
-    return value
-
-
 def _bad(what: str) -> Invalid:
-    return Invalid(f"A DVC metafile cannot be used: {what} is not of DVC's schema.", kind="metafile")
+    return invalid(f"{what} is not of DVC's schema")

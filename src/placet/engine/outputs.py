@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from placet.core import layout
 from placet.core.dvcfile import read_metafile
+from placet.core.metayaml import MAX_READ
 from placet.core.outputs import Tracking, leads_out, merged, place, whole
 from placet.core.pipeline import StageOutput, read_pipeline
 from placet.engine.disk import disk
@@ -124,7 +126,9 @@ class Outputs:
 
     def _stage(self, file: str, stage: str | None, *, must: bool) -> list[Tracking]:
         full = self._base / file
-        if not must and not (full.is_file() and _mentions(full, str(stage))):
+        if not must and not (
+            full.is_file() and stage and stage.partition("@")[0].encode() in self._bytes(full)
+        ):
             return []
         metafile = self._locate(file)
         found = [
@@ -179,8 +183,7 @@ class Outputs:
             Invalid: kinds `metafile`, `computed-outputs`.
         """
         file = self._root / metafile
-        with disk(file):
-            data = file.read_bytes()
+        data = self._bytes(file)
         try:
             if file.name == PIPELINE:
                 return [self._stage_output(metafile, one) for one in self._pipeline(file, data)]
@@ -196,10 +199,26 @@ class Outputs:
             out.append(Tracking(path, metafile, one, None, found.origin, shared=shared, outside=outside))
         return out
 
+    def _bytes(self, file: Path) -> bytes:
+        """What a metafile holds; a device or a pipe under such a name would never end.
+
+        Raises:
+            NotFound: kind `no-file`.
+            Invalid: kind `metafile`: no regular file, a link out of the project, or too long.
+        """
+        if file.is_symlink() and not file.resolve().is_relative_to(self._root):
+            raise Invalid(f"{file} is a link out of the project.", kind="metafile", mend="Put a file there.")
+        with disk(file), os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise Invalid(f"{file} is not a regular file.", kind="metafile", mend="Put a file there.")
+            data = stream.read(MAX_READ + 1)
+        if len(data) > MAX_READ:
+            raise Invalid(f"{file} is longer than {MAX_READ} bytes.", kind="metafile")
+        return data
+
     def _pipeline(self, file: Path, data: bytes) -> Sequence[StageOutput]:
         lock = file.with_name(_LOCK)
-        with disk(lock):
-            found = read_pipeline(data, lock.read_bytes() if lock.is_file() else None)
+        found = read_pipeline(data, self._bytes(lock) if lock.exists() else None)
         if found is not None:
             return found
         if self._resolve is None:
@@ -229,11 +248,6 @@ def _cut(one: Tracking, path: str) -> Tracking:
 
 def _below(one: Tracking, folder: str) -> bool:
     return folder == "." or one.path.startswith(f"{folder}/") or one.metafile.startswith(f"{folder}/")
-
-
-def _mentions(file: Path, stage: str) -> bool:
-    with disk(file):
-        return stage.partition("@")[0].encode() in file.read_bytes()
 
 
 def _require_apart(found: Sequence[Tracking]) -> None:
