@@ -16,6 +16,9 @@ from stock import FolderStore, Project
 from placet.adapters.git import WorkTree
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.pipeline import resolve
+from placet.core import layout
+from placet.core.digest import digest
+from placet.core.dvcfile import read_metafile
 from placet.engine.artifact import load_artifact, require_whole
 from placet.engine.checkout import checkout
 from placet.engine.fetch import fetch
@@ -24,7 +27,7 @@ from placet.engine.routes import Routes
 from placet.engine.status import status
 from placet.engine.track import track
 from placet.engine.workspace import Workspace
-from placet.errors import Invalid, NotFound, PlacetError, Refused
+from placet.errors import Invalid, NotFound, Partial, PlacetError, Refused
 
 JOBS = 2
 PIPELINE = """\
@@ -600,3 +603,50 @@ class NoProgress:
 
     def done(self):
         pass
+
+
+def test_a_push_needs_only_the_keys_of_what_the_remote_has(pipeline, quiet):
+    """As DVC: an output that was never pulled stops nothing; one that is nowhere is told of at the end."""
+    push(space(pipeline), routes(pipeline), [], pipeline.state(), JOBS, quiet)
+    shutil.rmtree(pipeline.root / ".dvc" / "cache")
+    (pipeline.root / "fresh").write_text("fresh")
+    track(space(pipeline), ["fresh"], pipeline.state(), JOBS, quiet)
+    assert push(space(pipeline), routes(pipeline), [], pipeline.state(), JOBS, quiet).objects == 1
+    (pipeline.root / "other").write_text("other")
+    track(space(pipeline), ["other"], pipeline.state(), JOBS, quiet)
+    key = layout.data_key(digest(b"1\n").md5)
+    (pipeline.remote / key).unlink()
+    with pytest.raises(Partial) as partly:
+        push(space(pipeline), routes(pipeline), [], pipeline.state(), JOBS, quiet)
+    assert partly.value.details == {"lacking": {"o": [key]}}
+    assert layout.data_key(digest(b"other").md5) in objects(pipeline.remote)
+    with pytest.raises(NotFound) as nothing:
+        push(space(pipeline), routes(pipeline), ["o"], pipeline.state(), JOBS, quiet)
+    assert (nothing.value.kind, partly.value.kind) == ("not-in-cache", "not-in-cache")
+
+
+@pytest.mark.parametrize("by", ["placet", "dvc"])
+def test_a_part_is_tracked_and_pushed_without_the_rest(pipeline, quiet, by):
+    push(space(pipeline), routes(pipeline), [], pipeline.state(), JOBS, quiet)
+    wipe(pipeline, "d")
+    fetch(space(pipeline), routes(pipeline), ["d/sub"], pipeline.state(), JOBS, quiet)
+    checkout(space(pipeline), ["d/sub"], pipeline.state(), JOBS, quiet)
+    (pipeline.root / "d" / "sub" / "new").write_text("new")
+    if by == "dvc":
+        many(pipeline, ["add", "-q", "d/sub/new"])
+    else:
+        (tracked,) = track(space(pipeline), ["d/sub/new"], pipeline.state(), JOBS, quiet)
+        assert tracked.digests.sha256 == ""
+    lost = next(key for key in objects(pipeline.remote) if key == layout.data_key(digest(b"a").md5))
+    assert not (pipeline.root / ".dvc" / "cache" / lost).exists()
+    (pipeline.remote / lost).rename(pipeline.remote / "away")
+    with pytest.raises(NotFound):
+        push(space(pipeline), routes(pipeline), ["d"], pipeline.state(), JOBS, quiet)
+    listing = read_metafile((pipeline.root / "d.dvc").read_bytes()).outs[0].key
+    assert not (pipeline.remote / listing).exists()
+    (pipeline.remote / "away").rename(pipeline.remote / lost)
+    assert push(space(pipeline), routes(pipeline), ["d"], pipeline.state(), JOBS, quiet).objects == 1
+    assert (pipeline.remote / listing).exists()
+    wipe(pipeline, "d")
+    many(pipeline, ["pull", "-q", "d"])
+    assert sorted(files(pipeline.root / "d")) == ["a", "sub/b", "sub/c", "sub/new"]

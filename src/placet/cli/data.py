@@ -221,8 +221,8 @@ def _collected(found: Collected) -> str:
 
 def _tracked(found: Sequence[Tracked]) -> str:
     return "\n".join(
-        f"{one.path}  {one.nfiles or 1} files  {size(one.digests.size)}  sha256 {one.digests.sha256[:16]}"
-        f"  {one.metafile}"
+        f"{one.path}  {one.nfiles or 1} files  {size(one.digests.size)}"
+        f"  sha256 {one.digests.sha256[:16] or 'not known yet'}  {one.metafile}"
         for one in found
     )
 

@@ -23,6 +23,7 @@ from placet.ports import State
 
 MAX_FILES = 10_000_000
 MAX_LIST = 1 << 30
+_ENTRY_BYTES = 6 * layout.MAX_PATH_BYTES + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Tracked:
         metafile: The `.dvc` file, likewise.
         is_dir: A directory artifact.
         digests: Of a file: its own. Of a directory: MD5 of its `.dir` object, `dirHash` (SHA-256 of the
-            digest list), and the bytes of all files together.
+            digest list; empty while the cache lacks files whose SHA-256 is not known), and the bytes of all
+            files together (of those that are there).
         nfiles: Files of a directory; None for a file.
         dir_size: Bytes of the `.dir` object.
         dir_sha256: SHA-256 of the `.dir` object.
@@ -127,7 +129,7 @@ def load_output(workspace: Workspace, path: str, out: Output, state: State, jobs
     data = read_dir(cache, out)
     if data is None:
         raise not_in_cache(path, out.key)
-    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    entries = listed_in(data)
     sums = known_sums(cache, out.md5, entries)
     if sums is not None:
         files = tuple(_sized(cache, path, one, sums.by_path) for one in entries)
@@ -175,6 +177,20 @@ def read_dir(cache: Cache, out: Output) -> bytes | None:
     return data
 
 
+def listed_in(data: bytes) -> tuple[DirEntry, ...]:
+    """The files of a `.dir` object, within bounds.
+
+    Raises:
+        Invalid: kind `dir-object`.
+    """
+    return decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+
+
+def listing_limit(out: Output) -> int:
+    """How many bytes a directory's `.dir` object has at most, by its metafile's number of files."""
+    return min((out.nfiles if out.nfiles is not None else MAX_FILES) * _ENTRY_BYTES + 2, MAX_LIST)
+
+
 def wanted_files(cache: Cache, path: str, out: Output) -> dict[str, str]:
     """Name within the artifact ("" for a file) -> MD5.
 
@@ -187,7 +203,7 @@ def wanted_files(cache: Cache, path: str, out: Output) -> dict[str, str]:
     data = read_dir(cache, out)
     if data is None:
         raise not_in_cache(path, out.key)
-    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    entries = listed_in(data)
     return {one.relpath: one.md5 for one in entries}
 
 

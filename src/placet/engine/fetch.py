@@ -6,13 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.core import layout
 from placet.core.digest import Digests
-from placet.core.dvcfile import DirEntry, Output, decode_dir
+from placet.core.dvcfile import DirEntry, Output
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.core.sums import encode_sums
 from placet.engine import legacy
-from placet.engine.artifact import MAX_FILES, MAX_LIST, known_sums, read_dir, remember_sums, require_parts
+from placet.engine.artifact import (
+    known_sums,
+    listed_in,
+    listing_limit,
+    read_dir,
+    remember_sums,
+    require_parts,
+)
 from placet.engine.disk import Cache, disk, stamp
 from placet.engine.heal import Fault, Sources
 from placet.engine.proof import prove_cached
@@ -24,7 +30,6 @@ from placet.errors import Conflict, Corrupt, NotFound
 from placet.ports import ObjectStore, Progress, State
 
 _UNKNOWN = 1 << 50
-_ENTRY_BYTES = 6 * layout.MAX_PATH_BYTES + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +166,6 @@ def fetch(
     )
 
 
-def listing_limit(out: Output) -> int:
-    """How many bytes a directory's `.dir` object has at most, by its metafile's number of files."""
-    return min((out.nfiles if out.nfiles is not None else MAX_FILES) * _ENTRY_BYTES + 2, MAX_LIST)
-
-
 def _left(wanted: Sequence[_Wanted], here: Mapping[str, Digests]) -> int | None:
     """About how many bytes the cache lacks, as far as metafiles say: they know whole outputs only."""
     if any(one.out.size is None or one.of.inside for one in wanted):
@@ -225,7 +225,7 @@ def _listed(cache: Cache, sources: Sources, one: Tracking) -> _Wanted | None:
     if data is None:
         cache.set_aside(out.key)
         return None
-    entries = decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    entries = listed_in(data)
     require_parts(one, (entry.relpath for entry in entries))
     known = None if out.legacy else known_sums(cache, out.md5, entries)
     sums = known.by_path if known else {}

@@ -6,12 +6,10 @@ dvc/data_cloud.py); so does Placet. State databases hold true digests of them on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from placet.core import layout
 from placet.core.digest import Digests, digest_legacy
 from placet.engine.disk import Cache, chunks, corrupt_cache, disk, write_all
-from placet.engine.transfer import bounded, fan_out, guarded, run_local, twice
+from placet.engine.transfer import bounded, fan_out, guarded, twice
 from placet.errors import Corrupt, NotFound
 from placet.ports import ObjectStore
 
@@ -35,17 +33,6 @@ def verified(cache: Cache, md5: str) -> Digests:
     if legacy != md5:
         raise corrupt_cache(cache.path(key), md5)
     return known
-
-
-def digests_of(cache: Cache, wanted: Mapping[str, str], jobs: int) -> dict[str, Digests]:
-    """DVC 2's hash -> true digests of cache objects, which are read.
-
-    Raises:
-        NotFound: kind `not-in-cache`.
-        Corrupt: kind `cache-corrupt`.
-    """
-    hashes = list(wanted)
-    return dict(zip(hashes, run_local(lambda md5: verified(cache, md5), hashes, jobs), strict=True))
 
 
 def download(store: ObjectStore, cache: Cache, md5: str, limit: int) -> Digests:

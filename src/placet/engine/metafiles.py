@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from placet.core import layout
-from placet.core.digest import Digests
+from placet.core.digest import Digests, digest
 from placet.core.dvcfile import Output, encode_dir, update_metafile
 from placet.core.outputs import Tracking
-from placet.engine.artifact import Loaded, Tracked, assemble, load_output
+from placet.engine.artifact import Loaded, Tracked, assemble, wanted_files
 from placet.engine.disk import Cache, disk
+from placet.engine.proof import prove_cached
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Invalid, NotFound
 from placet.ports import State
@@ -22,6 +23,13 @@ def directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> 
     Raises:
         Invalid: kind `unsafe-path`.
     """
+    listing = _listing(path, [(name, known.md5) for name, known in files])
+    loaded = assemble(cache, path, listing, files)
+    _keep(cache, loaded.tracked.digests.md5, listing)
+    return loaded
+
+
+def _listing(path: str, files: Sequence[tuple[str, str]]) -> bytes:
     pair = layout.clash(name for name, _ in files)
     if pair is not None:
         raise Invalid(
@@ -29,12 +37,13 @@ def directory(cache: Cache, path: str, files: Sequence[tuple[str, Digests]]) -> 
             kind="unsafe-path",
             mend="Rename one of them.",
         )
-    listing = encode_dir((name, known.md5) for name, known in files)
-    loaded = assemble(cache, path, listing, files)
-    key = layout.data_key(loaded.tracked.digests.md5, is_dir=True)
+    return encode_dir(files)
+
+
+def _keep(cache: Cache, md5: str, listing: bytes) -> None:
+    key = layout.data_key(md5, is_dir=True)
     if cache.read(key, len(listing)) != listing:
         cache.write(key, listing)
-    return loaded
 
 
 def update_part(
@@ -42,6 +51,7 @@ def update_part(
 ) -> Tracked:
     """Put one path's files into the listing of the tracked directory around it, or take them out.
 
+    The cache need not have the directory's other files; the digest list is made later then.
     The size is written as `dvc add` does: not at all where files were replaced or taken out.
 
     Args:
@@ -52,7 +62,7 @@ def update_part(
         jobs: Files hashed at once.
 
     Raises:
-        NotFound: kind `no-file`: nothing is there, and nothing was; kind `not-in-cache`.
+        NotFound: kind `no-file`: nothing is there, and nothing was; kind `not-in-cache`: the listing.
         Invalid: kind `unsafe-path`.
         Conflict: kinds `changed-while-reading`, `workspace-locked`.
     """
@@ -67,17 +77,45 @@ def update_part(
         (part,) = owner.inside
         new = [(f"{part}/{name}" if name else part, found) for name, found in files]
         _require_names(owner.path, [name for name, _ in new])
-        before = load_output(workspace, owner.path, owner.out, state, jobs)
-        kept = [(name, found) for name, found in before.files if not _replaced(name, part)]
-        replaced = len(kept) < len(before.files)
+        before = wanted_files(workspace.objects, owner.path, owner.out)
+        kept = {name: md5 for name, md5 in before.items() if not _replaced(name, part)}
+        replaced = len(kept) < len(before)
         if not new and not replaced:
             raise NotFound(f"There is no file {path}, and there was none.", kind="no-file")
-        loaded = directory(workspace.objects, owner.path, sorted([*kept, *new], key=lambda one: one[0]))
+        tracked = _directory_of(workspace.objects, owner, kept, new, state, jobs)
         size = owner.out.size
-        if loaded.tracked.digests.md5 != owner.out.md5:
+        if tracked.digests.md5 != owner.out.md5:
             size = size + sum(found.size for _, found in new) if size and not replaced else None
-        write_metafile(workspace, loaded.tracked, owner, size)
-    return loaded.tracked
+        write_metafile(workspace, tracked, owner, size)
+    return tracked
+
+
+def _directory_of(
+    cache: Cache,
+    owner: Tracking,
+    kept: Mapping[str, str],
+    new: Sequence[tuple[str, Digests]],
+    state: State,
+    jobs: int,
+) -> Tracked:
+    """The directory of kept files (path -> MD5), which the cache may lack, and of new ones."""
+    proof = prove_cached(cache, dict.fromkeys(kept.values()), state, jobs)
+    here = [(name, proof.good[md5]) for name, md5 in kept.items() if md5 in proof.good]
+    files = sorted([*here, *new], key=lambda one: one[0])
+    if len(here) == len(kept):
+        return directory(cache, owner.path, files).tracked
+    listing = _listing(owner.path, sorted([*kept.items(), *((name, found.md5) for name, found in new)]))
+    of_dir = digest(listing)
+    _keep(cache, of_dir.md5, listing)
+    return Tracked(
+        path=owner.path,
+        metafile=f"{owner.path}.dvc",
+        is_dir=True,
+        digests=Digests(of_dir.md5, "", sum(found.size for _, found in files)),
+        nfiles=len(kept) + len(new),
+        dir_size=of_dir.size,
+        dir_sha256=of_dir.sha256,
+    )
 
 
 def _replaced(name: str, part: str) -> bool:
