@@ -80,6 +80,7 @@ class Client(DataPlane):
         require_whole(self._wire.workspace, wanted)
         tracked = self.track(wanted)
         require_files(tracked)
+        files = self._wire.artifact_files(tracked)
         pushed = self.push(wanted, remote=self.internal_remote())
         if pushed.skipped:
             raise Refused(
@@ -89,7 +90,6 @@ class Client(DataPlane):
             )
         view = self.view()
         tier = tier or layout.DEFAULT_TIER
-        files = self._wire.artifact_files(tracked)
         jobs = self.settings.jobs
         checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
         proposed = proposing.propose(

@@ -275,11 +275,11 @@ def test_tracking_a_part_is_dvc_add_to_the_byte(new_project, quiet):
     both(lambda path: None, "d")
     with pytest.raises(NotFound):
         track(mine.workspace(), ["d/sub/b"], mine.state(), JOBS, quiet)
-    (mine.root / "d" / ".gitignore").touch()
+    (mine.root / "d" / ".dvcignore").touch()
     with pytest.raises(Invalid) as caught:
-        track(mine.workspace(), ["d/.gitignore"], mine.state(), JOBS, quiet)
+        track(mine.workspace(), ["d/.dvcignore"], mine.state(), JOBS, quiet)
     assert caught.value.kind == "unsafe-path"
-    (mine.root / "d" / ".gitignore").unlink()
+    (mine.root / "d" / ".dvcignore").unlink()
     for name in ("one", "two"):
         (mine.root / "d" / name).write_text(name)
     track(mine.workspace(), ["d/one", "d/two"], mine.state(), JOBS, quiet)
@@ -650,3 +650,32 @@ def test_a_part_is_tracked_and_pushed_without_the_rest(pipeline, quiet, by):
     wipe(pipeline, "d")
     many(pipeline, ["pull", "-q", "d"])
     assert sorted(files(pipeline.root / "d")) == ["a", "sub/b", "sub/c", "sub/new"]
+
+
+LINUX = ["12:00.csv", "what?.txt", "con.txt", "space ", "dot.", ".gitignore", ".gitattributes", "z\u200dw"]
+
+
+def test_names_of_linux_are_moved_but_never_governed(new_project, quiet):
+    mine, theirs = new_project("mine"), new_project("theirs")
+    for project in (mine, theirs):
+        (project.root / "d").mkdir()
+        for name in LINUX:
+            (project.root / "d" / name).write_text(name)
+    many(theirs, ["add", "-q", "d"], ["push", "-q"])
+    track(mine.workspace(), ["d"], mine.state(), JOBS, quiet)
+    assert (mine.root / "d.dvc").read_bytes() == (theirs.root / "d.dvc").read_bytes()
+    push(mine.workspace(), routes(mine), [], mine.state(), JOBS, quiet)
+    assert objects(mine.remote) >= objects(theirs.remote)
+    wipe(mine, "d")
+    fetch(mine.workspace(), routes(mine), [], mine.state(), JOBS, quiet)
+    checkout(mine.workspace(), [], mine.state(), JOBS, quiet)
+    assert files(mine.root / "d") == {name: name.encode() for name in LINUX}
+    assert status(mine.workspace(), None, [], mine.state(), JOBS).clean
+    with pytest.raises(Invalid) as caught:
+        load_artifact(mine.workspace(), "d", mine.state(), JOBS)
+    assert caught.value.kind == "unsafe-path"
+    (mine.root / "a:b").write_text("x")
+    track(mine.workspace(), ["a:b"], mine.state(), JOBS, quiet)
+    with pytest.raises(Invalid) as caught:
+        load_artifact(mine.workspace(), "a:b", mine.state(), JOBS)
+    assert caught.value.kind == "unsafe-path"

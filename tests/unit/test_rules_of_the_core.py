@@ -75,6 +75,25 @@ def test_names_that_break_a_stock_pull_are_kept_out_of_directories(name):
     assert layout.forbidden_in_directory(name)
 
 
+@pytest.mark.parametrize(
+    "name", ["a:b", "what?", "con.txt", "x ", "x.", ".gitignore", "a/.gitattributes", "\u200d"]
+)
+def test_names_that_are_not_governed(name):
+    assert layout.forbidden_in_directory(name)
+    assert layout.forbidden_in_directory(name, strict=False) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x.dvc", "a/X.DVC", "dvc.yaml", "a/dvc.lock", ".dvcignore", "../x", "/a", "", "a//b", "a/", "./a", "a\\b",
+        "a\nb", "a\0b", ".git/x", "s/.GIT/x", ".dvc/x", ".Placet/x", "\ud800", "x" * 256, "a/" * 600 + "a",
+    ],
+)  # fmt: skip
+def test_names_that_nobody_may_use(name):
+    assert layout.forbidden_in_directory(name, strict=False)
+
+
 def test_names_in_directories_that_are_fine():
     assert layout.forbidden_in_directory("a/dvc.yaml.csv") is None
 

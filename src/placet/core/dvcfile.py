@@ -244,15 +244,21 @@ def encode_dir(entries: Iterable[tuple[str, str]]) -> bytes:
     return json.dumps(listing).encode("utf-8")
 
 
-def decode_dir(data: bytes, *, max_entries: int, max_bytes: int) -> tuple[DirEntry, ...]:
+def decode_dir(data: bytes, *, max_entries: int, max_bytes: int, strict: bool = True) -> tuple[DirEntry, ...]:
     """The files of a `.dir` object, in its order; only what `encode_dir` writes, with safe paths, passes.
+
+    Args:
+        data: Its bytes.
+        max_entries: Files at most.
+        max_bytes: Bytes at most.
+        strict: As of `layout.forbidden_in_directory`; False for what only this workspace is to hold.
 
     Raises:
         Invalid: kind `dir-object`.
     """
     if len(data) > max_bytes:
         raise _bad_dir(f"it has more than {max_bytes} bytes")
-    entries = tuple(itertools.islice(_entries(data), max_entries + 1))
+    entries = tuple(itertools.islice(_entries(data, strict=strict), max_entries + 1))
     if len(entries) > max_entries:
         raise _bad_dir(f"it is not a list of at most {max_entries} entries")
     pair = layout.clash(one.relpath for one in entries)
@@ -261,7 +267,7 @@ def decode_dir(data: bytes, *, max_entries: int, max_bytes: int) -> tuple[DirEnt
     return entries
 
 
-def _entries(data: bytes) -> Iterator[DirEntry]:
+def _entries(data: bytes, *, strict: bool) -> Iterator[DirEntry]:
     """The entries, read one after the other: a listing of millions is never held as a tree of JSON."""
     at, last, plain = 1, None, data != b"[]"
     if data[:1] != b"[":
@@ -271,7 +277,7 @@ def _entries(data: bytes) -> Iterator[DirEntry]:
         relpath = _relpath(found[2]) if found else None
         if found is None or relpath is None or (last is not None and relpath < last):
             raise _odd_dir(data)
-        reason = layout.forbidden_in_directory(relpath)
+        reason = layout.forbidden_in_directory(relpath, strict=strict)
         if reason is not None:
             raise _bad_dir(f"the path {relpath!r} {reason}")
         yield DirEntry(relpath, found[1].decode("ascii"))

@@ -44,7 +44,8 @@ _SUSPECT = re.compile(
     r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|dvc\.yaml|dvc\.lock)(?:[./]|$)|\.dvc$"
 )
 _RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
-_RESERVED_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore", ".gitignore", ".gitattributes"})
+_DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore"})
+_RESERVED_FILES = _DVC_FILES | {".gitignore", ".gitattributes"}
 
 
 def is_id(text: str) -> bool:
@@ -62,8 +63,13 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".lock")
 
 
-def unsafe(path: str) -> str | None:
+def unsafe(path: str, *, strict: bool = True) -> str | None:
     """Why this relative path must not be used, or None if it is safe on every system.
+
+    Args:
+        path: The path.
+        strict: Else names that are safe here pass that Windows cannot hold, or that hold what nobody sees:
+            the workspace's own files, which are not governed.
 
     Safe: relative, `/`-separated, valid UTF-8, no empty, `.` or `..` part, no control character,
     no backslash, no part that Git, DVC, Placet or Windows takes for its own, bounded in length.
@@ -76,16 +82,17 @@ def unsafe(path: str) -> str | None:
         return "is not valid UTF-8"
     if not path or len(encoded) > MAX_PATH_BYTES:
         return "is empty or longer than 1024 bytes"
-    if "\\" in path or any(unicodedata.category(char) in {"Cc", "Cf"} for char in path):
+    hidden = {"Cc", "Cf"} if strict else {"Cc"}
+    if "\\" in path or any(unicodedata.category(char) in hidden for char in path):
         return "holds a backslash, a control or an invisible character"
     for part in path.split("/"):
-        reason = _unsafe_part(part)
+        reason = _unsafe_part(part, strict=strict)
         if reason is not None:
             return reason
     return None
 
 
-def _unsafe_part(part: str) -> str | None:
+def _unsafe_part(part: str, *, strict: bool) -> str | None:
     if part in {"", ".", ".."}:
         return "is absolute, or has an empty, '.' or '..' part"
     if len(part.encode("utf-8")) > MAX_NAME_BYTES:
@@ -93,22 +100,24 @@ def _unsafe_part(part: str) -> str | None:
     folded = fold(part).rstrip(". ")
     if folded in _RESERVED_PARTS or re.fullmatch(r"git~\d+", folded):
         return f"has a reserved part {part!r}"
-    if _WINDOWS.fullmatch(part) or part[-1] in ". " or any(char in part for char in ':*?"<>|'):
+    foreign = _WINDOWS.fullmatch(part) or part[-1] in ". " or any(char in part for char in ':*?"<>|')
+    if strict and foreign:
         return f"has a part {part!r} that Windows cannot hold"
     return None
 
 
-def forbidden_in_directory(path: str) -> str | None:
+def forbidden_in_directory(path: str, *, strict: bool = True) -> str | None:
     """Why a directory artifact must not hold this path, or None (design 6.1).
 
-    A file of such a name inside a tracked directory breaks DVC's collection or Git's ignoring.
+    A file of such a name inside a tracked directory breaks DVC's collection or Git's ignoring. What is not
+    governed (`strict` as of `unsafe`) may have Git's files.
     """
     if _ordinary(path):
         return None
     name = fold(path.rsplit("/", 1)[-1])
-    if name.endswith(".dvc") or name in _RESERVED_FILES:
+    if name.endswith(".dvc") or name in (_RESERVED_FILES if strict else _DVC_FILES):
         return f"is called {name!r}, which DVC or Git would read as its own"
-    return unsafe(path)
+    return unsafe(path, strict=strict)
 
 
 def _ordinary(path: str) -> bool:
@@ -270,13 +279,13 @@ def freeze_ref(freeze: str) -> str:
     return f"{FREEZE_BRANCHES}{freeze}"
 
 
-def require_safe(path: str, what: str) -> str:
-    """The path, if it is safe.
+def require_safe(path: str, what: str, *, strict: bool = True) -> str:
+    """The path, if it is safe; `strict` as of `unsafe`.
 
     Raises:
         Invalid: kind `unsafe-path`.
     """
-    reason = unsafe(path)
+    reason = unsafe(path, strict=strict)
     if reason is not None:
         raise Invalid(f"The path {path!r} of {what} {reason}.", kind="unsafe-path")
     return path

@@ -74,7 +74,7 @@ def load_artifact(workspace: Workspace, target: str | Path, state: State, jobs: 
     Raises:
         NotFound: kind `not-tracked`; kind `not-in-cache`, naming the first object that is missing.
         Invalid: kind `not-plain`: not made by `placet track`, or not all of it.
-        Invalid: kinds `dir-object`, `digest-list`.
+        Invalid: kinds `dir-object`, `digest-list`; kind `unsafe-path`: a name that not every system can hold.
         Corrupt: kind `cache-corrupt`.
     """
     found = workspace.select([target])
@@ -87,7 +87,17 @@ def load_artifact(workspace: Workspace, target: str | Path, state: State, jobs: 
             kind="not-plain",
             mend="Track a copy of the data as a whole: placet track PATH",
         )
-    return load_output(workspace, found[0].path, found[0].out, state, jobs)
+    loaded = load_output(workspace, found[0].path, found[0].out, state, jobs)
+    layout.require_safe(loaded.tracked.path, "an artifact")
+    for name, _ in loaded.files if loaded.tracked.is_dir else ():
+        reason = layout.forbidden_in_directory(name)
+        if reason is not None:
+            raise Invalid(
+                f"{loaded.tracked.path}/{name} cannot be governed: it {reason}.",
+                kind="unsafe-path",
+                mend="Rename it, or move it away, and track the directory again.",
+            )
+    return loaded
 
 
 def require_whole(workspace: Workspace, targets: Iterable[str]) -> None:
@@ -183,7 +193,7 @@ def listed_in(data: bytes) -> tuple[DirEntry, ...]:
     Raises:
         Invalid: kind `dir-object`.
     """
-    return decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST)
+    return decode_dir(data, max_entries=MAX_FILES, max_bytes=MAX_LIST, strict=False)
 
 
 def listing_limit(out: Output) -> int:

@@ -125,7 +125,7 @@ def _replaced(name: str, part: str) -> bool:
 
 def _require_names(path: str, names: Sequence[str]) -> None:
     for name in names:
-        reason = layout.forbidden_in_directory(name)
+        reason = layout.forbidden_in_directory(name, strict=False)
         if reason is not None:
             raise Invalid(
                 f"{path}/{name} cannot be part of a tracked directory: it {reason}.",

@@ -107,7 +107,7 @@ def _as_before(target: _Target, loaded: Loaded) -> bool:
 
 
 def _target(workspace: Workspace, outputs: Outputs, path: str) -> _Target:
-    layout.require_safe(path, "an output")
+    layout.require_safe(path, "an output", strict=False)
     owner = outputs.owner(path)
     if owner is None:
         workspace.require_visible(path)
@@ -149,7 +149,7 @@ def scan(workspace: Workspace, path: str) -> tuple[bool, list[Found]]:
         files = []
         ignore = DvcIgnore(workspace.root)
         for relative, entry in ignore.files(top):
-            reason = layout.forbidden_in_directory(relative)
+            reason = layout.forbidden_in_directory(relative, strict=False)
             if reason is not None:
                 raise Invalid(
                     f"{path}/{relative} cannot be part of a tracked directory: it {reason}.",
