@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from placet.config import Settings, load_settings
+from placet.errors import Partial
 from placet.wire.data import DataWire
 
 if TYPE_CHECKING:
@@ -162,9 +163,19 @@ class DataPlane:
         force: bool = False,
         verify: bool = False,
     ) -> tuple[Fetched, CheckedOut]:
-        """Fetch, then check out; what was not fetched on purpose need not be in the cache."""
+        """Fetch, then check out; what was not fetched on purpose need not be in the cache.
+
+        Raises:
+            Partial: some outputs could not be fetched; the others are in the workspace.
+        """
         wanted = list(targets)
-        fetched = self.fetch(wanted, remote=remote, verify=verify)
+        try:
+            fetched = self.fetch(wanted, remote=remote, verify=verify)
+        except Partial as error:
+            failed = error.details.get("failed")
+            if isinstance(failed, dict):
+                self._checkout(wanted, failed, force=force)
+            raise
         excused = {one.path: one.reason for one in fetched.skipped}
         return fetched, self._checkout(wanted, excused, force=force)
 

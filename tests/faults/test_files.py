@@ -11,7 +11,7 @@ import voluptuous
 from dvc.schema import COMPILED_SINGLE_STAGE_SCHEMA
 from hypothesis import given
 from hypothesis import strategies as st
-from lab import Lab
+from lab import Lab, spoil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -225,3 +225,35 @@ def test_a_metafile_that_is_a_link(local: Lab):
     (local.root / "data.dvc").rename(local.root / "kept")
     (local.root / "data.dvc").symlink_to("kept")
     assert local.placet("status").json["changes"] == []
+
+
+@pytest.mark.parametrize("state", ["missing", "corrupt"])
+def test_one_object_that_is_not_to_be_had_stops_no_other_output(local: Lab, state):
+    made = local.fill("one"), local.fill("two")
+    local.placet("track", "one", "two")
+    local.placet("push")
+    local.forget("one", "two")
+    data = made[0]["part0/file0.bin"]
+    path = local.remote_path("main", f"files/md5/{digest(data).md5[:2]}/{digest(data).md5[2:]}")
+    spoil(path) if state == "corrupt" else path.unlink()
+    kind = "digest-mismatch" if state == "corrupt" else "no-object"
+    error = local.fails("pull", code=3, kind=kind, words="one")
+    assert list(error["failed"]) == ["one"]
+    assert local.tree("two") == made[1]
+    assert not (local.root / "one").exists()
+    assert not (local.cache / local.out_key("one")).exists()
+    local.require_sound() if state == "missing" else None
+    local.fails("pull", "one", code=13 if state == "corrupt" else 10, kind=kind)
+
+
+@pytest.mark.parametrize("how", [(), ("--verify",)])
+def test_a_wrong_size_is_the_metafiles_fault(local: Lab, how):
+    (local.root / "x").write_bytes(b"12345")
+    local.placet("track", "x")
+    local.placet("push")
+    metafile = local.root / "x.dvc"
+    metafile.write_text(metafile.read_text().replace("size: 5", "size: 4"))
+    local.forget("x")
+    local.fails("pull", *how, code=11, kind="size-mismatch", words="x.dvc says 4")
+    spoil(local.remote_path("main", local.out_key("x")))
+    local.fails("pull", code=13, kind="digest-mismatch")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from placet.core.digest import Digests
+from placet.core.digest import Digests, digest_chunks
 from placet.core.dvcfile import DirEntry, Output
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.core.sums import encode_sums
@@ -24,12 +25,14 @@ from placet.engine.heal import Fault, Sources
 from placet.engine.proof import prove_cached
 from placet.engine.push import Moved
 from placet.engine.routes import Routes, sift
-from placet.engine.transfer import download, read_object, run
+from placet.engine.transfer import bounded, download, read_object, run
 from placet.engine.workspace import Workspace
-from placet.errors import Conflict, Corrupt, NotFound
+from placet.errors import Conflict, Corrupt, NotFound, Partial, PlacetError
 from placet.ports import ObjectStore, Progress, State
 
 _UNKNOWN = 1 << 50
+_SHOWN = 10
+_OF_ONE = frozenset({"digest-mismatch", "no-object", "size-mismatch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,52 @@ class _Item:
         return known is not None and self.sha256 in {None, known.sha256}
 
 
+class _Failures:
+    """What could not be had, by output and by object, while the rest is fetched. Safe for many threads."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, PlacetError] = {}
+        self._objects: dict[str, PlacetError] = {}
+
+    def of(self, path: str) -> AbstractContextManager[None, bool | None]:
+        """Keep what is wrong with an output."""
+        return self._kept(self.outputs, path)
+
+    def of_key(self, key: str) -> AbstractContextManager[None, bool | None]:
+        """Keep what is wrong with an object."""
+        return self._kept(self._objects, key)
+
+    def require(self, keys: Iterable[str]) -> None:
+        """Raise what is wrong with one of these objects."""
+        for error in filter(None, map(self._objects.get, keys)):
+            raise error
+
+    def require_none(self, *, partly: bool) -> None:
+        """Raise what is wrong, as `Partial` if other outputs are whole."""
+        first = next(iter(self.outputs.values()), None)
+        if first is None:
+            return
+        if not partly:
+            raise first
+        raise Partial(
+            f"Not all was fetched: {', '.join(list(self.outputs)[:_SHOWN])} failed; the rest is here.",
+            kind=first.kind,
+            why=first.what if not first.why else f"{first.what} {first.why}",
+            mend=first.mend,
+            details={"failed": {path: error.what for path, error in self.outputs.items()}},
+        )
+
+    @staticmethod
+    @contextmanager
+    def _kept(where: dict[str, PlacetError], name: str) -> Iterator[None]:
+        try:
+            yield
+        except (Corrupt, NotFound, Conflict) as error:
+            if error.kind not in _OF_ONE:
+                raise
+            where.setdefault(name, error)
+
+
 def fetch(
     workspace: Workspace,
     store: ObjectStore | Routes,
@@ -120,18 +169,23 @@ def fetch(
         NotFound: kinds `not-tracked`, `no-object`.
         Corrupt: kind `digest-mismatch`; kind `not-healed`: several remotes were asked; what they have right
             was fetched, and what is right nowhere was moved from its name to `placet/corrupt/`.
+        Partial: one of these kinds: some outputs could not be fetched; the others are whole in the cache.
+        Conflict: kind `size-mismatch`: a metafile's size is not its data's.
         Invalid: kind `dir-object`: a listing that no careful writer makes.
     """
     cache, routes = workspace.objects, Routes.of(store)
     sources = Sources(routes, heal=verify)
     chosen, skipped = sift(workspace.select(targets), "fetch", routes.named)
-    wanted = []
+    wanted: list[_Wanted] = []
+    failures = _Failures()
     for one in chosen:
         reason = _absent(cache, routes, one)
         if reason is not None:
             skipped.append(Skipped(one.path, reason))
-        elif (listed := _listed(cache, sources, one)) is not None:
-            wanted.append(listed)
+            continue
+        with failures.of(one.path):
+            listed = _listed(cache, sources, one)
+            wanted += [listed] if listed is not None else []
     items = _items(wanted)
     here, corrupt = _prove(cache, items, state, jobs, reread=verify)
     todo = [key for key, one in items.items() if not one.proven_by(here.get(key))]
@@ -143,8 +197,17 @@ def fetch(
         def read(store: ObjectStore) -> Digests:
             if one.legacy:
                 return legacy.download(store, cache, one.md5, one.limit)
-            return download(store, key, cache, md5=one.md5, limit=one.limit, sha256=one.sha256)
+            try:
+                return download(store, key, cache, md5=one.md5, limit=one.limit, sha256=one.sha256)
+            except Corrupt:
+                _require_size(store, key, one)
+                raise
 
+        with failures.of_key(key):
+            return take(key, one, read)
+        return None
+
+    def take(key: str, one: _Item, read: Callable[[ObjectStore], Digests]) -> Digests | None:
         found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)
         if found is None:
             cache.set_aside(key)
@@ -153,9 +216,14 @@ def fetch(
     brought = dict(zip(todo, run(bring, todo, jobs, progress), strict=True))
     fresh = {key: found for key, found in brought.items() if found is not None}
     _remember(cache, state, {key: found for key, found in fresh.items() if not items[key].legacy})
-    lists = sum(_finish(cache, one, fresh) for one in wanted)
+    lists = 0
+    for whole in wanted:
+        with failures.of(whole.of.path):
+            failures.require(whole.files)
+            lists += _finish(cache, whole, fresh)
     progress.done()
     sources.require_whole()
+    failures.require_none(partly=len(failures.outputs) < len(chosen))
     return Fetched(
         objects=len(fresh) + lists,
         size=sum(one.size for one in fresh.values()),
@@ -163,6 +231,27 @@ def fetch(
         targets=tuple(_moved(one, fresh) for one in wanted),
         skipped=tuple(skipped),
         faults=tuple(sorted(sources.faults, key=lambda one: (one.path, one.key))),
+    )
+
+
+def _require_size(store: ObjectStore, key: str, one: _Item) -> None:
+    """Tell an object that is longer than its metafile says from one that is not what its name says.
+
+    Raises:
+        Conflict: kind `size-mismatch`.
+    """
+    info = store.head(key)
+    if info is None or info.size <= one.limit:
+        return
+    if digest_chunks(bounded(store.get(key), info.size, key)).md5 == one.md5:
+        raise _wrong_size(one.of, f"{one.name} has {info.size}")
+
+
+def _wrong_size(one: Tracking, said: str) -> Conflict:
+    return Conflict(
+        f"{said} bytes in the remote, but {one.metafile} says {one.out.size}.",
+        kind="size-mismatch",
+        mend=f"Track it again, or ask who wrote {one.metafile}.",
     )
 
 
@@ -254,11 +343,7 @@ def _finish(cache: Cache, one: _Wanted, fresh: Mapping[str, Digests]) -> bool:
     if all(key in fresh for key in keys):
         total = sum(fresh[key].size for key in keys)
         if not one.out.legacy and one.out.size not in {None, total}:
-            raise Conflict(
-                f"{one.of.path} has {total} bytes in the remote, but its metafile says {one.out.size}.",
-                kind="size-mismatch",
-                mend=f"Track it again, or ask who wrote {one.of.metafile}.",
-            )
+            raise _wrong_size(one.of, f"{one.of.path} has {total}")
         if not one.out.legacy:
             sums = zip(one.entries, keys, strict=True)
             remember_sums(

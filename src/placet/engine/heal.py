@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from placet.core.outputs import Tracking
 from placet.engine.routes import Routes
-from placet.errors import Corrupt, NotFound, PlacetError, Unavailable
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 from placet.ports import ObjectStore
 
 _T = TypeVar("_T")
@@ -140,7 +140,8 @@ class Sources:
             return Place(name, "corrupt")
         if isinstance(error, NotFound) and error.kind == "no-object":
             return Place(name, "missing")
-        if isinstance(error, Unavailable) and error.kind.startswith("disk"):
+        disk = isinstance(error, Unavailable) and error.kind.startswith("disk")
+        if disk or isinstance(error, Conflict):
             raise error
         place = Place(name, "unusable", error.what)
         with self._lock:
