@@ -203,9 +203,10 @@ def fetch(
                 _require_size(store, key, one)
                 raise
 
+        found: Digests | None = None
         with failures.of_key(key):
-            return take(key, one, read)
-        return None
+            found = take(key, one, read)
+        return found
 
     def take(key: str, one: _Item, read: Callable[[ObjectStore], Digests]) -> Digests | None:
         found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)
