@@ -203,10 +203,9 @@ def fetch(
                 _require_size(store, key, one)
                 raise
 
-        found: Digests | None = None
         with failures.of_key(key):
-            found = take(key, one, read)
-        return found
+            return take(key, one, read)
+        return None
 
     def take(key: str, one: _Item, read: Callable[[ObjectStore], Digests]) -> Digests | None:
         found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)

@@ -44,6 +44,7 @@ class S3Store:
         self._service = service
         self._prefix = f"{prefix}/" if prefix else ""
         self._traits = traits
+        self._verified: bool | None = None
         self._probing = threading.Lock()
         self._foreign: set[StoreAddress] = set()
         host = urlsplit(service.endpoint)
@@ -66,7 +67,7 @@ class S3Store:
         if answer.status == 404:  # noqa: PLR2004
             return None
         checksum = answer.headers.get("x-amz-checksum-sha256", "")
-        sha256 = _hex(checksum) if checksum and self.traits().verifies_sha256 else None
+        sha256 = _hex(checksum) if checksum and self._verifies() else None
         size = int(answer.headers.get("content-length", "0"))
         return ObjectInfo(key, size, sha256, _version(answer))
 
@@ -225,6 +226,15 @@ class S3Store:
         except Conflict:
             return False
         return True
+
+    def _verifies(self) -> bool:
+        """Does the service verify SHA-256? Asked alone, for it is needed by every look at an object."""
+        with self._probing:
+            if self._traits is not None:
+                return self._traits.verifies_sha256
+            if self._verified is None:
+                self._verified = self._shows(self._probe_checksum)
+            return self._verified
 
     def _probe(self) -> StoreTraits:
         """Try each trait; where this credential may not write, nothing can be shown."""
