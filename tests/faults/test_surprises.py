@@ -148,3 +148,15 @@ def test_a_pipe_inside_a_directory(local):
     assert local.placet("status").json["changes"] == []
     assert local.placet("checkout").json["present"] == 1
     local.fails("track", "data", code=2, kind="not-a-file", words="pipe")
+
+
+def test_an_empty_directory_travels(local):
+    (local.root / "nothing").mkdir()
+    run = local.end(local.start("track", "nothing"))
+    assert "nothing  0 files" in run.out
+    local.placet("push")
+    local.forget("nothing")
+    assert local.placet("status").json["changes"][0]["state"] == "deleted"
+    local.placet("pull")
+    assert (local.root / "nothing").is_dir()
+    assert local.placet("status").json["changes"] == []

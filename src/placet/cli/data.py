@@ -221,7 +221,7 @@ def _collected(found: Collected) -> str:
 
 def _tracked(found: Sequence[Tracked]) -> str:
     return "\n".join(
-        f"{one.path}  {one.nfiles or 1} files  {size(one.digests.size)}"
+        f"{one.path}  {1 if one.nfiles is None else one.nfiles} files  {size(one.digests.size)}"
         f"  sha256 {one.digests.sha256[:16] or 'not known yet'}  {one.metafile}"
         for one in found
     )
