@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from placet.core.digest import digest
 from placet.core.dvcfile import decode_dir, encode_dir, read_metafile
+from placet.engine.disk import Cache
 from placet.errors import Invalid
 
 A, B = "0cc175b9c0f1b6a831c399e269772661", "92eb5ffee6ae2fec3ad71c777531578f"  # MD5 of a and b
@@ -257,3 +258,17 @@ def test_a_wrong_size_is_the_metafiles_fault(local: Lab, how):
     local.fails("pull", *how, code=11, kind="size-mismatch", words="x.dvc says 4")
     spoil(local.remote_path("main", local.out_key("x")))
     local.fails("pull", code=13, kind="digest-mismatch")
+
+
+def test_what_is_set_aside_is_never_overwritten(local: Lab):
+    (local.root / "x").write_bytes(b"12345")
+    local.placet("track", "x")
+    key = local.out_key("x")
+    right = (local.cache / key).read_bytes()
+    cache = Cache(local.cache)
+    for data in (b"first", b"second", b"third"):
+        (local.cache / key).unlink(missing_ok=True)
+        (local.cache / key).write_bytes(data)
+        cache.set_aside(key)
+    kept = sorted(path.read_bytes() for path in (local.cache / "placet" / "corrupt").iterdir())
+    assert (right, kept) == (b"12345", [b"first", b"second", b"third"])

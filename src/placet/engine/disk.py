@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import stat
 import sys
@@ -165,7 +166,11 @@ class Cache:
         folder = f"{self.root}/placet/corrupt"
         with disk(folder), contextlib.suppress(FileNotFoundError):
             self._folder(folder)
-            os.replace(self.path(key), f"{folder}/{key.replace('/', '-')}")  # noqa: PTH105
+            name = f"{folder}/{key.replace('/', '-')}"
+            free = (
+                f"{name}{suffix}" for suffix in itertools.chain([""], map("-{}".format, itertools.count(2)))
+            )
+            os.replace(self.path(key), next(one for one in free if not os.path.lexists(one)))  # noqa: PTH105
 
     def _create(self, path: str) -> int:
         """A new file for writing; the folder is made if it is not there, which is rare."""
