@@ -101,11 +101,11 @@ class _Failures:
         self.outputs: dict[str, PlacetError] = {}
         self._objects: dict[str, PlacetError] = {}
 
-    def of(self, path: str) -> AbstractContextManager[None, bool | None]:
+    def of(self, path: str) -> AbstractContextManager[None]:
         """Keep what is wrong with an output."""
         return self._kept(self.outputs, path)
 
-    def of_key(self, key: str) -> AbstractContextManager[None, bool | None]:
+    def of_key(self, key: str) -> AbstractContextManager[None]:
         """Keep what is wrong with an object."""
         return self._kept(self._objects, key)
 
@@ -191,7 +191,9 @@ def fetch(
     todo = [key for key, one in items.items() if not one.proven_by(here.get(key))]
     progress.start("fetch", len(todo), _left(wanted, here))
 
-    def bring(key: str) -> Digests | None:
+    brought: dict[str, Digests | None] = {}
+
+    def bring(key: str) -> None:
         one = items[key]
 
         def read(store: ObjectStore) -> Digests:
@@ -204,8 +206,7 @@ def fetch(
                 raise
 
         with failures.of_key(key):
-            return take(key, one, read)
-        return None
+            brought[key] = take(key, one, read)
 
     def take(key: str, one: _Item, read: Callable[[ObjectStore], Digests]) -> Digests | None:
         found = sources.take(one.of, one.name, key, read, rotten=key in here or key in corrupt)
@@ -213,7 +214,7 @@ def fetch(
             cache.set_aside(key)
         return found
 
-    brought = dict(zip(todo, run(bring, todo, jobs, progress), strict=True))
+    run(bring, todo, jobs, progress)
     fresh = {key: found for key, found in brought.items() if found is not None}
     _remember(cache, state, {key: found for key, found in fresh.items() if not items[key].legacy})
     lists = 0
