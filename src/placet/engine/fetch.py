@@ -115,11 +115,12 @@ class _Failures:
             raise error
 
     def require_none(self, *, partly: bool) -> None:
-        """Raise what is wrong, as `Partial` if other outputs are whole."""
-        first = next(iter(self.outputs.values()), None)
+        """Raise what is wrong: a corrupt object first, else `Partial` if other outputs are whole."""
+        corrupt = [error for error in self.outputs.values() if isinstance(error, Corrupt)]
+        first = next(iter([*corrupt, *self.outputs.values()]), None)
         if first is None:
             return
-        if not partly:
+        if corrupt or not partly:
             raise first
         raise Partial(
             f"Not all was fetched: {', '.join(list(self.outputs)[:_SHOWN])} failed; the rest is here.",
@@ -169,7 +170,8 @@ def fetch(
         NotFound: kinds `not-tracked`, `no-object`.
         Corrupt: kind `digest-mismatch`; kind `not-healed`: several remotes were asked; what they have right
             was fetched, and what is right nowhere was moved from its name to `placet/corrupt/`.
-        Partial: one of these kinds: some outputs could not be fetched; the others are whole in the cache.
+        Partial: kind of the first failure: some outputs could not be fetched, none of them for a corrupt
+            object; the others are whole in the cache.
         Conflict: kind `size-mismatch`: a metafile's size is not its data's.
         Invalid: kind `dir-object`: a listing that no careful writer makes.
     """
