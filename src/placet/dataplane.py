@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from placet.config import Settings, load_settings
-from placet.errors import Partial
+from placet.errors import Corrupt, Partial
 from placet.wire.data import DataWire
 
 if TYPE_CHECKING:
@@ -166,12 +166,12 @@ class DataPlane:
         """Fetch, then check out; what was not fetched on purpose need not be in the cache.
 
         Raises:
-            Partial: some outputs could not be fetched; the others are in the workspace.
+            Partial, Corrupt: some outputs could not be fetched; the others are in the workspace.
         """
         wanted = list(targets)
         try:
             fetched = self.fetch(wanted, remote=remote, verify=verify)
-        except Partial as error:
+        except (Corrupt, Partial) as error:
             failed = error.details.get("failed")
             if isinstance(failed, dict):
                 self._checkout(wanted, failed, force=force)

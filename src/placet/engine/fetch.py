@@ -120,14 +120,16 @@ class _Failures:
         first = next(iter([*corrupt, *self.outputs.values()]), None)
         if first is None:
             return
+        failed = {path: error.what for path, error in self.outputs.items()}
         if corrupt or not partly:
+            first.details["failed"] = failed
             raise first
         raise Partial(
             f"Not all was fetched: {', '.join(list(self.outputs)[:_SHOWN])} failed; the rest is here.",
             kind=first.kind,
             why=first.what if not first.why else f"{first.what} {first.why}",
             mend=first.mend,
-            details={"failed": {path: error.what for path, error in self.outputs.items()}},
+            details={"failed": failed},
         )
 
     @staticmethod

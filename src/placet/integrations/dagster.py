@@ -22,6 +22,7 @@ from typing import Any
 import dagster as dg
 
 from placet.client import Client
+from placet.core.digest import Digests
 from placet.core.statement import Provenance
 from placet.engine.artifact import Tracked
 from placet.engine.propose import Proposed
@@ -61,7 +62,7 @@ class PlacetResource(dg.ConfigurableResource[Any]):
         tracked, tier = self._track(path)
         return dg.MaterializeResult(
             metadata={**describe(tracked, tier), **(metadata or {})},
-            data_version=dg.DataVersion(f"sha256:{tracked.digests.sha256}"),
+            data_version=_version(tracked.digests),
         )
 
     def propose(self, context: dg.AssetExecutionContext, paths: list[str], message: str) -> Proposed:
@@ -146,6 +147,11 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         if context.has_asset_partitions:
             parts.append(context.asset_partition_key)
         return f"{self.folder}/{'/'.join(parts)}{suffix}"
+
+
+def _version(known: Digests) -> dg.DataVersion:
+    """SHA-256; MD5 of a part whose directory is not here as a whole, so that its SHA-256 is not known."""
+    return dg.DataVersion(f"sha256:{known.sha256}" if known.sha256 else f"md5:{known.md5}")
 
 
 def describe(tracked: Tracked, tier: str) -> dict[str, Any]:
