@@ -57,7 +57,7 @@ def test_placet_by_itself_and_forked(project):
             plain.stdout,
             plain.stderr,
         )
-    assert json.loads(project.placet("status", "--json")) == {"unchanged": 0, "changes": []}
+    assert json.loads(project.placet("status", "--json"))["changes"] == []
 
 
 def test_a_command_that_is_killed_is_no_success(project):
