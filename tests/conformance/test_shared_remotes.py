@@ -8,6 +8,8 @@ from stock import fill
 
 import servers
 from placet.config import Settings
+from placet.core.digest import digest
+from placet.core.layout import data_key
 from placet.dataplane import DataPlane
 from placet.errors import NotFound, Refused
 
@@ -84,11 +86,11 @@ def test_what_one_pushes_the_other_pulls(environment, tmp_path, scheme):
         assert contents(project) == whole
         assert not ours.status(remote="far").changes
 
-        objects = [path for path in (folder / "data/files").rglob("*") if path.is_file()]
-        assert objects
-        objects[0].unlink()
+        md5 = digest((project.root / "model.bin").read_bytes()).md5
+        stored = folder / "data" / data_key(md5)
+        stored.unlink()
         assert ours.push(remote="far").objects == 1
-        assert objects[0].is_file()
+        assert stored.is_file()
 
 
 def test_a_web_server_over_a_pushed_folder_is_pulled_from(environment, tmp_path):

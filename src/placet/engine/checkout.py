@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placet.core import layout
-from placet.core.digest import Digests
+from placet.core.digest import Digests, digest_chunks
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.engine import legacy
 from placet.engine.artifact import require_parts, wanted_files
-from placet.engine.disk import Cache, Links, disk, stamp, sweep
+from placet.engine.disk import Cache, Links, chunks, disk, stamp, sweep
 from placet.engine.hashes import digest_files, hashes_of
 from placet.engine.ignore import DvcIgnore
 from placet.engine.placed import tell_placed, unused
 from placet.engine.proof import prove_cached
 from placet.engine.routes import sift
 from placet.engine.track import Found, found_file
-from placet.engine.transfer import run_local
+from placet.engine.transfer import guarded, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import FileStamp, Progress, State
@@ -318,7 +318,14 @@ def _make(
     def make(one: _Step) -> tuple[FileStamp, Digests] | None:
         known = legacy.verified(cache, one.md5) if one.legacy else proven[one]
         known = known if known and (one.legacy or known.md5 == one.md5) else None
-        _make_way(one.path, one.was, force=force)
+        try:
+            _make_way(one.path, one.was, force=force)
+        except Conflict:
+            found = _made_meanwhile(one)
+            if found is None:
+                raise
+            progress.advance(1, found.size)
+            return stamp(one.path), found
         read = links.place(
             cache.path(one.key), one.path, one.md5, isexec=one.isexec, proven=known is not None
         )
@@ -331,6 +338,14 @@ def _make(
     progress.done()
     state.put_many([row for _, row in made])
     state.tell_dvc([(at, found.md5) for one, (at, found) in made if not one.legacy])
+
+
+def _made_meanwhile(one: _Step) -> Digests | None:
+    """The digests of a file that another process has made as it is wanted; None if it is another file."""
+    if one.legacy or one.isexec or not os.path.isfile(one.path):  # noqa: PTH113 - as its neighbours
+        return None
+    found = digest_chunks(guarded(chunks(one.path)))
+    return found if found.md5 == one.md5 else None
 
 
 def _at(workspace: Workspace, path: str, name: str) -> str:
