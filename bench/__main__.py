@@ -27,7 +27,7 @@ from placet.testing.seaweed import Seaweed
 
 HERE = Path(__file__).resolve().parent
 ALL = ("start", "small", "large", "many", "jobs")
-JOBS = (16, 32, 64)
+JOBS = (16, 64)
 TOOLS = ("dvc", "placet", "s5cmd")
 Play = Callable[[int], dict[str, dict[str, Spent]]]
 

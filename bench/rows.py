@@ -173,7 +173,7 @@ class Small(Round):
         self.row(f"{self._label}: push", self._each(self._push), self._pushed)
         self.row(f"{self._label}: push, nothing new", self._each(self._sync), self._pushed)
         self.row(f"{self._label}: pull into a fresh clone", self._each(self._pull), self._pulled)
-        if "placet" in self.works:
+        if self._turn_number == 0 and "dvc" in self.works:
             self._floors(self.works["placet"])
         victim = sorted(self._want)[self._turn_number]
         for work in self.works.values():
@@ -318,6 +318,8 @@ def large(
         play.both(f"{label}: track", "track", "data.bin", check=tracked)
         play.row(f"{label}: push", dict.fromkeys(tools, push), pushed)
         play.row(f"{label}: pull into a fresh clone", dict.fromkeys(tools, pull), pulled)
+        if turn:
+            return play.rows
         work, endpoint = play.works["placet"], stage.server.endpoint
         url, data = f"s3://{work.bucket}/{name}-floor", str(work.folder / "data.bin")
         for row, words in {
