@@ -38,7 +38,8 @@ def collect(
     give_up: Iterable[str],
 ) -> Collected:
     """Collect a workspace's cache, or one of its remotes; see `Client.gc`."""
-    _refuse(own, remote, ())
+    if remote is not None:
+        _refuse(own, remote, ())
     with ExitStack() as held:
         wires = [own]
         for folder in own.settings.gc.workspaces:
