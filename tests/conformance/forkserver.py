@@ -38,12 +38,14 @@ class ForkServer:
 
     def __init__(self, python: Path, entry: str, modules: Iterable[str] = ()) -> None:
         self.python, self._entry = python, entry
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [str(python), __file__, str(theirs.fileno()), entry, *modules],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=self._log,
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, "LC_ALL": "C.UTF-8"},
             )
@@ -52,9 +54,14 @@ class ForkServer:
         """End the server; commands that it started go on."""
         self._control.close()
         self._process.wait()
+        self._log.close()
 
     def run(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Run one command to its end; `returncode` is -1 if it was killed."""
+        """Run one command to its end; `returncode` is -1 if it was killed.
+
+        Raises:
+            RuntimeError: The server itself is gone; with its last words.
+        """
         order = json.dumps({"argv": list(argv), "cwd": str(cwd), "env": dict(env)}).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             end, theirs = os.pipe()
@@ -62,14 +69,30 @@ class ForkServer:
                 fds = array.array("i", [out.fileno(), err.fileno(), theirs])
                 try:
                     self._control.sendmsg([order], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+                except BrokenPipeError as error:
+                    raise self._gone() from error
                 finally:
                     os.close(theirs)
                 code = answer.read()
+            if not code and self._ended():
+                raise self._gone()
             texts = []
             for stream in (out, err):
                 stream.seek(0)
                 texts.append(stream.read().decode("utf-8", "replace"))
         return subprocess.CompletedProcess(list(argv), int(code) if code else -1, *texts)
+
+    def _ended(self) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(0.5)
+        return self._process.returncode is not None
+
+    def _gone(self) -> RuntimeError:
+        code = self._process.wait()
+        self._log.seek(0)
+        return RuntimeError(
+            f"the server ended with {code}: {self._log.read().decode(errors='replace')[-2000:]}"
+        )
 
     def run_plain(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]
