@@ -178,6 +178,12 @@ class FileStamp:
     mtime_ns: int
     size: int
 
+    @property
+    def mtime(self) -> float:
+        """Seconds since the epoch, to the bit what `os.stat` makes of them, and DVC keeps."""
+        seconds, rest = divmod(self.mtime_ns, 10**9)
+        return seconds + 1e-9 * rest
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:

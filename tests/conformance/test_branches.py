@@ -62,6 +62,19 @@ def test_what_changed_since_or_was_named_is_left(project, adder):
     assert not (project.root / "out" / "data").exists()
 
 
+@pytest.mark.parametrize("remover", COMMANDS)
+def test_tracking_tells_also_what_status_has_read_before(project, remover):
+    begin(project, "dvc")
+    for name in ("one.txt", "out/data/b.csv"):
+        os.utime(project.root / name, ns=(10**18, 10**18))
+    project.placet("status")
+    project.placet("track", "-q", "one.txt", "out/data")
+    project.git("checkout", "-q", "main")
+    project.run(remover, "checkout", "-q")
+    assert not (project.root / "one.txt").exists()
+    assert not (project.root / "out" / "data").exists()
+
+
 def test_nothing_is_removed_that_nobody_else_has(project):
     begin(project, "placet")
     project.git("checkout", "-q", "main")

@@ -192,3 +192,24 @@ def test_reflinks_share_their_blocks(project, reflinks, tool):
     assert json.loads(moved.dvc("status", "--json")) != {}
     (key,) = [path for path in (moved.root / ".dvc" / "cache" / "files").rglob("*/*/*") if path.is_file()]
     assert hashlib.md5(key.read_bytes()).hexdigest() == key.parent.name + key.name
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("symlink", "hardlink"), ("hardlink", "symlink"), ("symlink", "copy"), ("hardlink", "copy")],
+)
+def test_tracking_again_links_anew_as_dvc_does(new_project, before, after):
+    found = {}
+    for tool, command in TRACK.items():
+        project = new_project(tool)
+        (project.root / "data").mkdir()
+        for name in ("one", "two", "empty"):
+            (project.root / "data" / name).write_text("" if name == "empty" else name)
+        project.dvc("config", "cache.type", before)
+        project.dvc("add", "-q", "data")
+        project.dvc("config", "cache.type", after)
+        project.run(tool, command, "-q", "data")
+        found[tool] = kinds(project, project.root / ".dvc" / "cache")
+        assert json.loads(project.dvc("status", "--json")) == {}
+    assert found["placet"] == found["dvc"]
+    assert found["dvc"]["data/one"][0] == after

@@ -36,29 +36,31 @@ class PlacedDb:
 
     def tell(self, rows: Sequence[Placed]) -> None:
         """Remember that these outputs were placed; the database is made if it is not there."""
-        values = [(one.path, _value(one)) for one in rows]
+        told = dict(self._rows()) if rows else {}
+        values = [(one.path, value) for one in rows if told.get(one.path) != (value := _value(one))]
         if values:
             self._change(_UPSERT, values, make=True)
 
     def find(self, look: Callable[[str], Placed | None]) -> list[str]:
         """The outputs that were placed and that are exactly so now, as `look` finds them."""
-        if self._folder is None or not (self._folder / "cache.db").is_file():
-            return []
-        try:
-            with closing(self._connect()) as connection:
-                rows = connection.execute(
-                    "SELECT key, value FROM Cache WHERE raw = 1 ORDER BY key"
-                ).fetchall()
-        except (sqlite3.Error, OSError) as error:
-            log.warning("DVC's database %s was not read: %s", self._folder, error)
-            return []
-        found = ((path, value, look(path)) for path, value in rows if isinstance(path, str))
+        found = ((path, value, look(path)) for path, value in self._rows())
         return sorted(path for path, value, now in found if now is not None and _value(now) == value)
 
     def forget(self, paths: Sequence[str]) -> None:
         """These outputs are not there any more."""
         if paths:
             self._change("DELETE FROM Cache WHERE key = ? AND raw = 1", [(path,) for path in paths])
+
+    def _rows(self) -> list[tuple[str, bytes]]:
+        if self._folder is None or not (self._folder / "cache.db").is_file():
+            return []
+        try:
+            with closing(self._connect()) as connection:
+                rows = connection.execute("SELECT key, value FROM Cache WHERE raw = 1").fetchall()
+        except (sqlite3.Error, OSError) as error:
+            log.warning("DVC's database %s was not read: %s", self._folder, error)
+            return []
+        return [(path, value) for path, value in rows if isinstance(path, str)]
 
     def _change(self, sql: str, values: Sequence[tuple[object, ...]], *, make: bool = False) -> None:
         if self._folder is None:

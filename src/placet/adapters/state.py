@@ -227,8 +227,7 @@ def forget_remotes(hashes: Path) -> None:
 
 
 def _dvc_row(stamp: FileStamp, md5: str) -> str:
-    seconds, rest = divmod(stamp.mtime_ns, 10**9)
-    token = md5_hex(str(([stamp.inode, seconds + 1e-9 * rest, stamp.size],)).encode())
+    token = md5_hex(str(([stamp.inode, stamp.mtime, stamp.size],)).encode())
     return f'{{"version":1,"checksum":"{int(token, 16)}","size":{stamp.size},"hash_info":{{"md5":"{md5}"}}}}'
 
 

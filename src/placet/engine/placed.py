@@ -6,24 +6,37 @@ places (dvc/repo/checkout.py, dvc_data/hashfile/utils.py). So does Placet, for i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from placet.core import layout
 from placet.core.digest import md5_hex
 from placet.core.outputs import leads_out
-from placet.engine.disk import disk
+from placet.engine.disk import disk, stamp
 from placet.engine.ignore import DvcIgnore
 from placet.engine.workspace import Workspace
 from placet.errors import NotFound
-from placet.ports import Placed, State
+from placet.ports import FileStamp, Placed, State
 
 
-def tell_placed(workspace: Workspace, paths: Iterable[str], state: State) -> None:
-    """Remember these outputs as they are now."""
-    rows = [_look(workspace, path) for path in paths]
+def tell_placed(
+    workspace: Workspace,
+    paths: Iterable[str],
+    state: State,
+    known: Mapping[str, Sequence[FileStamp]] | None = None,
+) -> None:
+    """Remember these outputs as they are now.
+
+    Args:
+        workspace: The project.
+        paths: The outputs.
+        state: Where it is remembered.
+        known: Output -> the stamps of all its files, of those that need not be looked at again.
+    """
+    rows = [_look(workspace, path, (known or {}).get(path)) for path in paths]
     state.placed.tell([one for one in rows if one is not None])
 
 
@@ -51,7 +64,7 @@ def _inside(workspace: Workspace, path: str) -> bool:
     return not leads_out(path) and not linked and top.parent.resolve() == top.parent
 
 
-def _look(workspace: Workspace, path: str) -> Placed | None:
+def _look(workspace: Workspace, path: str, known: Sequence[FileStamp] | None = None) -> Placed | None:
     top = str(workspace.data(path))
     try:
         with disk(top):
@@ -59,16 +72,16 @@ def _look(workspace: Workspace, path: str) -> Placed | None:
             found = os.stat(top)  # noqa: PTH116 - as its neighbours
             if not stat.S_ISDIR(found.st_mode):
                 return Placed(path, inode, str(round(found.st_mtime * 1_000_000_000)))
-            return Placed(path, inode, _times(workspace, top))
+            stamps = known if known is not None else _stamps(workspace, top)
     except NotFound:
         return None
+    times = {one.path: one.mtime for one in stamps}
+    return Placed(path, inode, md5_hex(json.dumps(times, sort_keys=True).encode()))
 
 
-def _times(workspace: Workspace, top: str) -> str:
-    times = {}
+def _stamps(workspace: Workspace, top: str) -> list[FileStamp]:
+    out = []
     for _, entry in DvcIgnore(workspace.root).files(top):
-        try:
-            times[entry.path] = entry.stat().st_mtime
-        except FileNotFoundError:
-            continue
-    return md5_hex(json.dumps(times, sort_keys=True).encode())
+        with contextlib.suppress(FileNotFoundError):
+            out.append(stamp(entry.path, entry.stat()))
+    return out

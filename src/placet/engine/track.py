@@ -80,14 +80,15 @@ def track(
     targets = [_target(workspace, outputs, path) for path in names]
     every = [one for target in targets for one in target.files]
     progress.start("track", len(every), sum(one.stamp.size for one in every))
-    known, new = _ingest(workspace, every, state, jobs, progress)
+    known, stamps = _ingest(workspace, every, state, jobs, progress)
     out: list[Tracked] = []
-    placed = []
+    placed: dict[str, list[FileStamp]] = {}
+    parts = []
     for target in targets:
         if target.owner is not None and target.owner.inside:
             part = [(one.name, known[one.path]) for one in target.files]
             out.append(update_part(workspace, target.path, part, state, jobs))
-            placed.append(out[-1].path)
+            parts.append(out[-1].path)
             continue
         loaded = _assemble(workspace.objects, target.path, target.is_dir, target.files, known)
         isexec = not target.is_dir and target.files[0].isexec
@@ -95,15 +96,10 @@ def track(
             size = loaded.tracked.digests.size
             write_metafile(workspace, loaded.tracked, target.owner, size, isexec=isexec)
         out.append(loaded.tracked)
-        if not _as_before(target, loaded) or any(one.path in new for one in target.files):
-            placed.append(target.path)
-    tell_placed(workspace, placed, state)
+        placed[target.path] = [stamps[one.path] for one in target.files]
+    tell_placed(workspace, [*placed, *parts], state, placed)
     progress.done()
     return out
-
-
-def _as_before(target: _Target, loaded: Loaded) -> bool:
-    return target.owner is not None and target.owner.out.md5 == loaded.tracked.digests.md5
 
 
 def _target(workspace: Workspace, outputs: Outputs, path: str) -> _Target:
@@ -186,8 +182,8 @@ def found_file(name: str, path: str, info: os.stat_result, *, is_link: bool = Fa
 
 def _ingest(
     workspace: Workspace, files: Sequence[Found], state: State, jobs: int, progress: Progress
-) -> tuple[dict[str, Digests], set[str]]:
-    """Path -> digests, with every file's object in the cache; and which of them were read or made anew."""
+) -> tuple[dict[str, Digests], dict[str, FileStamp]]:
+    """Path -> digests, with every file's object in the cache; and path -> stamp, as each is then."""
     cache, links = workspace.objects, Links(workspace.link_types, workspace.temps)
     before = _now(cache)
     stamped = state.get_many([one.stamp for one in files])
@@ -224,7 +220,7 @@ def _ingest(
         (old if now is one.stamp and one.path not in fresh else new).append((now, known))
     _remember(cache, state, new, made, before)
     state.tell_dvc([(one, known.md5) for one, known in new], [(one, known.md5) for one, known in old])
-    return found, {one.path for one, _ in new}
+    return found, {one.path: one for one, _ in (*old, *new)}
 
 
 def _remember(
@@ -344,22 +340,27 @@ def _relink(cache: Cache, links: Links, one: Found, known: Digests) -> FileStamp
     So a link inside a tracked directory becomes a file of its own where the cache is copied from.
     """
     source = cache.path(layout.data_key(known.md5))
-    if not links.shares:
-        if not one.linked:
-            return one.stamp
-    elif one.isexec or (known.size == 0 and not links.points) or _same_file(source, one.path):
+    if _fits(links, source, one, known):
         return one.stamp
     with disk(one.path):
-        if stamp(one.path) != one.stamp:
+        if not os.path.islink(one.path) and stamp(one.path) != one.stamp:  # noqa: PTH114 - hot path
             raise _changed(one)
     links.place(source, one.path, known.md5, isexec=one.isexec and not one.name)
     with disk(one.path):
         return stamp(one.path)
 
 
-def _same_file(one: str, two: str) -> bool:
-    with disk(two):
-        return os.path.samefile(one, two)  # noqa: PTH121 - hot path
+def _fits(links: Links, source: str, one: Found, known: Digests) -> bool:
+    """Is the workspace file connected with its object as `cache.type` says, or is nothing to connect?"""
+    if one.isexec and links.shares:
+        return True
+    if not links.shares or (known.size == 0 and not links.points):
+        return not one.linked
+    with disk(one.path):
+        return (
+            os.path.samefile(source, one.path)  # noqa: PTH121 - hot path
+            and os.path.islink(one.path) == links.points  # noqa: PTH114 - hot path
+        )
 
 
 def _assemble(
