@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from placet.core.guards import guard
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 
 _KEPT = frozenset(
@@ -57,6 +58,7 @@ _DENIED = re.compile(
 )
 
 
+@guard(7, 13)
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What every `git` process gets of this environment, and what switches Git's surprises off."""
     kept = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key in _KEPT}

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from placet.core.guards import guard
 from placet.errors import Invalid
 
 POLICY = ".placet/policy.yaml"
@@ -63,6 +64,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".lock")
 
 
+@guard(4, 7)
 def unsafe(path: str, *, strict: bool = True) -> str | None:
     """Why this relative path must not be used, or None if it is safe on every system.
 
@@ -106,6 +108,7 @@ def _unsafe_part(part: str, *, strict: bool) -> str | None:
     return None
 
 
+@guard(4, 7)
 def forbidden_in_directory(path: str, *, strict: bool = True) -> str | None:
     """Why a directory artifact must not hold this path, or None (design 6.1).
 
@@ -132,6 +135,7 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
+@guard(4)
 def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     """Two paths of which one equals or contains the other after folding, or None."""
     names = list(paths)

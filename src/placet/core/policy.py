@@ -22,6 +22,7 @@ from ruamel.yaml.events import AliasEvent
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.envelope import key_bytes
+from placet.core.guards import guard
 from placet.core.statement import Id, Name, Sees, Sha256, Short, Time, parse_time
 from placet.errors import Invalid
 
@@ -369,6 +370,7 @@ def _need(
         yield place, f"{need.bytes} approvals with bytes cannot be met: nobody could ever approve"
 
 
+@guard(18, 38)
 def _double_keys(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], str]]:
     seen: dict[bytes, str] = {}
     holders: list[tuple[str, str, tuple[str, ...]]] = [

@@ -11,6 +11,7 @@ from placet.core import layout
 from placet.core.assent import Assent, Outcome, could_approve, excluded, judge_manifest, rule_for
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
+from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
 from placet.core.statement import Artifact, Decision, Manifest, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
@@ -56,6 +57,7 @@ class Case:
         return {layout.metafile(body.node or "", one.path): one.metafile for one in body.artifacts}
 
 
+@guard(34)
 def chains(case: Case) -> dict[str, list[Recorded]]:
     """Each person's decisions in order, for whom they form one unbroken chain from 1 (design 4).
 
@@ -114,6 +116,7 @@ def state(
     )
 
 
+@guard(11)
 def succession_problem(before: Policy, after: Policy) -> str:
     """Why `after` cannot follow `before` in the policy chain, or empty."""
     if after.form.repository != before.form.repository:
@@ -184,6 +187,7 @@ def canonical_metafile(artifact: Artifact) -> bytes:
     )
 
 
+@guard(4, 6, 17, 36)
 def _publish_problem(manifest: Signed[Manifest]) -> str:
     body = manifest.body
     if not body.node or body.person or not body.tier or not body.artifacts:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from placet.core import layout
 from placet.core.digest import Digests, digest
 from placet.core.dvcfile import decode_dir
+from placet.core.guards import guard
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
 from placet.errors import Corrupt
@@ -63,6 +64,7 @@ def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Conten
     return found
 
 
+@guard(1, 24)
 def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
     """A small object's bytes, proven by SHA-256.
 
@@ -103,6 +105,7 @@ def _read(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
     return Contents(artifact, sha256, items, sums, listing)
 
 
+@guard(2)
 def _refuse_twins(found: list[Contents]) -> None:
     known: dict[str, str] = {}
     for item in (item for contents in found for item in contents.items):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from placet.core import layout
+from placet.core.guards import guard
 from placet.core.statement import Id
 from placet.core.states import State
 from placet.engine.cases import Case, state
@@ -224,6 +225,7 @@ def read_open(history: History, proposal: str, commit: str) -> Case:
     return case
 
 
+@guard(6, 10)
 def _check_metafiles(history: History, case: Case, commit: str) -> None:
     tree = history.repo.tree(commit)
     for path, digest in case.metafiles().items():
@@ -234,6 +236,7 @@ def _check_metafiles(history: History, case: Case, commit: str) -> None:
             )
 
 
+@guard(13, 15)
 def _compare(view: View, memory: TrustMemory, *, lagging: bool) -> None:
     repository = view.history.repository
     before = memory.recall(repository)

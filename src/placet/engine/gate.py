@@ -12,6 +12,7 @@ from datetime import datetime
 
 from placet.core import layout
 from placet.core.assent import judge_manifest
+from placet.core.guards import guard
 from placet.core.states import State
 from placet.engine.cases import Case, state
 from placet.engine.ctrl import View, load, published_line, read_open
@@ -72,6 +73,7 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
             _refuse_clash(update.ref, set(history.tree) | set(tier.current))
 
 
+@guard(13)
 def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
     try:
         return repo.line(update.new or "", after=update.old)
@@ -79,6 +81,7 @@ def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
         raise refuse(update.ref, "The old tip is not on the first-parent line of the new one.") from error
 
 
+@guard(5, 7, 9, 11)
 def _explained(history: History, commit: Commit, change: Change, now: datetime) -> bool:
     """Does this change of `main` follow from a proposal that is valid at this commit?"""
     if not change.blob or change.mode != "100644":
@@ -95,6 +98,7 @@ def _explained(history: History, commit: Commit, change: Change, now: datetime) 
     return any(change.path in case.metafiles() and _valid(history, case, now) for case in landed)
 
 
+@guard(9, 10, 12)
 def _valid(history: History, case: Case | None, now: datetime) -> bool:
     return case is not None and state(case, now, drift=history.drift()) is State.LANDED
 
@@ -104,6 +108,7 @@ def _record_of(case: Case, change: Change) -> bool:
     return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
 
 
+@guard(9, 17, 21)
 def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
     named = [tier for tier in view.history.policy.form.tiers if layout.published_ref(tier) == update.ref]
     if not named or update.new is None:
@@ -157,6 +162,7 @@ def _own_commits(view: View, update: RefUpdate) -> Sequence[Commit]:
     return line[forks[-1] + 1 :]
 
 
+@guard(5, 7, 10, 11)
 def _check_own_changes(update: RefUpdate, case: Case, commits: Sequence[Commit]) -> None:
     own = set(case.metafiles())
     if case.manifest.body.kind == "policy":
@@ -179,6 +185,7 @@ def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -
         raise refuse(update.ref, "It is not the last commit of the proposal's branch.")
 
 
+@guard(4)
 def _refuse_clash(ref: str, paths: set[str]) -> None:
     artifacts = (path.removesuffix(".dvc") for path in paths if path.startswith(layout.ARTIFACTS))
     pair = layout.clash(artifacts)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from placet.core import layout
 from placet.core.digest import digest_chunks, sha256_hex
+from placet.core.guards import guard
 from placet.core.statement import Artifact, parse_time
 from placet.core.sums import encode_sums
 from placet.engine.ctrl import View
@@ -188,6 +189,7 @@ def _of_manifest(published: Published, metafile: str) -> tuple[Artifact, str]:
     raise Invalid(f"The manifest of {published.case.id} has no {metafile}.", kind="manifest")
 
 
+@guard(2, 3)
 def _check_bytes(
     root: Path, metafile: str, artifact: Artifact, sha256: str, jobs: int, progress: Progress
 ) -> tuple[str, DataState]:
