@@ -15,13 +15,15 @@ from typing import Self
 
 from placet.adapters import git_process as process
 from placet.core.guards import guard
-from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
+from placet.errors import Bug, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Change, Commit, RefUpdate, TreeEntry
 
 _NETWORK_TIMEOUT_S = 600
 _MAX_COMMIT = 1 << 20
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$))[A-Za-z0-9._/-]+[A-Za-z0-9_-]")
+_RECORD = re.compile(r":[0-7]{6} ([0-7]{6}) [0-9a-f]{40,64} ([0-9a-f]{40,64}) ([A-Z][0-9]*)")
+_ENTRY = re.compile(r"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64}) +([0-9]{1,18}|-)")
 _MODES = frozenset({"100644", "100755", "120000", "160000"})
 _QUARANTINE = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 _MOVED = re.compile(
@@ -138,10 +140,7 @@ class GitRepo:
         path = prefix.rstrip("/")
         spec = _ident(commit)
         done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []))
-        try:
-            return dict(_entries(done, prefix))
-        except ValueError as error:
-            raise process.broken(self._dir, f"The size of a file of {commit[:12]} is not known.") from error
+        return dict(_entries(done, prefix))
 
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
@@ -361,11 +360,18 @@ def _mode(mode: str) -> bytes:
 
 
 def _head(commit: bytes) -> tuple[tuple[str, ...], str]:
-    """Parents and message of a commit object; as for Git, parents stand right behind the tree."""
+    """Parents and message of a commit object; as for Git, parents stand right behind the tree.
+
+    Raises:
+        Corrupt: kind `cache-corrupt`, as all that reads Git's answers here.
+    """
     header, _, message = commit.partition(b"\n\n")
     fields = (line.partition(b" ") for line in header.split(b"\n")[1:])
-    parents = (value.decode() for _, _, value in itertools.takewhile(lambda one: one[0] == b"parent", fields))
-    return tuple(parents), message.decode("utf-8", "replace")
+    parents = itertools.takewhile(lambda one: one[0] == b"parent", fields)
+    found = tuple(value.decode("latin-1") for _, _, value in parents)
+    if not all(map(_ID.fullmatch, found)):
+        raise _odd("a commit")
+    return found, message.decode("utf-8", "replace")
 
 
 def _changes(data: bytes) -> dict[str, list[Change]]:
@@ -375,22 +381,30 @@ def _changes(data: bytes) -> dict[str, list[Change]]:
     fields = iter(data.split(b"\0")[:-1])
     for field in fields:
         if not field.startswith(b":"):
-            current = out.setdefault(field.decode().strip(), [])
+            current = out.setdefault(field.decode("latin-1").strip(), [])
             continue
-        _, mode, _, blob, status = field.decode().split(" ")
-        path = next(fields).decode("utf-8", "surrogateescape")
-        deleted = status == "D"
-        current.append(Change(path, "" if deleted else mode, "" if deleted else blob))
+        record, path = _RECORD.fullmatch(field.decode("latin-1")), next(fields, None)
+        if record is None or path is None:
+            raise _odd("what a commit changes")
+        deleted = record[3] == "D"
+        name = path.decode("utf-8", "surrogateescape")
+        current.append(Change(name, "" if deleted else record[1], "" if deleted else record[2]))
     return out
 
 
 def _entries(data: bytes, prefix: str) -> Iterator[tuple[str, TreeEntry]]:
     for record in data.split(b"\0")[:-1]:
         head, _, name = record.partition(b"\t")
-        mode, _, blob, size = head.decode().split()
+        found = _ENTRY.fullmatch(head.decode("latin-1"))
+        if found is None:
+            raise _odd("the files of a commit")
         path = name.decode("utf-8", "surrogateescape")
         if path.startswith(prefix):
-            yield path, TreeEntry(mode, blob, int(size) if size != "-" else 0)
+            yield path, TreeEntry(found[1], found[2], int(found[3]) if found[3] != "-" else 0)
+
+
+def _odd(what: str) -> Corrupt:
+    return process.broken(None, f"Git's answer about {what} cannot be read.")
 
 
 def _words(said: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from placet.errors import Invalid
 
 MAX_READ = 1 << 24
+MAX_DEPTH = 200
 BAD_YAML = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -23,12 +24,24 @@ def load_yaml(data: bytes, typ: str = "safe") -> dict[str, Any]:
     if len(data) > MAX_READ:
         raise invalid("larger than 16 MiB")
     try:
+        if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+            _refuse_deep(YAML(typ=typ, pure=True).parse(data.decode("utf-8")))
         tree = YAML(typ=typ, pure=True).load(data.decode("utf-8")) or {}
     except (YAMLError, *BAD_YAML) as error:
         raise invalid("not valid YAML") from error
     if not isinstance(tree, dict):
         raise invalid("not a mapping")
     return tree
+
+
+def _refuse_deep(events: Iterable[Any]) -> None:
+    """The parser needs the square of the time for nested flow collections: seconds for some thousand of them."""
+    depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > MAX_DEPTH:
+            raise invalid("nested too deeply")
 
 
 def mapping(value: object, what: str) -> dict[Any, Any]:
