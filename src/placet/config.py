@@ -279,7 +279,9 @@ def _path(root: Path, text: str) -> Path:
     try:
         return root / Path(text).expanduser()
     except RuntimeError as error:
-        raise Invalid(f"The path {text!r} in the settings begins with nobody's home.", kind="settings") from error
+        raise Invalid(
+            f"The path {text!r} in the settings begins with nobody's home.", kind="settings"
+        ) from error
 
 
 def _gc(root: Path, value: object) -> GcSettings:

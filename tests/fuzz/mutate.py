@@ -25,7 +25,7 @@ def mutated(seeds: Sequence[bytes], random: Random) -> bytes:
     """One new input out of one seed, or two."""
     data = random.choice(seeds)
     for _ in range(random.choice((1, 1, 1, 2, 2, 3, 5, 8))):
-        if random.random() < 0.4:  # noqa: PLR2004
+        if random.random() < 0.4:
             data = _tree(data, random) or data
         else:
             data = random.choice(_BYTES)(data, random, seeds)
@@ -60,7 +60,7 @@ def _repeat(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
 
 def _token(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
     start, end = _span(data, random)
-    return data[:start] + random.choice(TOKENS) + data[start if random.random() < 0.5 else end :]  # noqa: PLR2004
+    return data[:start] + random.choice(TOKENS) + data[start if random.random() < 0.5 else end :]
 
 
 def _splice(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
@@ -69,26 +69,32 @@ def _splice(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
 
 
 def _number(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
-    digits = [at for at, char in enumerate(data) if 48 <= char <= 57]  # noqa: PLR2004
+    digits = [at for at, char in enumerate(data) if 48 <= char <= 57]
     if not digits:
         return data
     start = random.choice(digits)
     end = start
-    while end < len(data) and 48 <= data[end] <= 57:  # noqa: PLR2004
+    while end < len(data) and 48 <= data[end] <= 57:
         end += 1
-    return data[:start] + random.choice((b"", b"0", b"-1", b"00", b"9" * 20, b"9" * 5000, b"1.5", b"x")) + data[end:]
+    return (
+        data[:start]
+        + random.choice((b"", b"0", b"-1", b"00", b"9" * 20, b"9" * 5000, b"1.5", b"x"))
+        + data[end:]
+    )
 
 
 def _lines(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
     lines = data.split(b"\n")
     one, two = random.randrange(len(lines)), random.randrange(len(lines))
-    lines[one], lines[two] = lines[two], lines[one] if random.random() < 0.5 else lines[two]  # noqa: PLR2004
+    lines[one], lines[two] = lines[two], lines[one] if random.random() < 0.5 else lines[two]
     return b"\n".join(lines)
 
 
 def _nest(data: bytes, random: Random, seeds: Sequence[bytes]) -> bytes:
     start, end = _span(data, random)
-    left, right = random.choice(((b"[", b"]"), (b'{"a":', b"}"), (b"{a: ", b"}"), (b"- ", b""), (b"<a>", b"</a>")))
+    left, right = random.choice(
+        ((b"[", b"]"), (b'{"a":', b"}"), (b"{a: ", b"}"), (b"- ", b""), (b"<a>", b"</a>"))
+    )
     times = random.choice((1, 3, 30, 300))
     return data[:start] + left * times + data[start:end] + right * times + data[end:]
 
@@ -118,11 +124,11 @@ def _tree(data: bytes, random: Random) -> bytes | None:
         del holder[key]
     elif how == 1:
         holder[key] = [holder[key]] * random.choice((1, 2, 2000))
-    elif how == 2 and isinstance(holder, dict) and holder is not root:  # noqa: PLR2004
+    elif how == 2 and isinstance(holder, dict) and holder is not root:
         holder[random.choice(("a", "", "é", *root))] = random.choice(VALUES)
     else:
         holder[key] = random.choice(VALUES)
     try:
-        return json.dumps(root["root"], ensure_ascii=random.random() < 0.8).encode("utf-8", "surrogatepass")  # noqa: PLR2004
+        return json.dumps(root["root"], ensure_ascii=random.random() < 0.8).encode("utf-8", "surrogatepass")
     except (ValueError, RecursionError):
         return None

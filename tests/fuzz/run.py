@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,9 +70,9 @@ def mutate(name: str, seconds: float, seed: int) -> int:
         try:
             with bounded():
                 target.try_one(data)
-        except (Exception, Hang):
-            logging.disable(logging.NOTSET)
-            logging.exception("%s: kept as %s", name, keep(name, data))
+        except (Exception, Hang):  # noqa: BLE001 - each is a finding
+            traceback.print_exc()
+            print(f"{name}: kept as {keep(name, data)}", file=sys.stderr)
             return 1
     print(f"{name}: {count} inputs, no finding", flush=True)
     return 0
@@ -103,7 +104,9 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--target", default="", help="one of the table in tests/fuzz/targets.py; all if none is named")
+    parser.add_argument(
+        "--target", default="", help="one of the table in tests/fuzz/targets.py; all if none is named"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     names = [one.name for one in TARGETS]
     given = parser.parse_args()

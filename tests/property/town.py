@@ -17,7 +17,17 @@ from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import Output, encode_dir, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.statement import Decision, DirObject, Manifest, Provenance, Seen, Signed, parse, parse_time, proposal_id
+from placet.core.statement import (
+    Decision,
+    DirObject,
+    Manifest,
+    Provenance,
+    Seen,
+    Signed,
+    parse,
+    parse_time,
+    proposal_id,
+)
 from placet.core.sums import encode_sums
 from placet.engine import begin, promote, propose, published
 from placet.engine.promote import Promoter, Target
@@ -112,7 +122,10 @@ def thing(data):
     listing = encode_dir((name, md5_hex(one)) for name, one in data.items())
     sums = encode_sums((name, sha256_hex(one)) for name, one in data.items())
     objects = {layout.data_key(md5_hex(one)): one for one in data.values()}
-    objects |= {layout.sums_key(sha256_hex(sums)): sums, layout.data_key(md5_hex(listing), is_dir=True): listing}
+    objects |= {
+        layout.sums_key(sha256_hex(sums)): sums,
+        layout.data_key(md5_hex(listing), is_dir=True): listing,
+    }
     return Thing(sha256_hex(sums), objects)
 
 
@@ -126,7 +139,9 @@ def candidate(path, data):
     size = sum(map(len, data.values()))
     out = Output(path=name, md5=md5_hex(listing), size=size, nfiles=len(data), is_dir=True)
     of_dir = DirObject(sha256=sha256_hex(listing), size=len(listing))
-    return propose.Candidate(path, out.md5, thing(data).subject, size, len(data), encode_metafile(out), of_dir)
+    return propose.Candidate(
+        path, out.md5, thing(data).subject, size, len(data), encode_metafile(out), of_dir
+    )
 
 
 @dataclass
@@ -156,11 +171,19 @@ class Town:
     def enough(self, manifest, *, late=False):
         """Could these people have let this out? By what honest people really did, and what colluders may do."""
         body = manifest.body
-        given = [one for one in self.consents.get(manifest.digest, ()) if late or one.until is None or one.until > self.lab.now]
+        given = [
+            one
+            for one in self.consents.get(manifest.digest, ())
+            if late or one.until is None or one.until > self.lab.now
+        ]
         people = {one.person for one in given} | set(self.colluders)
-        group, barred = (STEWARDS, OPERATORS[body.node]) if body.kind == "publish" else (TRUSTEES, {body.person})
+        group, barred = (
+            (STEWARDS, OPERATORS[body.node]) if body.kind == "publish" else (TRUSTEES, {body.person})
+        )
         people = {one for one in people if one in group} - barred
-        saw = any(one.saw == "bytes" and one.person in people for one in given) or bool(people & set(self.colluders))
+        saw = any(one.saw == "bytes" and one.person in people for one in given) or bool(
+            people & set(self.colluders)
+        )
         return (
             body.policy in self.legit
             and len(people) >= self.count
@@ -218,14 +241,18 @@ class Town:
         view = self.lab.view()
         case = view.find(ident)
         manifest = case.manifest
-        if verdict == "approve" and manifest.body.kind == "publish":
-            if self.things[ident].subject != manifest.subjects[0].value:
-                return
-        self.lab.decide(ident, person, verdict=verdict, days=days, saw="report" if manifest.body.kind == "policy" else saw)
+        known = manifest.body.kind != "publish" or self.things[ident].subject == manifest.subjects[0].value
+        if verdict == "approve" and not known:
+            return
+        self.lab.decide(
+            ident, person, verdict=verdict, days=days, saw="report" if manifest.body.kind == "policy" else saw
+        )
         if verdict != "approve":
             return
         until = parse_time(manifest.body.expires)
-        (decision,) = [one for one in self.lab.view().find(ident).decisions if one.decision.body.person == person][-1:]
+        (decision,) = [
+            one for one in self.lab.view().find(ident).decisions if one.decision.body.person == person
+        ][-1:]
         if decision.decision.body.expires:
             until = min(until, parse_time(decision.decision.body.expires))
         self.known[ident] = manifest
@@ -238,7 +265,11 @@ class Town:
         text = before.data.decode()
         number = before.form.number
         if evil:
-            text = re.sub(r"count: \d+, groups: \[(\w+)\], organisations: 2(, bytes: 1)?", r"count: 1, groups: [\1]", text)
+            text = re.sub(
+                r"count: \d+, groups: \[(\w+)\], organisations: 2(, bytes: 1)?",
+                r"count: 1, groups: [\1]",
+                text,
+            )
         else:
             text = re.sub(r"expires_days: \d+", f"expires_days: {31 + number}", text)
         text = text.replace(f"number: {number}", f"number: {number + 1}", 1)
@@ -281,17 +312,24 @@ class Town:
         files = {
             path: one
             for path, one in self.lab.repo.tree(branch).items()
-            if path.startswith((layout.folder(ident), layout.ARTIFACTS)) or (ident in self.asked and path in layout.POLICY_FILES)
+            if path.startswith((layout.folder(ident), layout.ARTIFACTS))
+            or (ident in self.asked and path in layout.POLICY_FILES)
         }
         if how == "bare":
             files = {path: one for path, one in files.items() if "/decisions/" not in path}
         if how == "rebase":
             for one in self.lab.repo.line(branch, after=None)[1:]:
-                changes = {change.path: TreeEntry(change.mode, change.blob, 0) for change in one.changes if change.blob}
+                changes = {
+                    change.path: TreeEntry(change.mode, change.blob, 0)
+                    for change in one.changes
+                    if change.blob
+                }
                 main = self.lab.commit(main, changes)
             new = main
         elif how == "swapped":
-            new = self.lab.repo.commit(main, files, parents=[branch, main], message="m", author="x", when=self.lab.now)
+            new = self.lab.repo.commit(
+                main, files, parents=[branch, main], message="m", author="x", when=self.lab.now
+            )
         else:
             new = self.lab.commit(main, files, *([branch] if how == "merge" else []))
         self.gate(main, new)
@@ -336,7 +374,12 @@ class Town:
             n=len(given) + 1, previous=given[max(given)].digest if given else None, verdict="approve", role="stewards",
             seen=Seen(level="bytes"), comment="", policy=manifest.body.policy, expires=None,
         )  # fmt: skip
-        forged = Signed.make(manifest.subjects[:0] or self.about(ident, manifest), body, (Key(person).public, Key(signer).sign), Key(signer).pair)
+        forged = Signed.make(
+            manifest.subjects[:0] or self.about(ident, manifest),
+            body,
+            (Key(person).public, Key(signer).sign),
+            Key(signer).pair,
+        )
         self.write(ident, {layout.decision_path(ident, person, body.n): forged.envelope.to_bytes()})
 
     def about(self, ident, manifest):
@@ -357,7 +400,9 @@ class Town:
         given = self.decisions(ident, person)
         if given:
             old = given[max(given)]
-            payload = old.envelope.payload.replace(b'"return"', b'"approve"').replace(b'"reject"', b'"approve"')
+            payload = old.envelope.payload.replace(b'"return"', b'"approve"').replace(
+                b'"reject"', b'"approve"'
+            )
             fake = type(old.envelope)(payload, old.envelope.signatures)
             self.write(ident, {layout.decision_path(ident, person, max(given)): fake.to_bytes()})
 
@@ -376,7 +421,11 @@ class Town:
         fake = candidate(artifact.path, data)
         body = msgspec.structs.replace(
             old.body,
-            artifacts=(msgspec.structs.replace(artifact, md5=fake.md5, size=fake.size, metafile=sha256_hex(fake.metafile)),),
+            artifacts=(
+                msgspec.structs.replace(
+                    artifact, md5=fake.md5, size=fake.size, metafile=sha256_hex(fake.metafile)
+                ),
+            ),
         )
         signed = Signed.make(old.subjects, body, Key(body.node).pair)
         assert proposal_id(old.subjects, body) == ident
@@ -392,13 +441,20 @@ class Town:
 
     def weaken(self):
         """The policy file itself, on `main`."""
-        text = re.sub(r"count: \d+, groups: \[(\w+)\], organisations: 2(, bytes: 1)?", r"count: 1, groups: [\1]", policy_text(self.count))
+        text = re.sub(
+            r"count: \d+, groups: \[(\w+)\], organisations: 2(, bytes: 1)?",
+            r"count: 1, groups: [\1]",
+            policy_text(self.count),
+        )
         self.move(MAIN, self.lab.commit(self.refs[MAIN], {layout.POLICY: text.encode()}))
 
     def publish_by_hand(self, ident):
         """A published branch as a promoter without its guard would write it, with the node's real key."""
         scratch = MemoryStore("elsewhere", service="memory:2")
-        with mock.patch.object(promote, "publish_problem", lambda *_: ""), mock.patch.object(published, "publish_problem", lambda *_: ""):
+        with (
+            mock.patch.object(promote, "publish_problem", return_value=""),
+            mock.patch.object(published, "publish_problem", return_value=""),
+        ):
             before = self.refs.get(PUBLISHED)
             with suppress(PlacetError):
                 self.promoter(scratch).run([ident])

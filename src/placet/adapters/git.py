@@ -137,9 +137,8 @@ class GitRepo:
 
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """Path -> entry of all files under `prefix`."""
-        path = prefix.rstrip("/")
-        spec = _ident(commit)
-        done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []))
+        spec = [_ident(commit), *([prefix.rstrip("/")] if prefix else [])]
+        done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", *spec)
         return dict(_entries(done, prefix))
 
     def read(self, blob: str, limit: int) -> bytes:
@@ -360,11 +359,7 @@ def _mode(mode: str) -> bytes:
 
 
 def _head(commit: bytes) -> tuple[tuple[str, ...], str]:
-    """Parents and message of a commit object; as for Git, parents stand right behind the tree.
-
-    Raises:
-        Corrupt: kind `cache-corrupt`, as all that reads Git's answers here.
-    """
+    """Parents and message of a commit object; as for Git, parents stand right behind the tree."""
     header, _, message = commit.partition(b"\n\n")
     fields = (line.partition(b" ") for line in header.split(b"\n")[1:])
     parents = itertools.takewhile(lambda one: one[0] == b"parent", fields)

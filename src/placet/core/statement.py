@@ -24,7 +24,7 @@ from placet.errors import Invalid
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-# `$` of Python's `re` also matches before a newline at the end, that of JSON Schema does not: hence `(?!\\n)`.
+# `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Md5 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
@@ -36,9 +36,7 @@ Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
-Time = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")
-]
+Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")]
 
 Verdict = Literal["approve", "return", "reject"]
 Sees = Literal["bytes", "report"]

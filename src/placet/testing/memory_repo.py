@@ -84,7 +84,9 @@ class MemoryRepo:
         for path, one in changes.items():
             if one is not None:
                 _make_room(tree, path)
-                tree[path] = one if isinstance(one, TreeEntry) else TreeEntry("100644", self._blob(one), len(one))
+                tree[path] = (
+                    one if isinstance(one, TreeEntry) else TreeEntry("100644", self._blob(one), len(one))
+                )
         before = self._commit(parents[0])[1] if parents else {}
         found = [
             Change(path, tree[path].mode if path in tree else "", tree[path].blob if path in tree else "")
