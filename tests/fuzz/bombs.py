@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 ROOM = 512 << 20
-MANY = 10_000
+MANY = 5_000
 
 BOMBS = {
     "nested lists": b"[" * MANY,
@@ -21,14 +21,14 @@ BOMBS = {
     + b"".join(
         b"%c: &%c {<<: [%s]}\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(9)
     ),
-    "a long number": b"9" * (1 << 18),
-    "a long number in JSON": b'{"payload": ' + b"9" * (1 << 18) + b"}",
-    "a long number in a metafile": b"outs:\n- md5: a\n  size: " + b"9" * (1 << 18) + b"\n  path: x\n",
+    "a long number": b"9" * (1 << 16),
+    "a long number in JSON": b'{"payload": ' + b"9" * (1 << 16) + b"}",
+    "a long number in a metafile": b"outs:\n- md5: a\n  size: " + b"9" * (1 << 16) + b"\n  path: x\n",
     "a long float": b"a: 1" + b"0" * 5000 + b"e" + b"9" * 5000,
     "a sexagesimal": b"a: " + b"59:" * 30_000 + b"59",
     "a long line": b"x" * (1 << 18),
-    "many lines": b"a\n" * (1 << 15),
-    "many keys": b"".join(b"k%d: v\n" % n for n in range(4000)),
+    "many lines": b"a\n" * (1 << 13),
+    "many keys": b"".join(b"k%d: v\n" % n for n in range(1500)),
     "many quotes": b'"' * MANY + b"'" * MANY,
     "many escapes": b'["' + b"\\u0041" * MANY + b'"]',
     "many nulls": b"\0" * (1 << 20),

@@ -89,7 +89,7 @@ GIVEN = some.dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     town=towns(),
     given_by=some.lists(GIVEN, min_size=1, max_size=4),

@@ -434,10 +434,11 @@ class Town:
         self.write(ident, {layout.manifest_path(ident): signed.envelope.to_bytes(), metafile: fake.metafile})
 
     def swap_bytes(self, index, data):
-        """Other bytes in the internal tier, under a name that was approved."""
-        names = sorted(one.key for one in self.source.list(""))
-        if names:
-            self.source.put(names[index % len(names)], [data], digest(data), overwrite=True)
+        """Other bytes of the same length (of the same MD5, where that is possible), under a name that was approved."""
+        found = sorted((one.key, one.size) for one in self.source.list(""))
+        key, size = found[index % len(found)]
+        data = twins.B if key == layout.data_key(md5_hex(twins.A)) else data[:size].ljust(size, b"!")
+        self.source.put(key, [data], digest(data), overwrite=True)
 
     def weaken(self):
         """The policy file itself, on `main`."""
