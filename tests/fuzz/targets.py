@@ -17,7 +17,7 @@ import msgspec
 
 from keys import POLICY, Key
 from placet import config
-from placet.adapters import git, git_past, keys, trust
+from placet.adapters import git_parse, git_past, keys, trust
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -408,9 +408,9 @@ TARGETS: tuple[Target, ...] = (
     Target("names", read_names, given(
         f".placet/proposals/ab/{'ab' * 16}/decisions/alice-1.json", "files/md5/aa/" + "b" * 30 + ".dir", "a/b\na/B", "con.txt")),
     Target("public-key", read_key_text, given(Key("alice").public), write=lambda raw: b"ed25519:" + __import__("base64").b64encode(raw), exact=True),
-    Target("git-commit", git._head, given(COMMIT), ["adapters.git._head"], allowed=(Corrupt,)),
-    Target("git-changes", git._changes, given(RAW), ["adapters.git._changes"], allowed=(Corrupt,)),
-    Target("git-tree", lambda data: dict(git._entries(data, "")), given(TREE), ["adapters.git._entries"], allowed=(Corrupt,)),
+    Target("git-commit", git_parse.head, given(COMMIT), ["adapters.git_parse.head"], allowed=(Corrupt,)),
+    Target("git-changes", git_parse.changes, given(RAW), ["adapters.git_parse.changes"], allowed=(Corrupt,)),
+    Target("git-tree", lambda data: dict(git_parse.entries(data, "")), given(TREE), ["adapters.git_parse.entries"], allowed=(Corrupt,)),
     Target("git-past", lambda data: list(git_past._parse(data)), given(RAW), ["adapters.git_past._parse"], allowed=(Corrupt,)),
     Target("hook", read_updates, given(f"{'0' * 40} {'1' * 40} refs/heads/main\n", f"{'1' * 40} {'0' * 40} refs/heads/é\u2028x\n{'1' * 40} {'2' * 40} refs/heads/a\n"),
            ["wire.setup.read_updates"], allowed=(Refused,)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import re
 import tempfile
@@ -13,17 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from placet.adapters import git_parse as parse
 from placet.adapters import git_process as process
 from placet.core.guards import guard
-from placet.errors import Bug, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
-from placet.ports import Change, Commit, RefUpdate, TreeEntry
+from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
+from placet.ports import Commit, RefUpdate, TreeEntry
 
 _NETWORK_TIMEOUT_S = 600
 _MAX_COMMIT = 1 << 20
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$))[A-Za-z0-9._/-]+[A-Za-z0-9_-]")
-_RECORD = re.compile(r":[0-7]{6} ([0-7]{6}) [0-9a-f]{40,64} ([0-9a-f]{40,64}) ([A-Z][0-9]*)")
-_ENTRY = re.compile(r"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64}) +([0-9]{1,18}|-)")
 _MODES = frozenset({"100644", "100755", "120000", "160000"})
 _QUARANTINE = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 _MOVED = re.compile(
@@ -110,14 +108,14 @@ class GitRepo:
                     f"Commit {after[:12]} is not on the first-parent line of {tip[:12]}.", kind="not-on-line"
                 )
             ids = ids[ids.index(after) + 1 :]
-        heads = {ident: _head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
+        heads = {ident: parse.head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
         self._whole(ids, [heads[ident][0][:1] for ident in ids], after)
         asked = "".join(f"{' '.join((ident, *heads[ident][0][:1]))}\n" for ident in ids)
         raw = self._run(
             "diff-tree", "--stdin", "--root", "-r", "--raw", "-z", "--no-renames", "--no-abbrev", "--always",
             "--no-ext-diff", "--ignore-submodules=none", data=asked.encode(),
         )  # fmt: skip
-        changes = _changes(raw)
+        changes = parse.changes(raw)
         return [
             Commit(ident, *heads[ident], tuple(sorted(changes.get(ident, ()), key=lambda one: one.path)))
             for ident in ids
@@ -139,7 +137,7 @@ class GitRepo:
         """Path -> entry of all files under `prefix`."""
         spec = [_ident(commit), *([prefix.rstrip("/")] if prefix else [])]
         done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", *spec)
-        return dict(_entries(done, prefix))
+        return dict(parse.entries(done, prefix))
 
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
@@ -228,7 +226,7 @@ class GitRepo:
         if re.search(r"(?m)^fatal: bad object", said):
             raise NotFound("A commit to push is not here.", kind="no-commit", why=said)
         if declined or "[remote rejected]" in report:
-            why = _words(said) or report.strip()[-500:]
+            why = parse.words(said) or report.strip()[-500:]
             raise Refused("The server refused the push.", kind="push-refused", why=why)
         raise process.network_error(done, "push", self._url or "origin", self._dir)
 
@@ -356,52 +354,3 @@ def _mode(mode: str) -> bytes:
     if mode not in _MODES:
         raise Invalid(f"{mode[:20]!r} is not the mode of a file in Git.", kind="unsafe-path")
     return mode.encode()
-
-
-def _head(commit: bytes) -> tuple[tuple[str, ...], str]:
-    """Parents and message of a commit object; as for Git, parents stand right behind the tree."""
-    header, _, message = commit.partition(b"\n\n")
-    fields = (line.partition(b" ") for line in header.split(b"\n")[1:])
-    parents = itertools.takewhile(lambda one: one[0] == b"parent", fields)
-    found = tuple(value.decode("latin-1") for _, _, value in parents)
-    if not all(map(_ID.fullmatch, found)):
-        raise _odd("a commit")
-    return found, message.decode("utf-8", "replace")
-
-
-def _changes(data: bytes) -> dict[str, list[Change]]:
-    """Parse `diff-tree --stdin -z`: a commit id, then pairs of a record that begins with ':' and a path."""
-    out: dict[str, list[Change]] = {}
-    current: list[Change] = []
-    fields = iter(data.split(b"\0")[:-1])
-    for field in fields:
-        if not field.startswith(b":"):
-            current = out.setdefault(field.decode("latin-1").strip(), [])
-            continue
-        record, path = _RECORD.fullmatch(field.decode("latin-1")), next(fields, None)
-        if record is None or path is None:
-            raise _odd("what a commit changes")
-        deleted = record[3] == "D"
-        name = path.decode("utf-8", "surrogateescape")
-        current.append(Change(name, "" if deleted else record[1], "" if deleted else record[2]))
-    return out
-
-
-def _entries(data: bytes, prefix: str) -> Iterator[tuple[str, TreeEntry]]:
-    for record in data.split(b"\0")[:-1]:
-        head, _, name = record.partition(b"\t")
-        found = _ENTRY.fullmatch(head.decode("latin-1"))
-        if found is None:
-            raise _odd("the files of a commit")
-        path = name.decode("utf-8", "surrogateescape")
-        if path.startswith(prefix):
-            yield path, TreeEntry(found[1], found[2], int(found[3]) if found[3] != "-" else 0)
-
-
-def _odd(what: str) -> Corrupt:
-    return process.broken(None, f"Git's answer about {what} cannot be read.")
-
-
-def _words(said: str) -> str:
-    lines = (line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:"))
-    return " ".join(line for line in lines if line)
