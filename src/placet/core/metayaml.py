@@ -64,9 +64,8 @@ def _refuse_merges(tree: Any) -> None:  # noqa: ANN401 - ruamel's nodes
         node = todo.pop()
         if node is not None and id(node) not in seen and isinstance(node.value, list):
             seen.add(id(node))
-            pairs = _pairs(node)
-            todo += [value for _, value in pairs] or node.value
-            if any(key is None for key, _ in pairs) and entries(node) > MAX_MERGED:
+            todo += [part for one in node.value for part in (one if isinstance(one, tuple) else (one,))]
+            if any(key is None for key, _ in _pairs(node)) and entries(node) > MAX_MERGED:
                 raise invalid("it merges too much")
 
 
