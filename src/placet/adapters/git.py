@@ -7,14 +7,16 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from placet.adapters import git_process as process
-from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
+from placet.adapters.git_walk import Walk, too_large
+from placet.core.limits import LISTING_BYTES, Bounds
+from placet.errors import Bug, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Change, Commit, RefUpdate, TreeEntry
 
 _NETWORK_TIMEOUT_S = 600
@@ -132,11 +134,37 @@ class GitRepo:
                 )
             before = (ident,)
 
+    def branch(self, tip: str, known: Container[str], bounds: Bounds) -> Sequence[Commit]:
+        """A branch's own commits, oldest first, read object by object."""
+        walk = Walk(lambda tree, limit: self._reader.read("tree", tree, limit), bounds)
+        commits: list[tuple[str, str, tuple[str, ...], str]] = []
+        ident = _ident(tip)
+        while ident not in known:
+            if len(commits) == bounds.commits:
+                raise too_large(f"has more than {bounds.commits} commits of its own")
+            data = self._reader.read("commit", ident, _MAX_COMMIT)
+            parents, message = _head(data)
+            commits.append((ident, _tree_of(data), parents, message))
+            if not parents:
+                raise Conflict(
+                    f"The branch that ends at {tip[:12]} does not begin on main.", kind="not-on-line"
+                )
+            ident = _ident(parents[0])
+        before = _tree_of(self._reader.read("commit", ident, _MAX_COMMIT)) if commits else None
+        out = []
+        for one, tree, parents, message in reversed(commits):
+            out.append(Commit(one, parents, message, walk.changes(before, tree)))
+            before = tree
+        return out
+
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """Path -> entry of all files under `prefix`."""
         path = prefix.rstrip("/")
         spec = _ident(commit)
-        done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []))
+        done = self._run(
+            "ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []),
+            limit=LISTING_BYTES,
+        )  # fmt: skip
         try:
             return dict(_entries(done, prefix))
         except ValueError as error:
@@ -276,9 +304,16 @@ class GitRepo:
         return dict(zip(files, made.split(), strict=True))
 
     def _run(
-        self, *arguments: str, data: bytes | None = None, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        data: bytes | None = None,
+        environ: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> bytes:
-        done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
+        if limit is not None:
+            done = process.run_bounded(arguments, environ=self._env, git_dir=self._dir, limit=limit)
+        else:
+            done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
         return process.check(done, arguments[0], self._dir if self._mirror else None)
 
 
@@ -357,8 +392,16 @@ def _head(commit: bytes) -> tuple[tuple[str, ...], str]:
     """Parents and message of a commit object; as for Git, parents stand right behind the tree."""
     header, _, message = commit.partition(b"\n\n")
     fields = (line.partition(b" ") for line in header.split(b"\n")[1:])
-    parents = (value.decode() for _, _, value in itertools.takewhile(lambda one: one[0] == b"parent", fields))
+    above = itertools.takewhile(lambda one: one[0] == b"parent", fields)
+    parents = (value.decode("ascii", "replace") for _, _, value in above)
     return tuple(parents), message.decode("utf-8", "replace")
+
+
+def _tree_of(commit: bytes) -> str:
+    found = re.match(rb"tree ([0-9a-f]{40}(?:[0-9a-f]{24})?)\n", commit)
+    if found is None:
+        raise Corrupt("A commit of the branch is damaged.", kind="git-tree")
+    return found[1].decode()
 
 
 def _changes(data: bytes) -> dict[str, list[Change]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,11 +86,9 @@ def run(
         NotFound: kind `no-git`.
         Unavailable: kind `ctrl-unreachable`, after `timeout_s` seconds.
     """
-    where = [f"--git-dir={git_dir}"] if git_dir else []
-    settings = [part for one in _SETTINGS for part in ("-c", one)]
     try:
         return subprocess.run(
-            ["git", *where, *settings, *arguments],
+            _command(git_dir, arguments),
             input=data if data is not None else b"",
             capture_output=True,
             env=dict(environ),
@@ -104,6 +103,42 @@ def run(
             kind="ctrl-unreachable",
             mend="Try again.",
         ) from error
+
+
+def run_bounded(
+    arguments: Sequence[str], *, environ: Mapping[str, str], git_dir: Path, limit: int
+) -> subprocess.CompletedProcess[bytes]:
+    """One local `git` command that is ended when it prints more than `limit` bytes.
+
+    Raises:
+        NotFound: kind `no-git`.
+        Invalid: kind `too-large`.
+    """
+    command = _command(git_dir, arguments)
+    try:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=dict(environ)
+            ) as started,
+        ):
+            data = started.stdout.read(limit + 1) if started.stdout else b""
+            if len(data) > limit:
+                started.kill()
+                raise Invalid(
+                    f"git {arguments[0]} prints more than {limit} bytes; no more is read.", kind="too-large"
+                )
+            code = started.wait()
+            errors.seek(0)
+            return subprocess.CompletedProcess(command, code, data, errors.read(_MAX_WORDS))
+    except FileNotFoundError as error:
+        raise _no_git() from error
+
+
+def _command(git_dir: Path | None, arguments: Sequence[str]) -> list[str]:
+    where = [f"--git-dir={git_dir}"] if git_dir else []
+    settings = [part for one in _SETTINGS for part in ("-c", one)]
+    return ["git", *where, *settings, *arguments]
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -231,7 +266,7 @@ class Reader:
         if mode not in self._open:
             try:
                 self._open[mode] = subprocess.Popen(
-                    ["git", f"--git-dir={self._dir}", "cat-file", mode],
+                    _command(self._dir, ["cat-file", mode]),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

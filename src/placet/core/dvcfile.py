@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from placet.core import layout
+from placet.core import layout, limits
 from placet.core.metayaml import BAD_YAML, invalid, load_yaml, mapping, sequence
 from placet.errors import Invalid
 
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 Origin = Literal["", "url", "versioned", "repo", "db"]
 
-MAX_METAFILE = 1 << 16
+MAX_METAFILE = limits.METAFILE_BYTES
 LEGACY = "md5-dos2unix"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from placet.core import layout
+from placet.core import layout, limits
 from placet.core.digest import Digests, digest
 from placet.core.dvcfile import decode_dir
+from placet.core.guards import guard
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
-from placet.errors import Corrupt
+from placet.engine.cases import listable
+from placet.errors import Corrupt, Invalid
 from placet.ports import ObjectStore
-
-MAX_LIST = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,28 @@ def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
     return data
 
 
+@guard(26)
+def require_listable(artifact: Artifact) -> None:
+    """Refuse a directory whose lists would not be read to their end, before they are asked for.
+
+    Raises:
+        Invalid: kind `too-large`.
+    """
+    if not listable(artifact):
+        raise Invalid(
+            f"The directory {artifact.path} has too many files, or lists that are too long.",
+            kind="too-large",
+            why=f"At most {limits.DIR_FILES} files and {limits.DIR_BYTES} bytes of a list are read.",
+            mend="Propose parts of it, or an archive.",
+        )
+
+
 def _read(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
     if artifact.dir is None:
         key = layout.data_key(artifact.md5)
         return Contents(artifact, sha256, (Item(key, "", artifact.md5, sha256),))
-    limit = min(artifact.files * (layout.MAX_PATH_BYTES + 70), MAX_LIST)
+    require_listable(artifact)
+    limit = min(artifact.files * (limits.PATH_BYTES + 70), limits.SUMS_BYTES)
     sums = read_object(store, layout.sums_key(sha256), sha256, limit)
     listing = read_object(
         store, layout.data_key(artifact.md5, is_dir=True), artifact.dir.sha256, artifact.dir.size
