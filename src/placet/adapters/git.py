@@ -91,6 +91,14 @@ class GitRepo:
         """End the reading process; may be called twice."""
         self._reader.close()
 
+    def head(self) -> str:
+        """The commit that a clone has checked out.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        return self._run("rev-parse", "--verify", "-q", "HEAD^{commit}").decode().strip()
+
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         """Full ref name -> commit id."""
         pattern = prefix.rstrip("/") or "refs"
@@ -217,7 +225,7 @@ class GitRepo:
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
         with self._alone():
-            done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+            done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
             raise process.network_error(done, "fetch", self._url or "origin", self._dir)
 
@@ -241,7 +249,7 @@ class GitRepo:
             self._url or "origin",
             *specs,
         ]
-        done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+        done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode == 0:
             self._follow(updates)
             return

@@ -56,7 +56,7 @@ def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Conten
         Invalid: a list that is not what DVC or Placet writes.
     """
     found = [
-        _read(store, artifact, subject.value)
+        read_artifact(store, artifact, subject.value)
         for artifact, subject in zip(manifest.body.artifacts, manifest.subjects, strict=True)
     ]
     _refuse_twins(found)
@@ -98,18 +98,33 @@ def require_listable(artifact: Artifact) -> None:
         )
 
 
-def _read(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
+def read_artifact(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
+    """The contents of one artifact. Raises as `read_contents`."""
     if artifact.dir is None:
         key = layout.data_key(artifact.md5)
         return Contents(artifact, sha256, (Item(key, "", artifact.md5, sha256),))
     require_listable(artifact)
-    limit = min(artifact.files * (limits.PATH_BYTES + 70), limits.SUMS_BYTES)
-    sums = read_object(store, layout.sums_key(sha256), sha256, limit)
+    sums = read_object(store, layout.sums_key(sha256), sha256, sums_limit(artifact))
     listing = read_object(
         store, layout.data_key(artifact.md5, is_dir=True), artifact.dir.sha256, artifact.dir.size
     )
-    entries = decode_dir(listing, max_entries=artifact.files, max_bytes=artifact.dir.size)
-    digests = decode_sums(sums, max_entries=artifact.files, max_bytes=limit)
+    return from_lists(artifact, sha256, sums, listing)
+
+
+def sums_limit(artifact: Artifact) -> int:
+    """How many bytes a directory's digest list has at most."""
+    return min(artifact.files * (limits.PATH_BYTES + 70), limits.SUMS_BYTES)
+
+
+def from_lists(artifact: Artifact, sha256: str, sums: bytes, listing: bytes) -> Contents:
+    """A directory's contents from its two lists, whose SHA-256 is proven already.
+
+    Raises:
+        Invalid: kinds `dir-object`, `digest-list`: a path that is not safe, or lists that are not Placet's.
+        Corrupt: kind `digest-mismatch`: the listing's MD5 or its number of files is another.
+    """
+    entries = decode_dir(listing, max_entries=artifact.files, max_bytes=len(listing))
+    digests = decode_sums(sums, max_entries=artifact.files, max_bytes=len(sums))
     check_same_paths(entries, digests)
     by_path = {one.path: one.sha256 for one in digests}
     items = tuple(
