@@ -101,7 +101,7 @@ class Client(DataPlane):
             fetched = self.fetch(wanted, remote=remote, verify=verify)
         except (Corrupt, Invalid, NotFound, Partial) as error:
             failed = error.details.get("failed")
-            whole = clone.without(wanted, failed) if isinstance(failed, dict) else []
+            whole = clone.without(wanted, failed) if isinstance(failed, dict) and failed else []
             if whole:
                 self.checkout(whole, force=force)
             raise

@@ -23,7 +23,7 @@ SUMS_BYTES = 1 << 28
 BRANCH_COMMITS = 1000
 BRANCH_CHANGES = 5000
 BRANCH_TREE_BYTES = 1 << 25
-LISTING_BYTES = 1 << 28
+LISTING_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Bounds:
         commits: Commits that are its own.
         changes: Paths that they change, all together.
         tree_bytes: Bytes of tree objects that are read to find them.
-        depth: Folders above a file.
+        depth: Folders above a file, those of the Ctrl repository's own layout included.
     """
 
     commits: int = BRANCH_COMMITS
     changes: int = BRANCH_CHANGES
     tree_bytes: int = BRANCH_TREE_BYTES
-    depth: int = PATH_DEPTH
+    depth: int = PATH_DEPTH + 4

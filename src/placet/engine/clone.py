@@ -34,9 +34,8 @@ from placet.engine.published import Publication, PublishedLine
 from placet.engine.workspace import Workspace
 from placet.engine.worktree import changed, require_as_published, require_no_link
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
-from placet.ports import ObjectStore, Progress, State, TreeEntry
+from placet.ports import ObjectStore, Progress, State
 
-REGULAR = "100644"
 _SHOWN = 3
 
 
@@ -63,7 +62,8 @@ class Clone:
 def admit_clone(view: View, head: str, root: Path, now: datetime) -> tuple[Publication, list[Tracking]]:
     """What the checked-out commit publishes, if the clone holds exactly that.
 
-    Reads only; nothing of the work tree is believed before.
+    A commit of a published branch recomputes as a whole: its tree is what follows from what was approved, and
+    regular files only. Reads only; nothing of the work tree is believed before.
 
     Args:
         view: The repository as the clone holds it, recomputed.
@@ -77,7 +77,6 @@ def admit_clone(view: View, head: str, root: Path, now: datetime) -> tuple[Publi
         Invalid: kind `link-outside-workspace`.
     """
     publication = _publication(view, head, now)
-    require_published_tree(publication, view.repo.tree(head))
     for path in (layout.DVC_CONFIG, layout.GITIGNORE, layout.DVC_GITIGNORE):
         require_as_published(root, path, view.repo.read(publication.blobs[path], MAX_POLICY))
     outs = []
@@ -97,20 +96,6 @@ def governed(publication: Publication, workspace: Workspace, outs: Sequence[Trac
 def gone_policy(folder: Path) -> Corrupt:
     """The refusal of what was a clone of a Ctrl repository here, and shows no policy any more."""
     return changed(f"{folder} is known as a clone of a Ctrl repository, but holds no {layout.POLICY}.")
-
-
-@guard(5, 6, 7)
-def require_published_tree(publication: Publication, tree: Mapping[str, TreeEntry]) -> None:
-    """Refuse a commit that holds anything but what follows from what was approved: these files, regular.
-
-    Raises:
-        Corrupt: kind `clone-changed`.
-    """
-    held = {path: (one.mode, one.blob) for path, one in tree.items()}
-    wanted = {path: (REGULAR, blob) for path, blob in publication.blobs.items()}
-    odd = sorted(path for path in held.keys() | wanted.keys() if held.get(path) != wanted.get(path))
-    if odd:
-        raise changed(f"The checked-out commit holds {_named(odd)}, which was not published so.")
 
 
 def fetch_published(
@@ -143,15 +128,19 @@ def fetch_published(
         if found.sums is not None and found.dir is not None:
             remember_sums(cache, artifact.md5, found.sums)
             cache.write(layout.data_key(artifact.md5, is_dir=True), found.dir)
-    good = clone.without(wanted, bad) if bad else wanted
-    fetched = None
-    if good or not bad:
-        fetched = fetch(clone.workspace, store, good, state, jobs, progress, verify=verify, proven=proven)
-    if bad:
-        first = next(iter(bad.values()))
-        first.details["failed"] = {path: one.what for path, one in bad.items()}
-        raise first
-    return fetched or Fetched(0, 0, 0, (), ())
+    failed = {path: error.what for path, error in bad.items()}
+    good = clone.without(wanted, failed) if bad else wanted
+    fetched = Fetched(0, 0, 0, (), ())
+    try:
+        if good or not bad:
+            fetched = fetch(clone.workspace, store, good, state, jobs, progress, verify=verify, proven=proven)
+        for first in bad.values():
+            raise first
+    except PlacetError as error:
+        more = error.details.get("failed")
+        error.details["failed"] = {**failed, **(more if isinstance(more, dict) else {})}
+        raise
+    return fetched
 
 
 def checkout_published(
