@@ -22,7 +22,7 @@ from placet.core.layout import Occupied
 from placet.core.limits import Bounds
 from placet.core.policy import MAX_POLICY
 from placet.core.statement import DirObject, Signed, proposal_id, subject
-from placet.engine import cases, contents, firewall
+from placet.engine import cases, contents, firewall, gate
 from placet.errors import Invalid, NotFound, Refused
 from placet.ports import RefUpdate, TreeEntry
 
@@ -88,7 +88,13 @@ def test_a_branch_that_touches_anything_else(lab):
     for path, data in FOREIGN.items():
         refused(lab, ident, lab.commit(lab.branch(ident), {path: data}), repr(path))
     put(lab, ident, lab.commit(lab.branch(ident), FOREIGN))
-    assert list(lab.view().open) == [good], "a bad proposal takes no other down"
+    view = lab.view()
+    assert list(view.open) == [good], "a bad proposal takes no other down"
+    assert list(view.refused) == [ident]
+    with pytest.raises(Refused, match="which is not part of proposal") as caught:
+        view.find(ident[:8])
+    assert caught.value.kind == "proposal-refused"
+    assert view.find(good[:8]).id == good
 
 
 def test_each_commit_is_looked_at_not_the_last_one_alone(lab):
@@ -452,6 +458,22 @@ def test_what_stands_on_main_and_follows_from_nothing_is_named(lab):
     alarms = [alarm.text for alarm in lab.view().alarms]
     assert any("'.github/workflows/x.yml', 'dvc.yaml'" in text for text in alarms)
     assert lab.propose("outputs/b.csv", b"b") in lab.view().open, "it binds nobody"
+
+
+def test_the_hook_lets_nothing_foreign_to_main(lab, monkeypatch):
+    odd = lab.commit(lab.tip(), {".gitattributes": b"* filter=x\n"})
+    refused_by_the_hook(lab, RefUpdate(MAIN, lab.tip(), odd))
+    monkeypatch.setattr(gate, "_explained", lambda *_: True)
+    lab.judge(RefUpdate(MAIN, lab.tip(), odd))
+
+
+def test_names_of_branches_and_paths_are_shown_harmlessly(lab):
+    ident = lab.propose()
+    odd = lab.commit(lab.branch(ident), {"\x1b[2J" + "x" * 250: b"x", "a" * 200 + "/" + "b" * 200: b"x"})
+    _, said = put(lab, ident, odd)
+    assert said
+    assert said.isprintable()
+    assert len(said) < 700
 
 
 def test_a_push_to_main_is_read_within_bounds(lab):

@@ -22,6 +22,7 @@ from placet.core.dvcfile import Output, encode_dir, encode_metafile
 from placet.core.sums import encode_sums
 from placet.dataplane import DataPlane
 from placet.engine import clone as cloning
+from placet.engine import verify as verifying
 from placet.engine import worktree
 from placet.engine.promote import Target
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
@@ -308,6 +309,16 @@ def test_without_the_guard_verify_would_look_elsewhere(library, root, tmp_path, 
         assert states["a.csv"].data == "verified"
 
 
+def test_without_the_guard_verify_would_go_through_a_linked_folder(library, root, tmp_path, monkeypatch):
+    with library.researcher(root) as one:
+        one.pull()
+        (root / DATA).rename(tmp_path / "away")
+        (root / DATA).symlink_to(tmp_path / "away")
+        assert [item.data for item in one.verify(fetch=False).artifacts] == ["corrupt"] * 3
+        monkeypatch.setattr(verifying, "require_no_link", lambda *_: None)
+        assert [item.data for item in one.verify(fetch=False).artifacts] == ["verified"] * 3
+
+
 def test_verify_waits_for_no_pipe_and_reads_no_device(library, root):
     with library.researcher(root) as one:
         one.pull()
@@ -400,6 +411,31 @@ def test_without_the_guards_the_twin_would_be_placed(library, root, monkeypatch)
             monkeypatch.setattr(cloning, guard, lambda *_: None)
         one.checkout()
     assert (root / DATA / "twin.csv").read_bytes() == twins.B
+
+
+def test_a_twin_that_lies_at_its_place_already(library, root, monkeypatch):
+    """DVC and a comparison by MD5 find it right."""
+    data = root / DATA / "twin.csv"
+    with library.researcher(root) as one:
+        one.pull()
+        data.unlink()
+        data.write_bytes(twins.B)
+        with monkeypatch.context() as patch:
+            patch.setattr(cloning, "require_approved", lambda *_: None)
+            one.checkout()
+            assert data.read_bytes() == twins.B
+        refused(one.checkout, Corrupt, "digest-mismatch", "It was removed")
+        assert not data.exists()
+        one.checkout()
+    assert data.read_bytes() == twins.A
+
+
+def test_a_clone_of_the_published_branch_alone(library):
+    root = library.clone("--single-branch")
+    with library.researcher(root) as one:
+        one.pull()
+        assert one.verify(fetch=False).ok
+    assert arrived(root) == EVERYTHING
 
 
 def test_pulling_asks_no_git_server(library, root):

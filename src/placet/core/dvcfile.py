@@ -274,7 +274,7 @@ def _entries(data: bytes, *, strict: bool) -> Iterator[DirEntry]:
         raise _odd_dir(data)
     while plain:
         found = _ENTRY.match(data, at)
-        relpath = _relpath(found[2]) if found else None
+        relpath = _relpath(found[2]) if found and len(found[2]) <= 6 * limits.PATH_BYTES else None
         if found is None or relpath is None or (last is not None and relpath < last):
             raise _odd_dir(data)
         reason = layout.forbidden_in_directory(relpath, strict=strict)

@@ -213,8 +213,6 @@ def require_approved(clone: Clone, one: Tracking, items: Sequence[Item], state: 
 
 def _publication(view: View, head: str, now: datetime) -> Publication:
     """The published branch up to `head`, recomputed."""
-    for error in view.broken.values():
-        raise error
     for tier, publication in view.publications.items():
         if publication.tip == head:
             return publication
@@ -224,6 +222,8 @@ def _publication(view: View, head: str, now: datetime) -> Publication:
         if head in ids[1:]:
             until = PublishedLine(History(view.repo, view.history.trust_root), view.line, tier, now)
             return until.verify(line[: ids.index(head) + 1])
+    for error in view.broken.values():
+        raise error
     raise Refused(
         f"The checked-out commit {head[:12]} is on no published branch.",
         kind="not-published",

@@ -30,6 +30,7 @@ class View:
         branches: Proposal id -> tip of its branch, for open proposals.
         open: Proposal id -> the proposal as its branch holds it.
         closed: Ids of proposals whose branch was closed.
+        refused: Proposal id -> why its branch is not admitted; each is an alarm too.
     """
 
     repo: Repo
@@ -41,6 +42,7 @@ class View:
     open: dict[str, Case] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    refused: dict[str, PlacetError] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
@@ -78,9 +80,18 @@ class View:
 
         Raises:
             NotFound: kind `no-proposal`.
+            Refused: kind `proposal-refused`: its branch carries what no proposal may carry.
             Conflict: kind `ambiguous-id`.
         """
         found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
+        refused = [key for key in self.refused if prefix and key.startswith(prefix)]
+        if refused and not found:
+            raise Refused(
+                f"Proposal {refused[0][:12]} is refused: {self.refused[refused[0]].what}",
+                kind="proposal-refused",
+                why="Nobody is shown a branch that carries anything but its proposal.",
+                mend="Ask who pushed to its branch. The node may propose it again.",
+            )
         if not prefix or not found:
             raise NotFound(
                 f"There is no proposal {prefix!r}.",
@@ -207,6 +218,7 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
         view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
     except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+        view.refused[ascii(proposal)[1:-1]] = error
         view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
 
 

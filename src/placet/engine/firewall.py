@@ -92,7 +92,7 @@ def foreign(history: History) -> list[Alarm]:
     if not odd:
         return []
     more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
-    named = ", ".join(f"{path[:200]!r}" for path in odd[:_SHOWN])
+    named = ", ".join(map(_shown, odd[:_SHOWN]))
     return [Alarm(history.tip or "", f"main holds what no proposal may carry: {named}{more}")]
 
 
@@ -117,7 +117,7 @@ def require_plain(change: Change) -> None:
     if change.mode != REGULAR or not change.blob:
         what = {"120000": "a symbolic link", "160000": "a submodule", "": "removed"}.get(change.mode)
         raise Refused(
-            f"{change.path!r} on the branch is {what or f'of mode {change.mode}'}.",
+            f"{_shown(change.path)} on the branch is {what or f'of mode {change.mode}'}.",
             kind="not-a-plain-file",
             why="A proposal adds regular files only.",
         )
@@ -136,7 +136,7 @@ def require_own(case: Case, change: Change) -> None:
         own |= set(layout.POLICY_FILES)
     if change.path not in own and not _is_decision(case.id, change.path):
         raise Refused(
-            f"The branch changes {change.path!r}, which is not part of proposal {case.id}.",
+            f"The branch changes {_shown(change.path)}, which is not part of proposal {case.id}.",
             kind="foreign-change",
             why="A proposal touches its own metafiles and its own folder, nothing else.",
         )
@@ -212,7 +212,7 @@ def _carried(commits: Sequence[Commit]) -> dict[str, Change]:
     for change in (one for commit in commits for one in commit.changes):
         if change.path in out:
             raise Refused(
-                f"The branch changes or removes {change.path!r}, which it had added.",
+                f"The branch changes or removes {_shown(change.path)}, which it had added.",
                 kind="foreign-change",
                 why="What was proposed never changes: a new version is a new proposal.",
             )
@@ -260,6 +260,11 @@ def _ours(path: str) -> bool:
         data = _data(path.removeprefix(layout.ARTIFACTS))
         return path.endswith(".dvc") and "/" in data and layout.forbidden_artifact(data) is None
     return path in layout.POLICY_FILES or path.startswith((layout.PROPOSALS, layout.FREEZES))
+
+
+def _shown(path: str) -> str:
+    """A foreign path for a person: bounded, nothing in it that a terminal obeys."""
+    return ascii(path[:200])
 
 
 def _data(path: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from placet.core import layout
 from placet.core.digest import digest
+from placet.core.guards import guard
 from placet.core.policy import Tier
 from placet.core.statement import (
     EntryKind,
@@ -209,6 +210,7 @@ class Promoter:
         require_landed(view.history, case, publication)
         return case, body.tier
 
+    @guard(8)
     def _target(self, view: View, tier: str) -> Target:
         target = self.targets.get(tier)
         if target is None:
