@@ -79,6 +79,31 @@ def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):
         ("  site-b: {organisation", "  bob: {organisation", "also the name of a person"),
         ("  site-b: {organisation", "  Site_B!: {organisation", "match"),
         ("expires_days: 30", "expires_days: 30\n    freeze: [x]", "unknown field `freeze`"),
+        ("name: Bob,", "name: Bob, forges: {github: bob},", "Expected `int`"),
+        ("files: 100}", "files: 100, rows: 0}", ">= 1"),
+        ("expires_days: 30", "options: {type: {strict: 1.5}}", "Expected `bool | int | str | array`"),
+        ("governance:", "windows: {yearend: {reason: x}}\ngovernance:", "neither `between` nor `weekly`"),
+        (
+            "governance:",
+            "windows:\n  w: {reason: x, between: [{until: 2026-12-01T00:00:00Z, from: 2026-12-24T00:00:00Z}]}\ngovernance:",
+            "ends before it begins",
+        ),
+        (
+            "governance:",
+            "windows:\n  w: {reason: x, between: [{until: 2026-12-01T00:00:00Z, from: 2026-13-24T00:00:00Z}]}\ngovernance:",
+            "2026-13-24",
+        ),
+        ("governance:", "windows:\n  w: {reason: x, weekly: [{days: [fr]}]}\ngovernance:", "Invalid enum"),
+        (
+            "governance:",
+            "windows:\n  w: {reason: x, weekly: [{days: [fri], from: '24:00'}]}\ngovernance:",
+            "match",
+        ),
+        (
+            "governance:",
+            "windows:\n  w: {reason: x, weekly: [{days: [fri]}], tiers: [moon]}\ngovernance:",
+            "no tier 'moon'",
+        ),
     ],
 )
 def test_every_mistake_is_named_with_line_and_column(old, new, words):
@@ -114,6 +139,28 @@ def test_two_rules_of_one_name_and_unknown_governors():
         parse_policy((POLICY + "  freeze: [x]\n").encode())
     with pytest.raises(Invalid, match="no group 'x'"):
         parse_policy((POLICY + "  retract: [x]\n").encode())
+
+
+def test_an_account_belongs_to_one_person():
+    text = POLICY.replace("name: Alice,", "name: Alice, forges: {github: 7},")
+    assert parse_policy(text.encode()).form.people["alice"].forges == {"github": 7}
+    twice = text.replace("name: Bob,", "name: Bob, forges: {github: 7},")
+    with pytest.raises(Invalid, match=r"policy.yaml:8:\d+: this account is also an account of alice"):
+        parse_policy(twice.encode())
+    parse_policy(text.replace("name: Bob,", "name: Bob, forges: {gitea: 7},").encode())
+
+
+def test_times_need_no_quotes():
+    text = POLICY + (
+        "windows:\n  yearend: {reason: x, between: [{from: 2026-12-24T00:00:00Z, until: '2027-01-02T00:00:00Z'}],"
+        " weekly: [{days: [sat, sun]}, {days: [fri], from: 18:00, until: 24:00}]}\n"
+    )
+    window = parse_policy(text.encode()).form.windows["yearend"]
+    assert (window.between[0].begin, window.between[0].until) == (
+        "2026-12-24T00:00:00Z",
+        "2027-01-02T00:00:00Z",
+    )
+    assert [(one.begin, one.until) for one in window.weekly] == [("00:00", "24:00"), ("18:00", "24:00")]
 
 
 def test_a_tier_with_a_region_and_another_default():

@@ -15,6 +15,7 @@ from typing import Self
 from placet.adapters import git_parse
 from placet.adapters import git_process as process
 from placet.adapters.git_walk import Walk, too_large
+from placet.core.guards import guard
 from placet.core.limits import LISTING_BYTES, Bounds
 from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Commit, RefUpdate, TreeEntry
@@ -237,7 +238,7 @@ class GitRepo:
         for one in updates:
             if not _REF.fullmatch(one.ref):
                 raise Bug(f"{one.ref!r} is not a ref that Placet writes.", kind="ref-name")
-            leases.append(f"--force-with-lease={one.ref}:{_ident(one.old) if one.old else ''}")
+            leases.append(_lease(one))
             specs.append(f"{_ident(one.new) if one.new else ''}:{one.ref}")
         arguments = [
             "push",
@@ -376,6 +377,12 @@ def install_hook(path: Path, text: str) -> None:
     fresh.write_text(text, encoding="utf-8")
     fresh.chmod(0o755)
     fresh.replace(hooks / "pre-receive")
+
+
+@guard(10, 23)
+def _lease(update: RefUpdate) -> str:
+    """The option by which the server moves a ref only from where it is said to be."""
+    return f"--force-with-lease={update.ref}:{_ident(update.old) if update.old else ''}"
 
 
 def _ident(text: str) -> str:

@@ -67,6 +67,7 @@ _DENIED = re.compile(
 )
 
 
+@guard(7, 13)
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What every `git` process gets of this environment, and what switches Git's surprises off."""
     kept = {key: value for key, value in environ.items() if not key.startswith("GIT_") or key in _KEPT}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from placet.core import globs
+from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy, Rule
 from placet.core.statement import Artifact, CheckResult, Manifest, Sees
 
@@ -84,6 +85,7 @@ def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]
     )
 
 
+@guard(18)
 def excluded(policy: Policy, manifest: Manifest) -> frozenset[str]:
     """Who must not approve this manifest: its signer and the operators of its node."""
     out = {manifest.person} if manifest.person else set()
@@ -97,12 +99,14 @@ def could_approve(policy: Policy, need: Approvals, barred: frozenset[str]) -> li
     return sorted(members - barred)
 
 
+@guard(35)
 def sees(policy: Policy, person: str) -> Sees:
     """The most that policy shows to a person: the best of their groups."""
     groups = (group for group in policy.form.groups.values() if person in group.members)
     return "bytes" if any(group.sees == "bytes" for group in groups) else "report"
 
 
+@guard(9, 12, 18, 19)
 def unmet(
     policy: Policy, requirement: Requirement, assents: Mapping[str, Assent], barred: frozenset[str]
 ) -> list[str]:
@@ -139,6 +143,7 @@ def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
         yield Requirement(rule.name, rule.approvals)
 
 
+@guard(26)
 def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
     for name, limit, value in (
         ("bytes", rule.limits.bytes, artifact.size),
@@ -148,6 +153,7 @@ def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
             yield f"{artifact.path} has {value} {name}; rule {rule.name} allows {limit}."
 
 
+@guard(29, 31)
 def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
     of_artifact = [result for result in results if result.path == artifact.path]
     wanted = {*rule.checks, *(["type"] if rule.limits.types is not None else [])}

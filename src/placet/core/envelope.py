@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from placet.core import limits
 from placet.core.digest import sha256_hex
+from placet.core.guards import guard
 from placet.errors import Invalid
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -59,6 +60,7 @@ class Envelope:
         }
         return json.dumps(value, indent=1).encode() + b"\n"
 
+    @guard(16, 17, 18, 20, 34, 38)
     def signed_by(self, keys: Iterable[str]) -> frozenset[str]:
         """Those of the public keys that signed this payload; distinct keys, whatever the key ids say."""
         message = pae(PAYLOAD_TYPE, self.payload)
@@ -179,6 +181,7 @@ def _bad(reason: str) -> Invalid:
     return Invalid(f"The signed envelope {reason}.", kind="envelope")
 
 
+@guard(26, 32)
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):

@@ -65,6 +65,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".lock")
 
 
+@guard(4, 7)
 def unsafe(path: str, *, strict: bool = True) -> str | None:
     """Why this relative path must not be used, or None if it is safe on every system.
 
@@ -149,6 +150,7 @@ def fold(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
+@guard(4)
 def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     """Two paths of which one equals or contains the other after folding, or None."""
     names = list(paths)

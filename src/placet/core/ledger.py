@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from placet.core.guards import guard
 from placet.core.statement import Checkpoint, LedgerEntry, Signed, parse_time
 from placet.errors import Corrupt
 
 MAX_AHEAD = timedelta(minutes=5)
 
 
+@guard(21, 34)
 def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], now: datetime) -> None:
     """Does `entry` follow `before` (None: is it a genesis)?
 
@@ -38,6 +40,7 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         raise Corrupt(f"The ledger of {body.branch} {problem}.", kind="ledger")
 
 
+@guard(13, 14)
 def holds(checkpoint: Checkpoint, entries: Sequence[Signed[LedgerEntry]]) -> bool:
     """Is the checkpoint's entry still at its place in this ledger?"""
     return (

@@ -15,21 +15,33 @@ from typing import Annotated, Any, Literal
 import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.envelope import key_bytes
+from placet.core.guards import guard
 from placet.core.limits import POLICY_BYTES
-from placet.core.statement import Id, Name, Sees, Sha256, Short
+from placet.core.statement import Id, Name, Sees, Sha256, Short, Time, parse_time
 from placet.errors import Invalid
 
 MAX_POLICY = POLICY_BYTES
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
 Glob = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+Hour = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+HourEnd = Annotated[str, msgspec.Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 FileType = Literal["csv", "json", "parquet", "pickle", "png", "pdf", "text", "any"]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Key = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+Option = (
+    bool
+    | Annotated[int, msgspec.Meta(ge=-((1 << 53) - 1), le=(1 << 53) - 1)]
+    | Short
+    | Annotated[tuple[Short, ...], msgspec.Meta(max_length=1000)]
+)
 
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,12 +49,12 @@ class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Person(_Form, frozen=True, kw_only=True):
-    """One human being, however many keys and accounts they have."""
+    """One human being, however many keys and accounts they have; accounts by their immutable number."""
 
     name: Short
     organisation: Name
     keys: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=20)]
-    forges: dict[Short, Short] = msgspec.field(default_factory=dict)
+    forges: dict[Name, Positive] = msgspec.field(default_factory=dict)
 
 
 class Group(_Form, frozen=True, kw_only=True):
@@ -84,6 +96,7 @@ class Limits(_Form, frozen=True, kw_only=True):
 
     bytes: Positive | None = None
     files: Positive | None = None
+    rows: Positive | None = None
     types: Annotated[tuple[FileType, ...], msgspec.Meta(min_length=1)] | None = None
 
 
@@ -96,7 +109,34 @@ class Rule(_Form, frozen=True, kw_only=True):
     tiers: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = None
     limits: Limits = Limits()
     checks: tuple[Name, ...] = ()
+    options: dict[Name, dict[Key, Option]] = msgspec.field(default_factory=dict)
+    recheck: bool = False
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+
+
+class Between(_Form, frozen=True, kw_only=True):
+    """From a moment until another, which is no longer part of it."""
+
+    begin: Time = msgspec.field(name="from")
+    until: Time
+
+
+class Weekly(_Form, frozen=True, kw_only=True):
+    """Hours in UTC that come back every week; with `until` before `from` they end on the next day."""
+
+    days: Annotated[tuple[Day, ...], msgspec.Meta(min_length=1, max_length=7)]
+    begin: Hour = msgspec.field(name="from", default="00:00")
+    until: HourEnd = "24:00"
+
+
+class Window(_Form, frozen=True, kw_only=True):
+    """Times in which nothing is published; `paths` as in rules (all by default), `tiers` (all by default)."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    between: Annotated[tuple[Between, ...], msgspec.Meta(max_length=100)] = ()
+    weekly: Annotated[tuple[Weekly, ...], msgspec.Meta(max_length=100)] = ()
+    paths: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1, max_length=200)] | None = None
+    tiers: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = None
 
 
 class Governance(_Form, frozen=True, kw_only=True):
@@ -121,6 +161,7 @@ class PolicyForm(_Form, frozen=True, kw_only=True):
     nodes: dict[Name, Node]
     tiers: Annotated[dict[Name, Tier], msgspec.Meta(min_length=1)]
     rules: Annotated[tuple[Rule, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    windows: dict[Name, Window] = msgspec.field(default_factory=dict)
     governance: Governance
 
 
@@ -204,6 +245,13 @@ def schema() -> dict[str, Any]:
     }
 
 
+class _Constructor(RoundTripConstructor):
+    """Times stay texts, quoted or not."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_scalar)
+
+
 def _load(data: bytes) -> CommentedMap:
     yaml = YAML(typ="rt", pure=True)
     try:
@@ -211,7 +259,9 @@ def _load(data: bytes) -> CommentedMap:
         for event in yaml.parse(text):
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise _bad((event.start_mark.line, event.start_mark.column), "anchors are not allowed")
-        document = YAML(typ="rt", pure=True).load(text)
+        yaml = YAML(typ="rt", pure=True)
+        yaml.Constructor = _Constructor
+        document = yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = re.split(r" with value|\n", error.problem or "it is not valid YAML")[0]
@@ -235,12 +285,45 @@ def _contradictions(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], s
         for index, person in enumerate(people):
             if person not in form.people:
                 yield (table, name, field, index), f"there is no person {person!r}"
+    yield from _accounts(form)
     yield from _rules(form)
+    yield from _windows(form)
     for name, tier in form.tiers.items():
         if re.search(r"[\s'\"\\\x00-\x1f]", f"{tier.url}{tier.endpointurl}{tier.region}"):
             yield ("tiers", name), "a URL holds a space, a quote or a control character"
     if (form.number == 0) != (form.previous is None):
         yield ("previous",), "policy 0 has previous: null, every later one the digest of the one before"
+
+
+def _accounts(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    holders: dict[tuple[str, int], str] = {}
+    for name, person in form.people.items():
+        for forge, number in person.forges.items():
+            holder = holders.setdefault((forge, number), name)
+            if holder != name:
+                yield ("people", name, "forges", forge), f"this account is also an account of {holder}"
+
+
+def _windows(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for name, window in form.windows.items():
+        place = ("windows", name)
+        if not window.between and not window.weekly:
+            yield place, "it has neither `between` nor `weekly`"
+        for index, span in enumerate(window.between):
+            try:
+                if parse_time(span.begin) >= parse_time(span.until):
+                    yield (*place, "between", index), "it ends before it begins"
+            except Invalid as error:
+                yield (*place, "between", index), str(error)
+        for index, hours in enumerate(window.weekly):
+            if hours.begin == hours.until:
+                yield (
+                    (*place, "weekly", index),
+                    "it begins when it ends; leave out `from` and `until` for whole days",
+                )
+        for index, tier in enumerate(window.tiers or ()):
+            if tier not in form.tiers:
+                yield (*place, "tiers", index), f"there is no tier {tier!r}"
 
 
 def _rules(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -288,6 +371,7 @@ def _need(
         yield place, f"{need.bytes} approvals with bytes cannot be met: nobody could ever approve"
 
 
+@guard(18, 38)
 def _double_keys(form: PolicyForm) -> Iterator[tuple[tuple[str | int, ...], str]]:
     seen: dict[bytes, str] = {}
     holders: list[tuple[str, str, tuple[str, ...]]] = [

@@ -19,6 +19,7 @@ import rfc8785
 
 from placet.core import envelope as dsse
 from placet.core.digest import sha256_hex
+from placet.core.guards import guard
 from placet.errors import Invalid
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -370,6 +371,7 @@ def parse_time(text: str) -> datetime:
         raise Invalid(f"{text[:40]!r} is not a time like 2026-01-31T09:00:00Z.", kind="time") from error
 
 
+@guard(21)
 def _check_times(kind: type[Predicate], body: Predicate) -> None:
     parse_time(body.time)
     expires = getattr(body, "expires", None)

@@ -57,6 +57,7 @@ class Case:
         return {layout.metafile(body.node or "", one.path): one.metafile for one in body.artifacts}
 
 
+@guard(34)
 def chains(case: Case) -> dict[str, list[Recorded]]:
     """Each person's decisions in order, for whom they form one unbroken chain from 1 (design 4).
 
@@ -115,6 +116,7 @@ def state(
     )
 
 
+@guard(11)
 def succession_problem(before: Policy, after: Policy) -> str:
     """Why `after` cannot follow `before` in the policy chain, or empty."""
     if after.form.repository != before.form.repository:
@@ -194,6 +196,7 @@ def listable(artifact: Artifact) -> bool:
     return artifact.files <= limits.DIR_FILES and artifact.dir.size <= min(longest, limits.DIR_BYTES)
 
 
+@guard(4, 6, 17, 36)
 def _publish_problem(manifest: Signed[Manifest]) -> str:
     body = manifest.body
     if not body.node or body.person or not body.tier or not body.artifacts:

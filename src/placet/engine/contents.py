@@ -63,6 +63,7 @@ def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Conten
     return found
 
 
+@guard(1, 24)
 def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
     """A small object's bytes, proven by SHA-256.
 
@@ -135,6 +136,7 @@ def from_lists(artifact: Artifact, sha256: str, sums: bytes, listing: bytes) -> 
     return Contents(artifact, sha256, items, sums, listing)
 
 
+@guard(2)
 def _refuse_twins(found: list[Contents]) -> None:
     known: dict[str, str] = {}
     for item in (item for contents in found for item in contents.items):

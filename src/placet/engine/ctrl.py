@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from placet.core import layout
+from placet.core.guards import guard
 from placet.core.layout import Occupied
 from placet.core.statement import Id
 from placet.core.states import State
@@ -222,6 +223,7 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
         view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
 
 
+@guard(13, 15)
 def _compare(view: View, memory: TrustMemory, *, lagging: bool) -> None:
     repository = view.history.repository
     before = memory.recall(repository)

@@ -74,6 +74,7 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
             firewall.require_free(case, firewall.taken(history, view.publications.values()))
 
 
+@guard(13)
 def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
     try:
         return repo.branch(update.new or "", {update.old or ""}, firewall.BOUNDS)
@@ -81,7 +82,7 @@ def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
         raise refuse(update.ref, "The old tip is not on the first-parent line of the new one.") from error
 
 
-@guard(7, 9)
+@guard(5, 7, 9, 11)
 def _explained(history: History, commit: Commit, change: Change, now: datetime) -> bool:
     """Does this change of `main` follow from a proposal that is valid at this commit?"""
     if not change.blob or change.mode != "100644":
@@ -98,6 +99,7 @@ def _explained(history: History, commit: Commit, change: Change, now: datetime) 
     return any(change.path in case.metafiles() and _valid(history, case, now) for case in landed)
 
 
+@guard(9, 10, 12)
 def _valid(history: History, case: Case | None, now: datetime) -> bool:
     return case is not None and state(case, now, drift=history.drift()) is State.LANDED
 
@@ -107,6 +109,7 @@ def _record_of(case: Case, change: Change) -> bool:
     return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
 
 
+@guard(9, 17, 21)
 def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
     named = [tier for tier in view.history.policy.form.tiers if layout.published_ref(tier) == update.ref]
     if not named or update.new is None:

@@ -14,8 +14,9 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
-from placet.core.statement import Decision, Manifest, Withdrawal, parse
+from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
 from placet.engine.cases import Case, Recorded, check_manifest, outcome, succession_problem
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
@@ -74,6 +75,7 @@ class History:
             return "no"
         return "yes" if adopted[-1] == proposal else "superseded"
 
+    @guard(7, 11)
     def drift(self) -> bool:
         """Do the policy files at the tip differ from the effective policy's?"""
         return any(self.sha256_at(path) != sha256_hex(data) for path, data in self.policy.derived().items())
@@ -103,7 +105,7 @@ class History:
 
     def blob_sha256(self, mode: str, blob: str) -> str | None:
         """SHA-256 of a regular file's blob, or None if it is no regular file or too large."""
-        if mode != _REGULAR:
+        if not _plain(mode):
             return None
         if blob not in self._digests:
             try:
@@ -112,6 +114,7 @@ class History:
                 self._digests[blob] = ""
         return self._digests[blob] or None
 
+    @guard(2, 5, 6, 10)
     def complete(self, case: Case) -> bool:
         """Does the tip hold all metafiles of the case, byte for byte?"""
         return all(self.sha256_at(path) == digest for path, digest in case.metafiles().items())
@@ -133,13 +136,7 @@ class History:
         if policy is None:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
             policy = next(named, self.policy)
-        signer = manifest.body.node or manifest.body.person or ""
-        keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
-        if not manifest.envelope.signed_by(keys):
-            raise Corrupt(
-                f"The manifest of proposal {proposal} is not signed by a key of {signer!r}.",
-                kind="manifest-signature",
-            )
+        _require_proposer(proposal, manifest, policy)
         return Case(proposal, manifest, manifest_blob, policy)
 
     def record_decision(self, case: Case, path: str, blob: str, policies: Iterable[Policy]) -> Recorded:
@@ -154,11 +151,10 @@ class History:
         body = decision.body
         if named != (body.person, body.n) or decision.subjects[0].value != body.manifest:
             raise Invalid(f"{path} does not hold the decision of its name.", kind="decision-name")
-        if (body.repository, body.manifest) != (self.repository, case.manifest.digest):
+        if not _about(body, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="decision-subject")
         for policy in policies:
-            if not decision.envelope.signed_by(policy.person_keys(body.person)):
-                raise Corrupt(f"{path} is not signed by a key of {body.person}.", kind="decision-signature")
+            _require_person(path, decision, policy)
         recorded = Recorded(decision, path, blob)
         case.decisions.append(recorded)
         return recorded
@@ -172,13 +168,14 @@ class History:
         withdrawal = parse(self.repo.read(blob, MAX_ENVELOPE), Withdrawal)
         body = case.manifest.body
         keys = policy.node_keys(body.node) if body.node else policy.person_keys(body.person or "")
-        if (withdrawal.body.repository, withdrawal.body.manifest) != (self.repository, case.manifest.digest):
+        if not _about(withdrawal.body, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="withdraw-subject")
         if not withdrawal.envelope.signed_by(keys):
             raise Corrupt(f"{path} is not signed by the proposal's signer.", kind="withdraw-signature")
         case.withdrawn = True
         case.withdrawal = (path, blob)
 
+    @guard(10, 16)
     def stale(self, case: Case, policy: Policy) -> str:
         """Why the case would be STALE if it landed on top of this state, or empty."""
         body = case.manifest.body
@@ -201,13 +198,7 @@ class History:
 
     def _begin(self, commit: Commit) -> None:
         found = self.sha256_at(layout.POLICY)
-        if found != self.trust_root:
-            raise Corrupt(
-                "The Ctrl repository does not begin with the policy that is pinned as trust_root.",
-                kind="trust-root",
-                why=f"Its first commit {commit.id[:12]} holds policy sha256:{found}.",
-                mend="Ask an administrator for the right trust_root, by another way than this repository.",
-            )
+        _require_root(commit, found, self.trust_root)
         policy = parse_policy(self.repo.read(self.tree[layout.POLICY][1], MAX_POLICY))
         self._remember(commit, policy, None)
         if set(self.tree) != set(policy.derived()) or self.drift():
@@ -278,6 +269,7 @@ class History:
                 if case.manifest.body.kind != "policy":
                     self.last_landed[path] = case.manifest.digest
 
+    @guard(17, 18)
     def _drop_unsigned(self, case: Case, policy: Policy) -> None:
         case.decisions = [
             one
@@ -305,7 +297,7 @@ class History:
             and self.complete(case)
         ]
         for case in from_here:
-            if not case.stale and not case.withdrawn and outcome(case, None).allowed:
+            if _adoptable(case):
                 self._succeed(commit, case)
                 break
         if not touched.isdisjoint(layout.POLICY_FILES) and self.drift():
@@ -329,3 +321,49 @@ class History:
 
     def _alarm(self, commit: Commit, text: str) -> None:
         self.alarms.append(Alarm(commit.id, text))
+
+
+@guard(5)
+def _plain(mode: str) -> bool:
+    """Is it a plain file: no symbolic link, no submodule, not executable?"""
+    return mode == _REGULAR
+
+
+@guard(11, 12)
+def _adoptable(case: Case) -> bool:
+    """Was this policy validly approved under the one before?"""
+    return not case.stale and not case.withdrawn and outcome(case, None).allowed
+
+
+@guard(12, 13)
+def _require_root(commit: Commit, found: str | None, trust_root: str) -> None:
+    if found != trust_root:
+        raise Corrupt(
+            "The Ctrl repository does not begin with the policy that is pinned as trust_root.",
+            kind="trust-root",
+            why=f"Its first commit {commit.id[:12]} holds policy sha256:{found}.",
+            mend="Ask an administrator for the right trust_root, by another way than this repository.",
+        )
+
+
+@guard(17, 20)
+def _require_proposer(proposal: str, manifest: Signed[Manifest], policy: Policy) -> None:
+    signer = manifest.body.node or manifest.body.person or ""
+    keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
+    if not manifest.envelope.signed_by(keys):
+        raise Corrupt(
+            f"The manifest of proposal {proposal} is not signed by a key of {signer!r}.",
+            kind="manifest-signature",
+        )
+
+
+@guard(16)
+def _about(body: Decision | Withdrawal, repository: str, case: Case) -> bool:
+    """Is a decision or withdrawal about this manifest in this repository?"""
+    return (body.repository, body.manifest) == (repository, case.manifest.digest)
+
+
+@guard(18, 20, 38)
+def _require_person(path: str, decision: Signed[Decision], policy: Policy) -> None:
+    if not decision.envelope.signed_by(policy.person_keys(decision.body.person)):
+        raise Corrupt(f"{path} is not signed by a key of {decision.body.person}.", kind="decision-signature")

@@ -210,7 +210,6 @@ class Promoter:
         require_landed(view.history, case, publication)
         return case, body.tier
 
-    @guard(8)
     def _target(self, view: View, tier: str) -> Target:
         target = self.targets.get(tier)
         if target is None:
@@ -227,8 +226,7 @@ class Promoter:
                 why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
                 mend="Change the node's DVC remote, or propose a policy that names the new place.",
             )
-        if target.store.address == self.source.address:
-            raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
+        _require_apart(tier, target.store, self.source)
         return target
 
     def _copy(self, contents: Contents, target: ObjectStore) -> Promoted:
@@ -245,12 +243,7 @@ class Promoter:
                 mend=f"On the node: placet push {contents.artifact.path}",
             )
         size = sum(here[item.key] for item in contents.items)
-        if size != contents.artifact.size:
-            raise Corrupt(
-                f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
-                f" {contents.artifact.size}.",
-                kind="digest-mismatch",
-            )
+        _require_size(contents, size)
         self.progress.start(f"promote {contents.artifact.path}", len(by_key), size)
 
         def move(item: Item) -> CopyWay | None:
@@ -353,6 +346,24 @@ class Promoter:
         return commit
 
 
+@guard(8)
+def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
+    if target.address == source.address:
+        raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
+
+
+@guard(26)
+def _require_size(contents: Contents, size: int) -> None:
+    """Limits were judged by what the manifest says; what it says must be so."""
+    if size != contents.artifact.size:
+        raise Corrupt(
+            f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
+            f" {contents.artifact.size}.",
+            kind="digest-mismatch",
+        )
+
+
+@guard(8)
 def _same_place(target: Target, wanted: Tier) -> bool:
     def plain(text: str | None) -> str:
         return (text or "").rstrip("/")

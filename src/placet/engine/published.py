@@ -13,6 +13,7 @@ from typing import Literal
 
 from placet.core import layout
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.guards import guard
 from placet.core.ledger import check_next
 from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
@@ -209,10 +210,12 @@ class PublishedLine:
             raise self._bad(f"has a receipt of {case.id} about something else")
         return case, receipt
 
+    @guard(17, 34)
     def _check_signer(self, entry: Signed[LedgerEntry], keys: tuple[str, ...]) -> None:
         if not entry.envelope.signed_by(keys):
             raise self._bad(f"has entry {entry.body.sequence} that {entry.body.actor} did not sign")
 
+    @guard(34)
     def _check_changes(self, before: dict[str, str], after: dict[str, str], commit: Commit) -> None:
         found = {change.path: (change.mode, change.blob) for change in commit.changes}
         wanted = {path: (_REGULAR, blob) for path, blob in after.items() if before.get(path) != blob}
@@ -253,6 +256,7 @@ def pending_policy(history: History, publication: Publication) -> Adopted | None
     return history.policies[position] if position < len(digests) else None
 
 
+@guard(9, 10, 12, 16, 19)
 def publish_problem(history: History, publication: Publication, case: Case, when: datetime) -> str:
     """Why this case may not be published next at `history`'s tip, or empty (I1, I2, I7)."""
     if case.manifest.body.kind != "publish" or case.manifest.body.tier != publication.tier:

@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 
 from placet.core import plan
 from placet.core.digest import Digests, Hasher, digest_chunks
+from placet.core.guards import guard
 from placet.engine.disk import Cache, chunks, disk, write_all
 from placet.errors import Conflict, Corrupt, NotFound, Refused
 from placet.ports import CopyWay, ObjectStore, Progress
@@ -306,6 +307,7 @@ def _listed(
     return found, seen
 
 
+@guard(2, 3)
 def prove(store: ObjectStore, key: str, want: Digests) -> bool:
     """Does the store hold exactly these bytes under `key`? By the service's own SHA-256, or by reading."""
     info = store.head(key)
@@ -411,6 +413,7 @@ def _download(
     return found
 
 
+@guard(3)
 def _require_digests(found: Digests, key: str, md5: str, sha256: str | None) -> None:
     if found.md5 != md5 or sha256 not in {None, found.sha256}:
         raise _mismatch(key)

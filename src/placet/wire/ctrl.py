@@ -16,6 +16,7 @@ from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.digest import Hasher, sha256_hex, tee
 from placet.core.dvcfile import Output, encode_metafile
+from placet.core.guards import guard
 from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
@@ -282,11 +283,17 @@ def _proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream f
     def read() -> Iterator[bytes]:
         hasher = Hasher()
         yield from tee(store.get(item.key), hasher)
-        if hasher.digests().sha256 != item.sha256:
-            raise Corrupt(
-                f"CORRUPT: {item.path or item.key} in the internal tier is not what the manifest says.",
-                kind="digest-mismatch",
-                mend="Do not approve. Ask the node who changed it.",
-            )
+        _require_shown(item, hasher.digests().sha256)
 
     return read
+
+
+@guard(1, 32)
+def _require_shown(item: Item, sha256: str) -> None:
+    """What a reviewer or a check was shown must be what the manifest names."""
+    if sha256 != item.sha256:
+        raise Corrupt(
+            f"CORRUPT: {item.path or item.key} in the internal tier is not what the manifest says.",
+            kind="digest-mismatch",
+            mend="Do not approve. Ask the node who changed it.",
+        )

@@ -23,6 +23,7 @@ from obstore.exceptions import (
 )
 
 from placet.core.digest import Digests, Hasher, digest, tee
+from placet.core.guards import guard
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
@@ -251,9 +252,19 @@ def whole_body(chunks: Iterable[bytes], want: Digests, key: str) -> bytes:
         Corrupt: kind `digest-mismatch`.
     """
     body = b"".join(bounded(chunks, want.size, key))
-    if digest(body) != want:
-        raise mismatch(key)
+    require_same(digest(body), want, key)
     return body
+
+
+@guard(1, 2)
+def require_same(found: Digests, want: Digests, key: str) -> None:
+    """Refuse bytes that are not what was wanted, before they become visible.
+
+    Raises:
+        Corrupt: kind `digest-mismatch`.
+    """
+    if found != want:
+        raise mismatch(key)
 
 
 def bounded(chunks: Iterable[bytes], size: int, key: str) -> Iterator[bytes]:
@@ -273,8 +284,7 @@ def _proven(chunks: Iterable[bytes], want: Digests, key: str) -> Iterator[bytes]
         if held:
             yield held
         held = chunk
-    if hasher.digests() != want:
-        raise mismatch(key)
+    require_same(hasher.digests(), want, key)
     yield held
 
 

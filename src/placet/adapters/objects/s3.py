@@ -11,11 +11,12 @@ import base64
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from placet.adapters.objects.multipart import Upload, parts_of
-from placet.adapters.objects.obs import SINGLE, ObStore, bounded, mismatch, whole_body
+from placet.adapters.objects.obs import SINGLE, ObStore, bounded, require_same, whole_body
 from placet.adapters.objects.s3http import Answer, S3Http, Service
 from placet.adapters.objects.sigv4 import encode_path, encode_query
 from placet.core.digest import Digests, Hasher, sha256_hex
@@ -170,8 +171,8 @@ class S3Store:
             if answer is None:
                 return False
             root = answer.xml()
-            if _hex(root.findtext("ChecksumSHA256") or "") != want.sha256:
-                raise mismatch(key)
+            found = _hex(root.findtext("ChecksumSHA256") or "") or ""
+            require_same(replace(want, sha256=found), want, key)
             part = (root.findtext("ETag") or "", root.findtext("ChecksumSHA256") or "")
             upload.complete([part], conditional=True)
         return True
@@ -181,8 +182,7 @@ class S3Store:
         hasher = Hasher()
         for chunk in source.get(key, version=version):
             hasher.update(chunk)
-        if hasher.digests() != want:
-            raise mismatch(key)
+        require_same(hasher.digests(), want, key)
         if self.head(key) is not None:
             raise _exists(key)
         headers = self._source(source, key, version)
@@ -215,8 +215,7 @@ class S3Store:
 
             bodies = parts_of(bounded(chunks, want.size, key), want.size, whole)
             parts = list(fan(send, enumerate(bodies, start=1)))
-            if whole.digests() != want:
-                raise mismatch(key)
+            require_same(whole.digests(), want, key)
             return self._written(lambda: upload.complete(parts, conditional=not overwrite))
 
     def _written(self, write: Callable[[], object]) -> bool:
