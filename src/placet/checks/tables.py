@@ -102,7 +102,7 @@ def open_table(stream: IO[bytes], *, least_columns: int = 1) -> Table:
 
     Raises:
         Invalid: kind `table`: it holds no table that can be read.
-        NotFound: kind `no-library`: Parquet needs `placet[checks]`.
+        NotFound: kind `no-library`: Parquet needs `placet[parquet]`.
     """
     stream.seek(0)
     if stream.read(4) == _PARQUET:
@@ -241,7 +241,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise NotFound(
-            "Parquet cannot be read here.", kind="no-library", mend="pip install 'placet[checks]'"
+            "Parquet cannot be read here.", kind="no-library", mend="pip install 'placet[parquet]'"
         ) from error
     return pyarrow, pyarrow.parquet
 

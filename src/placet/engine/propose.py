@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from placet.checks.metadata import refuse_telling, told_by
 from placet.core import layout
 from placet.core.assent import judge_manifest, rule_for
 from placet.core.digest import sha256_hex
@@ -224,6 +225,7 @@ def _push(
     signer: Signer,
     now: datetime,
 ) -> Proposed:
+    refuse_telling(told_by(body, files))
     ident, body, older = _continue(view, subjects, body, now)
     if older is not None and not older[1]:
         return Proposed(ident, view.state(older[0], now), created=False, branch=layout.proposal_ref(ident))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from placet.checks.metadata import refuse_telling
 from placet.core import layout
 from placet.core.assent import could_approve, excluded, sees
 from placet.core.policy import Policy
@@ -76,6 +77,7 @@ def decide(
     if verdict != "approve" and not comment.strip():
         raise Invalid(f"A decision to {verdict} needs a reason.", kind="no-comment", mend="Give it with -m.")
     _check_seen(policy, person, seen)
+    refuse_telling({"comment of the decision": comment})
     chain = chains(case).get(person, [])
     if chain and chain[-1].decision.body.verdict == verdict and not _expired(chain[-1].decision.body, now):
         raise Conflict(
@@ -128,6 +130,7 @@ def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: dateti
         manifest=case.manifest.digest,
         reason=reason,
     )
+    refuse_telling({"reason of the withdrawal": reason})
     path = layout.withdrawal_path(case.id)
     _record(view, case, path, statement, signer, now=now, message=f"withdraw {case.id}")
     return case.id
