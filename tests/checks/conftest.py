@@ -2,6 +2,7 @@ import io
 
 import pytest
 
+from governance.lab import Lab
 from placet.adapters.sandbox import Sandbox
 from placet.checks import registry
 from placet.checks.api import File
@@ -21,3 +22,10 @@ def look(check, name, data, listing=None, **options):
 @pytest.fixture
 def sandbox():
     return Sandbox({"PATH": "/usr/bin:/bin"})
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab.make(tmp_path)
+    yield made
+    made.repo.close()

@@ -149,8 +149,8 @@ def test_an_object_array_is_read_as_joblib_and_as_pickle_would():
     outer = dumped(["posix", "system", np.array(["a"], dtype=object)])
     place = outer.index(b"\x80\x05")
     names = pickles.walk(io.BytesIO(outer))
-    assert names == {"joblib.numpy_pickle.NumpyArrayWrapper", "numpy.ndarray", "numpy.dtype",
-                     "numpy._core.multiarray._reconstruct"}  # fmt: skip
+    assert {"numpy.ndarray", "numpy.dtype", "numpy._core.multiarray._reconstruct"} <= names
+    assert "posix.system" not in names
     inner = b"\x80\x05\x8c\x05numpy\x940\x8c\x05numpy\x940\x8c\x07ndarray\x940h\x01h\x02\x93."
     names = pickles.walk(io.BytesIO(outer[:place] + inner + b"."))
     assert {"numpy.ndarray", "posix.system"} <= names

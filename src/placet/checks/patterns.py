@@ -19,8 +19,8 @@ _NHS = re.compile(r"(?<!\d)\d{3}[ -]\d{3}[ -]\d{4}(?!\d)|(?i:(?<=nhs )|(?<=nhs:)
 
 _EXACT: Mapping[str, tuple[re.Pattern[str], str]] = {
     "e-mail address": (_EMAIL, ""),
-    "telephone number": (_PHONE, ""),
     "IBAN": (_IBAN, "stdnum.iban"),
+    "telephone number": (_PHONE, ""),
     "US social security number": (_SSN, "stdnum.us.ssn"),
     "NHS number": (_NHS, "stdnum.gb.nhs"),
 }
@@ -38,8 +38,6 @@ _COMMON: Mapping[str, str] = {
     "Belgian national number": "stdnum.be.nn",
     "Polish PESEL": "stdnum.pl.pesel",
     "Swiss insurance number": "stdnum.ch.ssn",
-    "US social security number": "stdnum.us.ssn",
-    "credit card number": "stdnum.luhn",
 }
 _LEAST_DIGITS = 8
 

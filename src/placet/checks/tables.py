@@ -24,7 +24,7 @@ SEPARATORS = ",;\t|"
 _SAMPLE = 1 << 16
 _BLOCK = 1 << 18
 _BATCH_CELLS = 50_000
-_BATCH_TEXT = 4 << 20
+_BATCH_TEXT = 2 << 20
 _IN_MEMORY = 4 << 20
 _PARQUET = b"PAR1"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import tempfile
 import zipfile
@@ -16,6 +17,7 @@ from placet.errors import Invalid
 
 MAX_ENTRIES = 10_000
 _BLOCK = 1 << 18
+_END = 22
 _IN_MEMORY = 4 << 20
 _BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error, ValueError)
 
@@ -48,6 +50,9 @@ def entries(stream: IO[bytes]) -> list[zipfile.ZipInfo]:
     stream.seek(0)
     if stream.read(4) not in {b"PK\x03\x04", b"PK\x05\x06"}:
         raise bad("something precedes the zip")
+    stream.seek(max(0, stream.seek(0, io.SEEK_END) - _END))
+    if stream.read(4) != b"PK\x05\x06":
+        raise bad("something follows the zip, or it is cut")
     try:
         with zipfile.ZipFile(stream) as file:
             found, comment, start = file.infolist(), file.comment, file.start_dir

@@ -74,7 +74,7 @@ class Artifact(_Struct, frozen=True, kw_only=True):
     previous: Sha256 | None = None
 
 
-class CheckResult(_Struct, frozen=True, kw_only=True):
+class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a check said about one artifact, and the digest of the bytes that it looked at.
 
     Attributes:
