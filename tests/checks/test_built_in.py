@@ -240,7 +240,9 @@ VALUES = {
     "IBAN": ["DE89 3704 0044 0532 0130 00"],
     "US social security number": ["536-90-4399"],
     "NHS number": NHS,
-    "Dutch citizen number": [one for one in map(str, range(111_222_000, 111_222_999)) if bsn.is_valid(one)][:9],
+    "Dutch citizen number": [one for one in map(str, range(111_222_000, 111_222_999)) if bsn.is_valid(one)][
+        :9
+    ],
 }
 
 
@@ -281,6 +283,10 @@ def test_a_row_level_table_of_patients_is_refused():
     assert look("rows", "a.json", records.encode()).problem
     assert look("rows", "a.jsonl", b'{"age": 1}\n' * 60).problem
     assert look("rows", "a.xlsx", workbook()).problem
+    assert (
+        look("rows", "a.txt", PATIENTS.encode()).problem == look("rows", "a.csv", PATIENTS.encode()).problem
+    )
+    assert "separators" in look("rows", "a.md", f"Patients of our ward\n\n{PATIENTS}".encode()).problem
 
 
 def test_results_are_not_taken_for_people():
@@ -289,6 +295,8 @@ def test_results_are_not_taken_for_people():
     assert look("rows", "a.csv", curve.encode()).problem == ""
     assert look("rows", "a.parquet", parquet(curve)).problem == ""
     assert look("rows", "a.json", GOOD["c.json"]).problem == ""
+    prose = "We looked at age, sex and weight.\n" * 20 + "Nothing more, as said.\n" * 60
+    assert look("rows", "a.md", prose.encode()).problem == ""
     pyramid = "age,n\n" + "".join(f"{age},{1000 - age}\n" for age in range(100))
     assert look("rows", "a.csv", pyramid.encode()).problem
     assert look("rows", "a.csv", pyramid.encode(), unique=200).problem == ""

@@ -26,7 +26,7 @@ from placet.core.guards import guard
 from placet.errors import Refused
 
 LEAST_S = 120
-_BYTES_A_SECOND = 500_000
+_BYTES_A_SECOND = 200_000
 _MAX_ANSWER = 1 << 20
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]);"

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from placet.checks.api import Check, File, Finding, Options
-from placet.checks.tables import Column, Table, open_table
-from placet.checks.types import SUFFIXES
+from placet.checks.tables import Column, Table
+from placet.checks.types import table_of
 from placet.checks.words import COUNTS, words
 from placet.core.guards import guard
 
@@ -37,9 +37,9 @@ class Counts(Check):
     @guard(29)
     def look(self, file: File, options: CountOptions) -> Finding:
         """Read every cell of every column that counts."""
-        if SUFFIXES.get(file.suffix) not in {"csv", "parquet"}:
+        table = table_of(file)
+        if table is None:
             return Finding()
-        table = open_table(file.stream)
         chosen = _columns(table, options.columns)
         if not chosen and not options.optional:
             return Finding("no column is known as a count; name them in options.counts.columns")

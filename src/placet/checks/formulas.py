@@ -6,8 +6,8 @@ import re
 
 from placet.checks import zips
 from placet.checks.api import Check, File, Finding
-from placet.checks.tables import is_number, open_table
-from placet.checks.types import SUFFIXES
+from placet.checks.tables import Table, is_number
+from placet.checks.types import table_of
 from placet.core.guards import guard
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -17,6 +17,7 @@ _ACTIVE = re.compile(
 )
 _FORMULA = re.compile(rb"<(?:\w+:)?(?:f|definedName)(?=[\s>/])")
 _WIDE = "\uff1d\uff20\uff0b\uff0d"
+_PARTED = re.compile(r"[,;\t|\n]")
 _MAX_PART = 1 << 30
 _BLOCK = 1 << 18
 
@@ -35,13 +36,11 @@ class Formulas(Check):
             return Finding("it is an office file of the old form, which may hold macros")
         if head.startswith(b"PK") and file.suffix not in {"zip", "npz", "pt", "pth"}:
             return _office(file)
-        if SUFFIXES.get(file.suffix) == "csv":
-            return _csv(file)
-        return Finding()
+        table = table_of(file)
+        return Finding() if table is None or table.form != "csv" else _csv(table)
 
 
-def _csv(file: File) -> Finding:
-    table = open_table(file.stream)
+def _csv(table: Table) -> Finding:
     names = [one.name for one in table.columns]
     if any(_any_runs(name) for name in names):
         return Finding("its header has a cell that a spreadsheet runs as a formula")
@@ -60,7 +59,7 @@ def _any_runs(cell: str) -> bool:
     """Does the cell, or what another separator makes of it, start a formula?"""
     if _runs(cell):
         return True
-    return any(separator in cell and any(map(_runs, cell.split(separator))) for separator in ",;\t|\n")
+    return _PARTED.search(cell) is not None and any(map(_runs, _PARTED.split(cell)))
 
 
 def _runs(cell: str) -> bool:

@@ -9,8 +9,8 @@ from importlib.metadata import version
 
 from placet.checks import patterns
 from placet.checks.api import Check, File, Finding, Options
-from placet.checks.tables import Batch, Table, lines, open_table
-from placet.checks.types import SUFFIXES
+from placet.checks.tables import Batch, Table, lines
+from placet.checks.types import SUFFIXES, table_of
 from placet.checks.words import DIRECT, PAIRS, words
 from placet.core.guards import guard
 
@@ -37,12 +37,10 @@ class Identifiers(Check):
     @guard(29)
     def look(self, file: File, options: IdentifierOptions) -> Finding:
         """Every cell by the exact patterns; the first 20,000 rows by national numbers."""
-        kind = SUFFIXES.get(file.suffix)
-        if kind in {"csv", "parquet"}:
-            return _table(open_table(file.stream), options)
-        if kind in {"text", "json"}:
-            return _text(file)
-        return Finding()
+        table = table_of(file)
+        if table is not None:
+            return _table(table, options)
+        return _text(file) if SUFFIXES.get(file.suffix) in {"text", "json"} else Finding()
 
 
 def is_identifier(name: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from placet.checks.api import Check, File, Finding, Options
-from placet.checks.tables import Batch, Table, lines, open_table
-from placet.checks.types import MAX_JSON, SUFFIXES
+from placet.checks.tables import SEPARATORS, Batch, Table, lines
+from placet.checks.types import MAX_JSON, SUFFIXES, table_of
 from placet.checks.words import ONE_A_ROW, words
 from placet.core.guards import guard
 
@@ -33,10 +34,13 @@ class Rows(Check):
 
     @guard(29)
     def look(self, file: File, options: RowOptions) -> Finding:
-        """Tables in CSV and Parquet; lists of objects in JSON."""
+        """Tables in CSV, Parquet and texts; lists of objects in JSON."""
         kind = SUFFIXES.get(file.suffix)
-        if kind in {"csv", "parquet"}:
-            return _table(open_table(file.stream), options)
+        table = table_of(file)
+        if table is not None:
+            return _table(table, options)
+        if kind == "text":
+            return _text(file, options)
         if kind == "json":
             return _objects(file, options)
         if kind == "xlsx":
@@ -110,6 +114,19 @@ def _float(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _text(file: File, options: RowOptions) -> Finding:
+    """A table with something before or after it: most lines have one number of separators."""
+    widths: Counter[tuple[str, int]] = Counter()
+    count = 0
+    for line in lines(file.stream):
+        count += bool(line.strip())
+        widths.update((one, line.count(one)) for one in SEPARATORS if line.count(one) > 1)
+    most = max(widths.values(), default=0)
+    if most >= max(options.unique, count / 2):
+        return Finding(f"{most} lines have as many separators: it may be a row-level table")
+    return Finding()
 
 
 def _objects(file: File, options: RowOptions) -> Finding:

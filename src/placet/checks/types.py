@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -15,7 +16,7 @@ import puremagic
 
 from placet.checks import pickles, zips
 from placet.checks.api import Check, File, Finding, Options
-from placet.checks.tables import lines, open_table
+from placet.checks.tables import Table, lines, open_table
 from placet.core.guards import guard
 from placet.core.policy import FileType
 from placet.errors import Invalid, PlacetError
@@ -36,6 +37,23 @@ _MARKUP = re.compile(r"\s*(<[!?a-zA-Z]|#!|%!PS|%PDF|\{\\rtf)")
 _ACTIVE = re.compile(rb"/(JavaScript|JS|Launch|EmbeddedFile|OpenAction|AA|RichMedia|XFA)\b")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LEAST_MAGIC = 4
+_LEAST_ROWS = 5
+
+
+def table_of(file: File) -> Table | None:
+    """The table that a file is: CSV and Parquet by suffix, any text that reads as one; None if it is none.
+
+    Raises:
+        Invalid: kind `table`: it says that it is one and cannot be read.
+    """
+    kind = SUFFIXES.get(file.suffix)
+    if kind in {"csv", "parquet"}:
+        return open_table(file.stream)
+    if kind == "text":
+        with contextlib.suppress(Invalid):
+            table = open_table(file.stream, least_columns=2)
+            return table if table.count() >= _LEAST_ROWS else None
+    return None
 
 
 class TypeOptions(Options, frozen=True, kw_only=True):

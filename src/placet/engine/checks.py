@@ -24,7 +24,12 @@ from placet.errors import Corrupt, Refused
 from placet.ports import Checks, Progress
 
 _MOST = (1 << 53) - 1
-_IMPLIED: Mapping[FileType, str] = {"archive": "archives", "pickle": "pickle"}
+_IMPLIED: Mapping[FileType, str] = {
+    "archive": "archives",
+    "numpy": "pickle",
+    "pickle": "pickle",
+    "xlsx": "formulas",
+}
 """Types that are allowed only together with a check."""
 
 
