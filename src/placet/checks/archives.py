@@ -35,7 +35,6 @@ class Archives(Check):
     tool = "placet; Python's zipfile, tarfile, zlib"
     Options = ArchiveOptions
 
-    @guard(4, 26, 31)
     def look(self, file: File, options: ArchiveOptions) -> Finding:
         """Unpack all of it, keeping nothing."""
         if not is_archive(file):
@@ -72,10 +71,7 @@ def members(file: File, options: ArchiveOptions, depth: int = 1) -> Generator[Fi
     names: list[str] = []
     for count, (name, size, stream) in enumerate(_entries(file, options), start=1):
         total += size
-        if count > options.entries:
-            raise zips.bad(f"it has more than {options.entries} members")
-        if total > options.bytes or (total > _SMALL and total > options.ratio * file.size):
-            raise zips.bad("it unpacks to more than the rule allows")
+        _require_within(count, total, file, options)
         names.append(_safe(name))
         member = File(name, size, "", stream)
         yield member
@@ -83,6 +79,14 @@ def members(file: File, options: ArchiveOptions, depth: int = 1) -> Generator[Fi
             yield from members(member, options, depth + 1)
     if layout.clash(names):
         raise zips.bad("two of its names clash")
+
+
+@guard(26, 31)
+def _require_within(count: int, total: int, file: File, options: ArchiveOptions) -> None:
+    if count > options.entries:
+        raise zips.bad(f"it has more than {options.entries} members")
+    if total > options.bytes or (total > _SMALL and total > options.ratio * file.size):
+        raise zips.bad("it unpacks to more than the rule allows")
 
 
 def _entries(file: File, options: ArchiveOptions) -> Iterator[tuple[str, int, IO[bytes]]]:
@@ -138,6 +142,7 @@ def _tar(stream: IO[bytes]) -> Iterator[tuple[str, int, IO[bytes]]]:
         raise zips.bad("it is damaged") from error
 
 
+@guard(4, 31)
 def _safe(name: str) -> str:
     problem = layout.unsafe(name)
     if problem:

@@ -167,14 +167,20 @@ def _private(source: FileSource) -> Iterator[tuple[IO[bytes], int]]:
             file.write(chunk)
         file.flush()
         found = hasher.digests()
-        if found.sha256 != source.sha256:
-            raise Corrupt(
-                f"CORRUPT: {source.name or 'the file'} changed before it was checked.",
-                kind="digest-mismatch",
-                mend="Find out who writes to it, then run the same command again.",
-            )
+        _require_named(source, found.sha256)
         file.seek(0)
         yield file, found.size
+
+
+@guard(1, 32)
+def _require_named(source: FileSource, sha256: str) -> None:
+    """What is checked must be what the result will name."""
+    if sha256 != source.sha256:
+        raise Corrupt(
+            f"CORRUPT: {source.name or 'the file'} changed before it was checked.",
+            kind="digest-mismatch",
+            mend="Find out who writes to it, then run the same command again.",
+        )
 
 
 def _added(found: Sequence[Finding]) -> dict[str, int]:
