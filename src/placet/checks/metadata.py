@@ -6,11 +6,14 @@ their exact form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
 
 from placet.checks import patterns, secrets
 from placet.core.guards import guard
-from placet.core.statement import Manifest
+from placet.core.statement import Predicate
 from placet.errors import Refused
 
 MAX_FIELD = 1 << 20
@@ -30,29 +33,28 @@ def refuse_telling(fields: Mapping[str, str]) -> None:
         kind = _telling(text)
         if kind:
             raise Refused(
-                f"The {name} holds what must not be published: {kind}. Nothing was pushed.",
+                f"The field {name} holds what must not be published: {kind}. Nothing was pushed.",
                 kind="telling-metadata",
                 why="It would be readable by everybody who can read the Ctrl repository, for good.",
                 mend="Rename the file or write another text, then run the same command again.",
             )
 
 
-def told_by(body: Manifest, files: Mapping[str, bytes]) -> dict[str, str]:
-    """What a proposal tells: paths, message, provenance, check results, and the files that go with it."""
-    made = body.provenance
-    fields = {
-        **{f"path of artifact {number}": one.path for number, one in enumerate(body.artifacts, start=1)},
-        "message": body.message,
-        "orchestrator of the provenance": made.orchestrator,
-        "asset of the provenance": made.asset,
-        "run of the provenance": made.run,
-        "code version of the provenance": made.code_version,
-        **{f"input {number} of the provenance": one for number, one in enumerate(made.inputs, start=1)},
-        **{f"summary of check {one.check}": f"{one.path} {one.summary} {one.tool}" for one in body.checks},
-    }
-    if body.kind == "policy":
-        fields |= {path: data.decode("utf-8", "replace") for path, data in files.items()}
-    return fields
+def told(body: Predicate) -> dict[str, str]:
+    """Every text of a statement, by the name of its field: `message`, `artifacts[0].path`, ..."""
+    return dict(_texts(msgspec.to_builtins(body), ""))
+
+
+def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - of JSON
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for number, (key, one) in enumerate(value.items()):
+            yield f"{name}[key {number}]".lstrip("."), str(key)
+            yield from _texts(one, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for number, one in enumerate(value):
+            yield from _texts(one, f"{name}[{number}]")
 
 
 def _telling(text: str) -> str:

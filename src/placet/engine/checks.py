@@ -24,6 +24,8 @@ from placet.errors import Corrupt, Refused
 from placet.ports import Checks, Progress
 
 _MOST = (1 << 53) - 1
+_AT_ONCE = 4
+"""Files checked at once, each with a copy on disk."""
 _IMPLIED: Mapping[FileType, str] = {
     "archive": "archives",
     "numpy": "pickle",
@@ -144,8 +146,9 @@ def _check(
             for check, one in found.items()
         }
 
-    with checks.session(wanted, listing, jobs) as session:
-        found = run(look, artifact.files, jobs)
+    at_once = min(jobs, _AT_ONCE)
+    with checks.session(wanted, listing, at_once) as session:
+        found = run(look, artifact.files, at_once)
         facts = {name: _added([one[name] for one in found]) for name in wanted}
         together = session.conclude(facts)
         tools = session.tools

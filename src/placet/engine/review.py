@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from placet.checks.metadata import refuse_telling
+from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
 from placet.core.assent import could_approve, excluded, sees
 from placet.core.policy import Policy
@@ -77,7 +77,6 @@ def decide(
     if verdict != "approve" and not comment.strip():
         raise Invalid(f"A decision to {verdict} needs a reason.", kind="no-comment", mend="Give it with -m.")
     _check_seen(policy, person, seen)
-    refuse_telling({"comment of the decision": comment})
     chain = chains(case).get(person, [])
     if chain and chain[-1].decision.body.verdict == verdict and not _expired(chain[-1].decision.body, now):
         raise Conflict(
@@ -130,7 +129,6 @@ def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: dateti
         manifest=case.manifest.digest,
         reason=reason,
     )
-    refuse_telling({"reason of the withdrawal": reason})
     path = layout.withdrawal_path(case.id)
     _record(view, case, path, statement, signer, now=now, message=f"withdraw {case.id}")
     return case.id
@@ -177,6 +175,7 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
 def _record(
     view: View, case: Case, path: str, body: P, signer: Signer, *, now: datetime, message: str
 ) -> Signed[P]:
+    refuse_telling(told(body))
     about = subject(layout.manifest_path(case.id), case.manifest.digest)
     signed = Signed.make((about,), body, (signer.public, signer.sign))
     landed = case.landed is not None
