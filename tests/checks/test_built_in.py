@@ -66,6 +66,12 @@ def safetensors(extra=b""):
     return len(header).to_bytes(8, "little") + header + b"\x00" * 8 + extra
 
 
+def array(values):
+    out = io.BytesIO()
+    np.save(out, values)
+    return out.getvalue()
+
+
 def workbook(**parts):
     out = io.BytesIO()
     entries = {"[Content_Types].xml": "<Types/>", "xl/workbook.xml": "<workbook/>", **parts}
@@ -87,6 +93,8 @@ GOOD = {
     "h.safetensors": safetensors(),
     "i.zip": zipped(("a.csv", AGGREGATE)),
     "j.xlsx": workbook(),
+    "l.npy": array(np.ones((3, 4))),
+    "m.npy": array(np.array(["a", "bc"])),
     "k.csv.gz": gzip.compress(AGGREGATE.encode()),
 }
 PICKLE_0 = b"cos\nsystem\n(S'id'\ntR."
@@ -120,6 +128,8 @@ LIES = {
     "bad.json": b'{"a": 1,}',
     "csv.npy": AGGREGATE.encode(),
     "text.pkl": b"hello world",
+    "behind.npy": array(np.ones(3)) + b"more",
+    "cut.npy": array(np.ones(3))[:-1],
     "two.pkl": b"N.N.",
 }
 

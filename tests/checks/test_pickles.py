@@ -76,6 +76,7 @@ HIDDEN = {
     "bz2": bz2.compress(pickle.dumps(Evil())),
     "zlib": zlib.compress(pickle.dumps(Evil())),
     "second pickle": pickle.dumps(1) + pickle.dumps(Evil()),
+    "a class changed": b"\x80\x04\x8c\x05numpy\x8c\x07ndarray\x93}\x8c\x01x\x8c\x01ysb.",
     "result called": b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93)R)R.",
 }
 

@@ -51,6 +51,25 @@ def holds_objects(stream: IO[bytes]) -> bool:
     Raises:
         Invalid: kind `pickle`: its header is damaged.
     """
+    return "O" in str(_header(stream)[0])
+
+
+def is_whole(stream: IO[bytes]) -> bool:
+    """Does an `.npy` without objects end where its header says? Structured types are not followed: True.
+
+    Raises:
+        Invalid: kind `pickle`: its header is damaged.
+    """
+    descr, shape = _header(stream)
+    match = _DTYPE.fullmatch(descr) if isinstance(descr, str) else None
+    if match is None or not match[2]:
+        return True
+    size = int(match[2]) * (4 if match[1] == "U" else 1) * math.prod(shape)
+    return stream.tell() + size == stream.seek(0, io.SEEK_END)
+
+
+def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
+    """The dtype and the shape of an `.npy`; the stream is left behind its header."""
     stream.seek(6)
     major = stream.read(2)[:1]
     size = int.from_bytes(stream.read(2 if major == b"\x01" else 4), "little")
@@ -58,7 +77,7 @@ def holds_objects(stream: IO[bytes]) -> bool:
         raise _bad("the header of an array is too long")
     try:
         header = ast.literal_eval(stream.read(size).decode("utf-8"))
-        return "O" in str(header["descr"])
+        return header["descr"], tuple(int(one) for one in header["shape"])
     except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError):
         raise _bad("the header of an array is damaged") from None
 

@@ -205,6 +205,8 @@ class Machine:
     def _on_build(self, _: object) -> None:
         state = self._pop()
         made = self._stack[-1] if self._stack else None
+        if isinstance(made, _Name):
+            raise bad("it changes a class or a function")
         if not isinstance(made, Made):
             return
         made.state |= state if isinstance(state, dict) else {"": state}

@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 import puremagic
 
-from placet.checks import pickles, zips
+from placet.checks import joblibs, pickles, zips
 from placet.checks.api import Check, File, Finding, Options
 from placet.checks.tables import Table, lines, open_table
 from placet.core.guards import guard
@@ -200,7 +200,9 @@ def _numpy(file: File) -> str:
     head = file.stream.read(6)
     if file.suffix == "npz":
         return zips.problem(file.stream)
-    return "" if head == b"\x93NUMPY" else "it does not begin as an array of numpy"
+    if head != b"\x93NUMPY":
+        return "it does not begin as an array of numpy"
+    return "" if joblibs.is_whole(file.stream) else "something follows its end, or it is cut"
 
 
 def _xlsx(file: File) -> str:
