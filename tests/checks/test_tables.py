@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import sys
 import tracemalloc
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from placet.checks.tables import Column, open_table, seekable
-from placet.errors import Invalid
+from placet.errors import Invalid, NotFound
 
 
 def table(text, **kwargs):
@@ -98,3 +99,11 @@ def test_memory_stays_bounded_on_a_large_stream():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20, "45 MB of text"
+
+
+def test_without_the_library_parquet_is_refused_with_the_way_to_get_it(monkeypatch):
+    data = parquet({"n": [1]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(NotFound) as caught:
+        table(data)
+    assert caught.value.kind == "no-library" and "placet[parquet]" in caught.value.mend
