@@ -41,12 +41,13 @@ from placet.engine.fetch import Fetched
 from placet.engine.gc import Collected
 from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
+from placet.engine.recheck import check_contents
 from placet.engine.status import Status, status
 from placet.engine.verify import Report, verify
 from placet.errors import Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire import doctor
-from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
+from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
 from placet.wire.gc import collect
 
 
@@ -157,7 +158,9 @@ class Client(DataPlane):
         view = self.view()
         tier = tier or layout.DEFAULT_TIER
         jobs = self.settings.jobs
-        checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
+        checks = check_artifacts(
+            view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
+        )
         proposed = proposing.propose(
             view,
             [candidate(one) for one in tracked],
@@ -346,8 +349,7 @@ class Client(DataPlane):
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
         jobs, progress = self.settings.jobs, self._wire.progress
-        files = remote_files(store, contents)
-        results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
+        results = check_contents(case, store, contents, self._wire.checks, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))
 
     def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:

@@ -8,6 +8,7 @@ import pytest
 from governance.lab import MAIN, NOW, PUBLISHED, TIER, Memory
 from keys import Key
 from placet.adapters.objects.memory import MemoryStore
+from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import Output, encode_dir, encode_metafile
@@ -57,6 +58,7 @@ def make(lab, traits=TRAITS[0], node="site-b", target=None):
         targets={TIER: Target(target, "s3://pub/x", "http://127.0.0.1:1/")},
         jobs=4,
         progress=Quiet(),
+        checks=Sandbox({}),
     )
 
 

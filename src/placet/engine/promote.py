@@ -38,8 +38,10 @@ from placet.engine.published import (
     pending_policy,
     publish_problem,
 )
+from placet.engine.recheck import recheck
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
+    Checks,
     Clock,
     CopyWay,
     ObjectStore,
@@ -90,6 +92,7 @@ class Promoter:
     targets: Mapping[str, Target]
     jobs: int
     progress: Progress
+    checks: Checks
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -149,6 +152,7 @@ class Promoter:
             return Promotion(ident, standing, None, ())
         target = self._target(view, tier)
         contents = read_contents(self.source, case.manifest)
+        recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
         promoted = tuple(self._copy(one, target.store) for one in contents)
         for _ in range(_RACES):
             view = self._load()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
 from placet.core.assent import judge_manifest, rule_for
 from placet.core.digest import sha256_hex
@@ -224,6 +225,7 @@ def _push(
     signer: Signer,
     now: datetime,
 ) -> Proposed:
+    refuse_telling({**told(body), **_policy_text(files)})
     ident, body, older = _continue(view, subjects, body, now)
     if older is not None and not older[1]:
         return Proposed(ident, view.state(older[0], now), created=False, branch=layout.proposal_ref(ident))
@@ -240,6 +242,10 @@ def _push(
     updates += closing(view, older[0].id) if older else []
     view.repo.push(updates)
     return Proposed(ident, State.PROPOSED, created=True, branch=layout.proposal_ref(ident))
+
+
+def _policy_text(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: data.decode("utf-8", "replace") for path, data in files.items() if path == layout.POLICY}
 
 
 def _continue(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
 from placet.core.assent import could_approve, excluded, sees
 from placet.core.policy import Policy
@@ -174,6 +175,7 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
 def _record(
     view: View, case: Case, path: str, body: P, signer: Signer, *, now: datetime, message: str
 ) -> Signed[P]:
+    refuse_telling(told(body))
     about = subject(layout.manifest_path(case.id), case.manifest.digest)
     signed = Signed.make((about,), body, (signer.public, signer.sign))
     landed = case.landed is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from placet import config
 from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo
+from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
 from placet.core import layout
-from placet.core.digest import Hasher, sha256_hex, tee
+from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.guards import guard
 from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
@@ -27,8 +27,9 @@ from placet.engine.ctrl import View, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
+from placet.engine.recheck import proven
 from placet.engine.transfer import run
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
+from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
 
@@ -60,6 +61,11 @@ class Wire(DataWire):
                 f"There is no forge {self.settings.forge!r}.", kind="settings", mend='Known: forge = "git".'
             )
         return PlainForge()
+
+    @cached_property
+    def checks(self) -> Sandbox:
+        """Where checks run, apart from keys and credentials."""
+        return Sandbox(config.environment())
 
     def trust_root(self, repo: Repo | None = None) -> str:
         """The pinned digest of policy 0; recorded, and said loudly, if there is no pin yet."""
@@ -111,6 +117,7 @@ class Wire(DataWire):
             targets=targets,
             jobs=self.settings.jobs,
             progress=self.progress,
+            checks=self.checks,
         )
 
     def clone_root(self) -> Path | None:
@@ -194,7 +201,7 @@ class Wire(DataWire):
         for one in tracked:
             loaded = load_artifact(self.workspace, one.path, self.state, jobs)
             files = [
-                FileSource(name, _reader(str(cache / layout.data_key(digests.md5))))
+                FileSource(name, digests.sha256, _reader(str(cache / layout.data_key(digests.md5))))
                 for name, digests in loaded.files
             ]
             out.append(ArtifactFiles(one.path, one.digests.sha256, files))
@@ -232,18 +239,6 @@ def candidate(tracked: Tracked) -> Candidate:
     )
 
 
-def remote_files(store: ObjectStore, contents: Sequence[Contents]) -> list[ArtifactFiles]:
-    """The files of a proposal, as a tier holds them; a stream of other bytes than the manifest's fails."""
-    return [
-        ArtifactFiles(
-            one.artifact.path,
-            one.sha256,
-            [FileSource(item.path, _proven(store, item)) for item in one.items],
-        )
-        for one in contents
-    ]
-
-
 def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Path, jobs: int) -> list[Path]:
     """Write a proposal's files below a new folder, each proven; the folder appears complete or not at all."""
     if folder.exists():
@@ -255,7 +250,7 @@ def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Pat
         path = partial / pair[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
-            stream.writelines(_proven(store, pair[1])())
+            stream.writelines(proven(store, pair[1])())
         return folder / pair[0]
 
     with disk(folder):
@@ -277,23 +272,3 @@ def read_file(path: Path) -> bytes:
 
 def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
     return lambda: chunks(path)
-
-
-def _proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream factory
-    def read() -> Iterator[bytes]:
-        hasher = Hasher()
-        yield from tee(store.get(item.key), hasher)
-        _require_shown(item, hasher.digests().sha256)
-
-    return read
-
-
-@guard(1, 32)
-def _require_shown(item: Item, sha256: str) -> None:
-    """What a reviewer or a check was shown must be what the manifest names."""
-    if sha256 != item.sha256:
-        raise Corrupt(
-            f"CORRUPT: {item.path or item.key} in the internal tier is not what the manifest says.",
-            kind="digest-mismatch",
-            mend="Do not approve. Ask the node who changed it.",
-        )
