@@ -102,7 +102,7 @@ def parse_policy(data: bytes) -> Policy:
     """Read a policy file; every mistake is an error with its place.
 
     Raises:
-        Invalid: kind `policy`; `what` begins with `policy.yaml:<line>:<column>:`; `details` names all mistakes.
+        Invalid: kind `policy`; `what` begins with `policy.yaml:<line>:<column>:`, `details` has all mistakes.
     """
     if len(data) > MAX_POLICY:
         raise _bad((1, 1), f"it is larger than {MAX_POLICY} bytes")

@@ -10,8 +10,9 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from placet.core import layout
+from placet.core import layout, windows
 from placet.core.digest import digest
 from placet.core.guards import guard
 from placet.core.policy import Tier
@@ -22,6 +23,7 @@ from placet.core.statement import (
     Receipt,
     Signed,
     format_time,
+    parse_time,
     subject,
 )
 from placet.core.states import State
@@ -196,16 +198,7 @@ class Promoter:
         now = self.clock.now()
         problem = publish_problem(view.history, publication, case, now)
         if problem:
-            verdict = outcome(case, now)
-            drift = (
-                ("The policy files on main were changed without approval.",) if view.history.drift() else ()
-            )
-            raise Refused(
-                f"Proposal {ident[:12]} was not promoted: {problem}.",
-                kind="not-approved",
-                why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
-                mend=f"`placet show {ident[:12]}` tells what is missing.",
-            )
+            raise _refused(view, case, problem, now)
         return case, body.tier
 
     def _target(self, view: View, tier: str) -> Target:
@@ -305,9 +298,11 @@ class Promoter:
         if history.tip is None:
             raise Invalid("The Ctrl repository is empty.", kind="no-main")
         now = self.clock.now()
+        time = max(format_time(now), before.body.time)
+        _require_open(history, case, parse_time(time))
         body = LedgerEntry(
             repository=history.repository,
-            time=max(format_time(now), before.body.time),
+            time=time,
             branch=publication.branch,
             sequence=before.body.sequence + 1,
             previous=before.digest,
@@ -358,6 +353,33 @@ def _require_size(contents: Contents, size: int) -> None:
             f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
             f" {contents.artifact.size}.",
             kind="digest-mismatch",
+        )
+
+
+def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    _require_open(view.history, case, now, problem)
+    verdict = outcome(case, now)
+    drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
+    return Refused(
+        f"Proposal {case.id[:12]} was not promoted: {problem}.",
+        kind="not-approved",
+        why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
+        mend=f"`placet show {case.id[:12]}` tells what is missing.",
+    )
+
+
+def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
+    """No window may be closed at the time that the ledger will name.
+
+    Raises:
+        Refused: kind `window`, if that is the `problem`, or whatever the problem.
+    """
+    found = windows.window_problem(history.policy, case.manifest.body, when)
+    if found and problem in {None, found}:
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: {found}.",
+            kind="window",
+            mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
 
 
