@@ -59,6 +59,12 @@ def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
     return None
 
 
+def asked_checks(rule: Rule) -> frozenset[str]:
+    """The checks that a rule asks for: by name, and those that judge its limits on types and rows."""
+    limits = {"type": rule.limits.types, "rows": rule.limits.rows}
+    return frozenset((*rule.checks, *(name for name, limit in limits.items() if limit is not None)))
+
+
 def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> Outcome:
     """Judge a manifest of any kind by the policy and the approvals that count.
 
@@ -138,16 +144,18 @@ def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
         if rule is None:
             reasons.append(f"No rule matches {node}/{artifact.path} for tier {tier}.")
             continue
-        reasons += _over_limits(rule, artifact)
-        reasons += _failed_checks(rule, artifact, manifest.checks)
+        results = [result for result in manifest.checks if result.path == artifact.path]
+        reasons += _over_limits(rule, artifact, results)
+        reasons += _failed_checks(rule, artifact, results)
         yield Requirement(rule.name, rule.approvals)
 
 
 @guard(26)
-def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
+def _over_limits(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
     for name, limit, value in (
         ("bytes", rule.limits.bytes, artifact.size),
         ("files", rule.limits.files, artifact.files),
+        ("rows", rule.limits.rows, max((one.facts.get("rows", 0) for one in results), default=0)),
     ):
         if limit is not None and value > limit:
             yield f"{artifact.path} has {value} {name}; rule {rule.name} allows {limit}."
@@ -155,11 +163,9 @@ def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
 
 @guard(29, 31)
 def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
-    of_artifact = [result for result in results if result.path == artifact.path]
-    wanted = {*rule.checks, *(["type"] if rule.limits.types is not None else [])}
-    for name in sorted(wanted - {result.check for result in of_artifact}):
+    for name in sorted(asked_checks(rule) - {result.check for result in results}):
         yield f"Check {name} of {artifact.path} is missing."
-    for result in of_artifact:
+    for result in results:
         if not result.passed:
             yield f"Check {result.check} of {artifact.path} failed: {result.summary}"
 

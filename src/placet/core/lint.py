@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from placet.core.assent import everybody, seats
+from placet.core.assent import asked_checks, everybody, seats
 from placet.core.globsets import example
 from placet.core.policy import Approvals, Place, Policy, Rule, mark
 from placet.core.quorum import fills
@@ -172,8 +172,7 @@ def _contents(policy: Policy) -> Iterator[_Found]:
         if types & _TABLES and rule.limits.rows is None:
             text = f"Rule {rule.name} lets out tables of any number of rows: also one row a patient."
             yield "no-rows", place, text
-        asked = {*rule.checks, *(["type"] if rule.limits.types else [])}
-        for name in rule.options.keys() - asked:
+        for name in rule.options.keys() - asked_checks(rule):
             text = f"Rule {rule.name} has options for {name}, a check that it does not ask for."
             yield "unused-options", (*place, "options", name), text
 
