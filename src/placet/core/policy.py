@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.reader import ReaderError
 
 from placet.core import layout
@@ -58,6 +58,7 @@ __all__ = [
 ]
 
 MAX_POLICY = 1 << 18
+_MAX_DEPTH = 20  # a policy needs 8; reading deeper flow collections takes the square of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,11 @@ def _document(data: bytes) -> CommentedMap:
         line = data.count(b"\n", 0, error.start)
         raise _bad((line + 1, error.start - data.rfind(b"\n", 0, error.start)), "it is not UTF-8") from error
     try:
+        depth = 0
         for event in YAML(typ="rt", pure=True).parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise _bad(_at(event.start_mark), "it is nested too deeply")
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise _bad(_at(event.start_mark), "anchors are not allowed")
         yaml = YAML(typ="rt", pure=True)
