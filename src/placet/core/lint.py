@@ -58,7 +58,8 @@ _Found = tuple[str, Place, str]
 
 def lint(policy: Policy) -> list[Weakness]:
     """The weaknesses of a policy, in the order of the file; empty if none was found."""
-    found = [*_people(policy), *_governance(policy), *_contents(policy), *_paths(policy)]
+    voters = _Voters(policy)
+    found = [*_people(policy), *_governance(voters), *_contents(policy), *_paths(voters)]
     return sorted(
         (Weakness(code, *mark(policy, place), text, WEAKNESSES[code]) for code, place, text in found),
         key=lambda one: (one.line, one.column, one.code, one.text),
@@ -67,64 +68,69 @@ def lint(policy: Policy) -> list[Weakness]:
 
 def locked(policy: Policy) -> bool:
     """Would nobody be able to change this policy any more, whoever proposes it?"""
-    return not any(_can(policy, policy.form.governance.policy, {proposer}) for proposer in policy.form.people)
+    voters, needs = _Voters(policy), policy.form.governance.policy
+    return not any(voters.can(needs, {proposer}) for proposer in policy.form.people)
 
 
-def _can(
-    policy: Policy, needs: Sequence[Approvals], barred: Iterable[str], only: Iterable[str] | None = None
-) -> bool:
-    """Could these people (all, if none are named) but the barred ones satisfy the requirements?"""
-    left = everybody(policy, frozenset(barred))
-    if only is not None:
-        left = {name: left[name] for name in only if name in left}
-    return fills(seats(policy, needs, left))
+class _Voters:
+    """All people of a policy, each as if they had approved, having seen all that it shows them."""
 
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._all = everybody(policy)
 
-def _voters(policy: Policy, needs: Sequence[Approvals]) -> list[str]:
-    groups = {group for need in needs for group in need.groups}
-    return sorted({person for group in groups for person in policy.form.groups[group].members})
+    def can(
+        self, needs: Sequence[Approvals], barred: Iterable[str], only: Iterable[str] | None = None
+    ) -> bool:
+        """Could these people (all, if none are named) but the barred ones satisfy the requirements?"""
+        names = (self._all.keys() if only is None else set(only)) - set(barred)
+        return fills(seats(self.policy, needs, {name: self._all[name] for name in names}))
 
+    def of(self, needs: Sequence[Approvals]) -> list[str]:
+        """The members of the groups that are asked."""
+        groups = {group for need in needs for group in need.groups}
+        return sorted({person for group in groups for person in self.policy.form.groups[group].members})
 
-def _by_organisation(policy: Policy, people: Iterable[str]) -> Mapping[str, list[str]]:
-    out: dict[str, list[str]] = defaultdict(list)
-    for person in people:
-        out[policy.form.people[person].organisation].append(person)
-    return out
+    def by_organisation(self, people: Iterable[str]) -> Mapping[str, list[str]]:
+        """The people, by the organisation that they are of."""
+        out: dict[str, list[str]] = defaultdict(list)
+        for person in people:
+            out[self.policy.form.people[person].organisation].append(person)
+        return out
 
 
 def _few(
-    policy: Policy, place: Place, name: str, needs: Sequence[Approvals], barred: Sequence[set[str]]
+    voters: _Voters, place: Place, name: str, needs: Sequence[Approvals], barred: Sequence[set[str]]
 ) -> Iterator[_Found]:
     """Can one person, or one organisation, satisfy these requirements, under any of these exclusions?"""
-    people = _voters(policy, needs)
-    alone = [one for one in people if any(_can(policy, needs, out, [one]) for out in barred)]
+    people = voters.of(needs) if sum(need.count for need in needs) == 1 else []
+    alone = [one for one in people if any(voters.can(needs, out, [one]) for out in barred)]
     if alone:
         yield "one-person", place, f"{name} can be satisfied by one person alone: {_names(alone)}."
         return
-    organisations = _by_organisation(policy, people)
+    organisations = voters.by_organisation(voters.of(needs))
     within = [
         organisation
         for organisation, members in organisations.items()
-        if len(organisations) > 1 and any(_can(policy, needs, out, members) for out in barred)
+        if len(organisations) > 1 and any(voters.can(needs, out, members) for out in barred)
     ]
     if within:
         yield "one-organisation", place, f"{name} can be satisfied within one organisation: {_names(within)}."
 
 
-def _governance(policy: Policy) -> Iterator[_Found]:
-    needs, place = policy.form.governance.policy, ("governance", "policy")
-    if locked(policy):
+def _governance(voters: _Voters) -> Iterator[_Found]:
+    form = voters.policy.form
+    needs, place = form.governance.policy, ("governance", "policy")
+    if locked(voters.policy):
         yield "policy-locked", place, "Nobody could change this policy any more, whoever proposes it."
         return
-    yield from _few(policy, place, "A change of the policy", needs, [{one} for one in policy.form.people])
-    for one in _voters(policy, needs):
-        others = policy.form.people.keys() - {one}
-        if len(policy.form.people[one].keys) == 1 and not any(
-            _can(policy, needs, {one, by}) for by in others
-        ):
+    yield from _few(voters, place, "A change of the policy", needs, [{one} for one in form.people])
+    for one in voters.of(needs):
+        others = form.people.keys() - {one}
+        if len(form.people[one].keys) == 1 and not any(voters.can(needs, {one, by}) for by in others):
             text = f"If {one} loses their only key, nobody can change the policy any more."
             yield "no-spare", place, text
-    yield from _thresholds(policy)
+    yield from _thresholds(voters.policy)
 
 
 def _thresholds(policy: Policy) -> Iterator[_Found]:
@@ -177,7 +183,8 @@ def _contents(policy: Policy) -> Iterator[_Found]:
             yield "unused-options", (*place, "options", name), text
 
 
-def _paths(policy: Policy) -> Iterator[_Found]:
+def _paths(voters: _Voters) -> Iterator[_Found]:
+    policy = voters.policy
     found: Sequence[Reached] = ()
     try:
         found = reached(policy)
@@ -187,16 +194,17 @@ def _paths(policy: Policy) -> Iterator[_Found]:
     except Refused as error:
         yield "undecided", ("rules",), str(error)
     for index, rule in enumerate(policy.form.rules):
-        yield from _rule(policy, index, rule, [one for one in found if one.rule == index])
+        yield from _rule(voters, index, rule, [one for one in found if one.rule == index])
 
 
-def _rule(policy: Policy, index: int, rule: Rule, here: Sequence[Reached]) -> Iterator[_Found]:
+def _rule(voters: _Voters, index: int, rule: Rule, here: Sequence[Reached]) -> Iterator[_Found]:
+    form = voters.policy.form
     place: Place = ("rules", index, "approvals")
     nodes = dict.fromkeys(one.node for one in here)
-    operators = [set(policy.form.nodes[node].operators) for node in nodes] or [set()]
-    yield from _few(policy, place, f"Rule {rule.name}", rule.approvals, operators)
+    operators = [set(form.nodes[node].operators) for node in nodes] or [set()]
+    yield from _few(voters, place, f"Rule {rule.name}", rule.approvals, operators)
     for node in nodes:
-        if not _can(policy, rule.approvals, policy.form.nodes[node].operators):
+        if not voters.can(rule.approvals, form.nodes[node].operators):
             text = f"Nobody can satisfy rule {rule.name} for node {node}: its operators do not count."
             yield "nobody", place, text
 
