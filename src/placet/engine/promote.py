@@ -99,9 +99,11 @@ class Promoter:
 
         Raises:
             Corrupt: the Ctrl repository does not recompute, or was rolled back: nothing is promoted.
+            Refused: kind `not-a-node`: the effective policy does not know the key.
             NotFound: kind `no-proposal`.
         """
         view = self._load()
+        _require_key(view.history, self.node, self.signer)
         self._follow_policies(view)
         cases = [view.find(ident) for ident in ids] if ids else self._waiting(view)
         out = []
@@ -297,6 +299,7 @@ class Promoter:
         before = publication.entries[-1]
         if history.tip is None:
             raise Invalid("The Ctrl repository is empty.", kind="no-main")
+        _require_key(history, self.node, self.signer)
         now = self.clock.now()
         time = max(format_time(now), before.body.time)
         _require_open(history, case, parse_time(time))
@@ -353,6 +356,17 @@ def _require_size(contents: Contents, size: int) -> None:
             f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
             f" {contents.artifact.size}.",
             kind="digest-mismatch",
+        )
+
+
+@guard(17)
+def _require_key(history: History, node: str, signer: Signer) -> None:
+    """An entry of a key that was revoked would make the branch invalid for everybody."""
+    if signer.public not in history.policy.node_keys(node):
+        raise Refused(
+            f"The effective policy does not know this key as a key of node {node}.",
+            kind="not-a-node",
+            mend=f"Name the new one in placet.toml, or ask for a policy change that adds {signer.public}",
         )
 
 
