@@ -17,6 +17,7 @@ from placet.core.policy import parse_policy
 from placet.core.policyform import Approvals
 from placet.core.quorum import Seats, Voter, fills
 from placet.errors import Refused
+from unit.test_policy import EXAMPLES
 
 SOUND = POLICY.replace("files: 100}", "files: 100, rows: 1000, types: [csv, parquet]}")
 NEEDS = "count: 2, groups: [stewards], organisations: 2, bytes: 1"
@@ -42,6 +43,13 @@ def rule(name, *edits):
 
 def test_nothing_is_found_in_a_sound_policy():
     assert found()[1] == []
+
+
+def test_nothing_is_found_in_what_people_start_from():
+    assert {name: lint(parse_policy(EXAMPLES[name].encode())) for name in ("demo", "policy.md-0")} == {
+        "demo": [],
+        "policy.md-0": [],
+    }
 
 
 CASES = {

@@ -40,7 +40,7 @@ WEAKNESSES: Mapping[str, str] = {
     "no-rows": "Set limits.rows.",
     "no-rule": "Add a rule that matches it, or narrow the node's paths.",
     "no-spare": "Add a person to the group, or a second key that is kept elsewhere.",
-    "no-types": "Name the types in limits.types.",
+    "no-types": "Name the types in limits.types, or `any` if that is meant.",
     "nobody": "Name more people in the rule's groups, or ask for fewer approvals.",
     "one-organisation": "Ask for organisations: 2.",
     "one-person": "Ask for 2 approvals or more.",
@@ -168,7 +168,7 @@ def _contents(policy: Policy) -> Iterator[_Found]:
     for index, rule in enumerate(policy.form.rules):
         place: Place = ("rules", index)
         types = frozenset(rule.limits.types or ("any",))
-        if "any" in types:
+        if rule.limits.types is None:
             yield "no-types", place, f"Rule {rule.name} lets out files of any type."
         if types & _CODE and not any(need.bytes for need in rule.approvals):
             text = (

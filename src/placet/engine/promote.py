@@ -382,6 +382,7 @@ def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
     )
 
 
+@guard(21)
 def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
     """No window may be closed at the time that the ledger will name.
 
