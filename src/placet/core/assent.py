@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 from placet.core import globs
 from placet.core.guards import guard
-from placet.core.policy import Approvals, Policy, Rule
+from placet.core.policy import Approvals, FileType, Policy, Rule
 from placet.core.quorum import Seats, Voter, fills
 from placet.core.statement import Artifact, CheckResult, Manifest, Sees
+
+
+IMPLIED: Mapping[FileType, str] = {"archive": "archives", "pickle": "pickle"}
+"""Types that are allowed only together with a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,14 @@ def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
 
 
 def asked_checks(rule: Rule) -> frozenset[str]:
-    """The checks that a rule asks for: by name, and those that judge its limits on types and rows."""
-    limits = {"type": rule.limits.types, "rows": rule.limits.rows}
-    return frozenset((*rule.checks, *(name for name, limit in limits.items() if limit is not None)))
+    """The checks that a rule asks for: by name, and those that its limits on types and rows need."""
+    types = rule.limits.types or ()
+    limits = {
+        "type": bool(types),
+        "rows": rule.limits.rows is not None,
+        **{check: kind in types for kind, check in IMPLIED.items()},
+    }
+    return frozenset((*rule.checks, *(name for name, asked in limits.items() if asked)))
 
 
 def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> Outcome:

@@ -17,7 +17,7 @@ from placet.core.quorum import fills
 from placet.core.reach import Reached, reached, unmatched
 from placet.errors import Refused
 
-_TABLES = frozenset({"csv", "parquet", "any"})
+_TABLES = frozenset({"csv", "parquet", "xlsx", "any"})
 _CODE = frozenset({"pickle", "any"})
 _SHOWN = 3
 

@@ -12,7 +12,9 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
 Glob = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Hour = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)")]
 HourEnd = Annotated[str, msgspec.Meta(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$(?!\n)")]
-FileType = Literal["csv", "json", "parquet", "pickle", "png", "pdf", "text", "any"]
+FileType = Literal[
+    "csv", "json", "parquet", "pickle", "png", "pdf", "text", "numpy", "safetensors", "xlsx", "archive", "any"
+]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Key = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$(?!\n)")]
 Option = (
