@@ -15,7 +15,6 @@ from placet.core.policy import Approvals, FileType, Policy, Rule
 from placet.core.quorum import Seats, Voter, fills
 from placet.core.statement import Artifact, CheckResult, Manifest, Sees
 
-
 IMPLIED: Mapping[FileType, str] = {"archive": "archives", "pickle": "pickle"}
 """Types that are allowed only together with a check."""
 
