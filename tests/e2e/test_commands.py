@@ -136,10 +136,10 @@ def test_a_candidate_policy(world, ident, tmp_path):
         words=["not rule calibration: ", "could approve: alice (hospital-a, sees bytes)", "at most files: 2", "own"],
     )  # fmt: skip
     assert shown["holds"]["rule"] == "aggregates"
-    strict.write_text(text.replace("organisations: 2, bytes: 1", "bytes: 1"))
-    found = says(dana, "policy", "lint", str(strict), code=12, words=["one-organisation: Rule aggregates"])
-    line = text[: text.index("name: aggregates")].count("\n") + 3
-    assert [(one["code"], one["line"]) for one in found["weaknesses"]] == [("one-organisation", line)]
+    strict.write_text(text.replace("rows: 20000, ", ""))
+    found = says(dana, "policy", "lint", str(strict), code=12, words=["no-rows: Rule aggregates"])
+    line = text[: text.index("name: aggregates")].count("\n") + 1
+    assert [(one["code"], one["line"]) for one in found["weaknesses"]] == [("no-rows", line)]
 
 
 def test_withdrawing(world, workspace):
