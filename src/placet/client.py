@@ -234,7 +234,7 @@ class Client(DataPlane):
         view = self.view()
         proposed = proposing.propose_policy(
             view,
-            file.read_bytes(),
+            read_file(file),
             self._wire.signer(),
             person=self._person(),
             message=message,
