@@ -88,11 +88,13 @@ def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):
         (Key("site-b").public, Key("bob").public, "also a key of people bob"),
         (Key("bob").public, "ed25519:AAAA", "not a public key"),
         ("  site-b: {organisation", "  bob: {organisation", "also the name of a person"),
-        ("  site-b: {organisation", "  Site_B!: {organisation", "match"),
+        ("  site-b: {organisation", "  Site_B!: {organisation", "Expected a name of lower-case letters"),
         ("expires_days: 30", "expires_days: 30\n    freeze: [x]", "unknown field `freeze`"),
         ("name: Bob,", "name: Bob, forges: {github: bob},", "Expected `int`"),
         ("files: 100}", "files: 100, rows: 0}", ">= 1"),
         ("expires_days: 30", "options: {type: {strict: 1.5}}", "Expected `bool | int | str | array`"),
+        ("previous: null", "previous: x", "Expected 64 hex digits"),
+        ("files: 100}", "files: 1e3}", "got `float`"),
         ("governance:", "windows: {yearend: {reason: x}}\ngovernance:", "neither `between` nor `weekly`"),
         (
             "governance:",
@@ -108,7 +110,7 @@ def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):
         (
             "governance:",
             "windows:\n  w: {reason: x, weekly: [{days: [fri], from: '24:00'}]}\ngovernance:",
-            "match",
+            "Expected an hour like `18:00`.",
         ),
         (
             "governance:",

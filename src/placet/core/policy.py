@@ -33,6 +33,7 @@ from placet.core.policyform import (
     Rule,
     Tier,
     Window,
+    in_words,
 )
 from placet.core.policymistakes import Place, contradictions
 from placet.errors import Invalid
@@ -114,7 +115,7 @@ def parse_policy(data: bytes) -> Policy:
         message, _, path = str(error).partition(" - at `")
         keys, _, path = path.rpartition("$")
         where = path.rstrip("`") + ("[...]" if keys else "")
-        raise _bad(_locate(document, where, str(error)), message) from error
+        raise _bad(_locate(document, where, str(error)), in_words(message)) from error
     mistakes = [(_mark(document, place), problem) for place, problem in contradictions(form)]
     if mistakes:
         raise _bad(*mistakes[0], *mistakes[1:])

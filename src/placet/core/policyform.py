@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -23,6 +23,26 @@ Option = (
     | Short
     | Annotated[tuple[Short, ...], msgspec.Meta(max_length=1000)]
 )
+
+
+_IN_WORDS = {
+    Hour: "an hour like `18:00`",
+    HourEnd: "an hour like `18:00`, or `24:00`",
+    Id: "32 hex digits",
+    Key: "a key of lower-case letters, digits, `_`, `-`",
+    Name: "a name of lower-case letters, digits, `.`, `_`, `-`, at most 64",
+    Sha256: "64 hex digits",
+    Time: "a time like `2026-12-24T00:00:00Z`",
+}
+
+
+def in_words(complaint: str) -> str:
+    """A complaint of the schema's, as a person would say it."""
+    for kind, words in _IN_WORDS.items():
+        pattern = get_args(kind)[1].pattern
+        for quoted in (f"'{pattern}'", repr(pattern)):
+            complaint = complaint.replace(f"`str` matching regex {quoted}", words)
+    return complaint.replace("`ScalarFloat`", "`float`")
 
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
