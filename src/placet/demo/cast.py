@@ -57,7 +57,8 @@ rules:
     paths: ["*/outputs/**"]
     approvals: [{{count: 2, groups: [stewards], organisations: 2, bytes: 1}}]
     limits: {{bytes: 100000000, files: 2000, rows: 20000, types: [csv, parquet, pickle, text]}}
-    checks: [formulas, type]
+    checks: [formulas, pickle, secrets, type]
+    options: {{pickle: {{allow: [numpy, sklearn]}}}}
     expires_days: 30
 governance:
   policy: [{{count: 2, groups: [trustees], organisations: 2}}]
