@@ -19,7 +19,8 @@ from pathlib import Path
 
 from placet.config import complete_policy
 from placet.core import layout
-from placet.core.lint import lint
+from placet.core.explain import Explanation, explain
+from placet.core.lint import Weakness, lint
 from placet.core.policy import Policy, parse_policy
 from placet.core.statement import Provenance, Verdict
 from placet.core.states import State
@@ -42,6 +43,7 @@ from placet.engine.gc import Collected
 from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
 from placet.engine.recheck import check_contents
+from placet.engine.replay import Replay, replay
 from placet.engine.status import Status, status
 from placet.engine.verify import Report, verify
 from placet.errors import Corrupt, Invalid, NotFound, Partial, Refused
@@ -302,7 +304,7 @@ class Client(DataPlane):
         view = self.view()
         proposed = proposing.propose_policy(
             view,
-            file.read_bytes(),
+            read_file(file),
             self._wire.signer(),
             person=self._person(),
             message=message,
@@ -310,10 +312,16 @@ class Client(DataPlane):
         )
         return self._announce(proposed, message)
 
-    def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> showing.Explanation:
-        """Which rule holds for a path, why, and who could approve."""
-        name = node or self._node()
-        return showing.explain(self.view().history.policy, name, path, tier or layout.DEFAULT_TIER)
+    def explain(
+        self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
+    ) -> Explanation:
+        """Which rule holds for a path, why, and who could approve; of a candidate file, if one is given."""
+        policy = read_policy(file) if file else self.view().history.policy
+        return explain(policy, node or self._node(), path, tier or layout.DEFAULT_TIER, self.now())
+
+    def test_policy(self, file: Path) -> Replay:
+        """What a candidate would have decided otherwise about everything that was proposed so far."""
+        return replay(self.view(), read_policy(file))
 
     def effective_policy(self) -> Policy:
         """The policy that holds now."""
@@ -375,10 +383,19 @@ class Client(DataPlane):
         return self.settings.person
 
 
-def lint_policy(file: Path) -> list[str]:
+def read_policy(file: Path) -> Policy:
+    """A policy file, with the lines that `init --ctrl` would add if it lacks them.
+
+    Raises:
+        Invalid: kind `policy`, with line and column.
+    """
+    return parse_policy(complete_policy(read_file(file)))
+
+
+def lint_policy(file: Path) -> Sequence[Weakness]:
     """The weaknesses of a policy file.
 
     Raises:
         Invalid: kind `policy`, with line and column.
     """
-    return lint(parse_policy(complete_policy(read_file(file))))
+    return lint(read_policy(file))

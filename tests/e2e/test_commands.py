@@ -70,7 +70,7 @@ def test_looking(world, workspace, ident):
         "explain",
         "outputs/x.csv",
         cwd=workspace,
-        words=["rule aggregates", "alice, bob", "types"],
+        words=["rule aggregates", "alice (hospital-a, sees bytes), bob", "types"],
     )
     says(alice, "policy", "explain", "secret/x", "--node", "site-a", words=["denied"])
     shown = says(alice, "policy", "show", words=["# effective: policy 0", "governance:"])
@@ -116,6 +116,30 @@ def test_deciding_and_promoting(world, workspace, ident):
     ]
     withdrawn = world["site-a"].placet("withdraw", ident, cwd=workspace, expect=12).json
     assert withdrawn["kind"] == "not-decidable"
+
+
+def test_a_candidate_policy(world, ident, tmp_path):
+    dana, text = world["dana"], (world["dana"].folder / "policy.yaml").read_text()
+    same, strict = tmp_path / "same.yaml", tmp_path / "strict.yaml"
+    same.write_text(text)
+    found = says(dana, "policy", "test", str(same), words=["0 decided the other way round"])
+    assert [one["id"] for one in found["proposals"]] == [ident]
+    assert ident[:12] in dana.run("placet", "policy", "test", str(same), "-v").out
+    strict.write_text(text.replace("files: 2000", "files: 2").replace("checks: [", "checks: [own, "))
+    found = says(
+        dana, "policy", "test", str(strict), code=12, words=[ident[:12], "allowed", "refused", "has 3 files"]
+    )
+    assert found["flips"] == 1
+    assert "Check own of outputs/d is missing." in found["proposals"][0]["would"]["reasons"]
+    shown = says(
+        dana, "policy", "explain", "outputs/d", "--node", "site-a", "--policy", str(strict),
+        words=["not rule calibration: ", "could approve: alice (hospital-a, sees bytes)", "at most files: 2", "own"],
+    )  # fmt: skip
+    assert shown["holds"]["rule"] == "aggregates"
+    strict.write_text(text.replace("rows: 20000, ", ""))
+    found = says(dana, "policy", "lint", str(strict), code=12, words=["no-rows: Rule aggregates"])
+    line = text[: text.index("name: aggregates")].count("\n") + 1
+    assert [(one["code"], one["line"]) for one in found["weaknesses"]] == [("no-rows", line)]
 
 
 def test_withdrawing(world, workspace):

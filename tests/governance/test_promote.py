@@ -369,7 +369,7 @@ def test_a_hand_made_published_commit_does_not_recompute(lab, what):
     assert promoter.run()[0].error is None
 
 
-def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab):
+def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab, monkeypatch):
     promoter = make(lab)
     land(lab, promoter)
     before = lab.tip(PUBLISHED)
@@ -379,6 +379,9 @@ def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab):
     lab.repo.fetch()
     lab.judge(RefUpdate(PUBLISHED, before, after))
     stranger = replace(promoter, signer=Key("site-a"))
+    with pytest.raises(Refused, match="does not know this key"):
+        stranger.run()
+    monkeypatch.setattr(promoting, "_require_key", lambda *_: None)
     stranger.run()
     evil = lab.tip(PUBLISHED)
     lab.force(PUBLISHED, before)

@@ -86,7 +86,7 @@ def outcome(case: Case, when: datetime | None) -> Outcome:
         case: The proposal.
         when: Decisions that have expired by then do not count; None: expiry is not looked at.
     """
-    return judge_manifest(case.policy, case.manifest.body, list(_assents(case, when)))
+    return judge_manifest(case.policy, case.manifest.body, list(assents(case, when)))
 
 
 def state(
@@ -98,7 +98,7 @@ def state(
 ) -> State:
     """The state of a proposal at a time; see `placet.core.states`."""
     verdicts = {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if _may_judge(case, person)
+        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
     }
     adopted_anyway = case.manifest.body.kind == "policy" and case.landed is not None
     return derive(
@@ -126,7 +126,8 @@ def succession_problem(before: Policy, after: Policy) -> str:
     return ""
 
 
-def _assents(case: Case, when: datetime | None) -> Iterator[Assent]:
+def assents(case: Case, when: datetime | None) -> Iterator[Assent]:
+    """The approvals that stand: each the last word of an unbroken chain, given under the effective policy."""
     for person, chain in chains(case).items():
         body = chain[-1].decision.body
         late = when is not None and body.expires is not None and parse_time(body.expires) <= when
@@ -134,7 +135,7 @@ def _assents(case: Case, when: datetime | None) -> Iterator[Assent]:
             yield Assent(person, body.seen.level)
 
 
-def _may_judge(case: Case, person: str) -> bool:
+def may_judge(case: Case, person: str) -> bool:
     """May this person's `return` or `reject` stop the proposal? Whoever could have approved it may."""
     policy, body = case.policy, case.manifest.body
     barred = excluded(policy, body)

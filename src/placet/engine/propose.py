@@ -12,6 +12,8 @@ from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
 from placet.core.assent import judge_manifest, rule_for
 from placet.core.digest import sha256_hex
+from placet.core.guards import guard
+from placet.core.lint import locked
 from placet.core.policy import Policy, parse_policy
 from placet.core.statement import (
     Artifact,
@@ -130,7 +132,7 @@ def propose_policy(
 
     Raises:
         Invalid: kind `policy`: the file is malformed.
-        Refused: kinds `not-a-person`, `policy`.
+        Refused: kinds `not-a-person`, `policy`, `policy-locked`.
     """
     before = view.history.policy
     after = parse_policy(data)
@@ -143,6 +145,7 @@ def propose_policy(
     problem = succession_problem(before, after)
     if problem:
         raise Refused("This policy cannot follow the effective one.", kind="policy", why=f"{problem}.")
+    _require_open(after)
     subjects = (subject(layout.POLICY, after.digest),)
     body = Manifest(
         repository=view.history.repository,
@@ -161,6 +164,18 @@ def propose_policy(
         expires=format_time(now + timedelta(days=before.form.governance.expires_days)),
     )
     return _push(view, subjects, body, files=after.derived(), signer=signer, now=now)
+
+
+@guard(12)
+def _require_open(after: Policy) -> None:
+    """A policy that nobody could change any more is never meant."""
+    if locked(after):
+        raise Refused(
+            "Nobody could change this policy any more, so it is not proposed.",
+            kind="policy-locked",
+            why="Without its proposer, too few people are left for governance.policy.",
+            mend="Name more people there, or ask for fewer approvals.",
+        )
 
 
 def _standing(view: View, subjects: tuple[Subject, ...], tier: str, now: datetime) -> Proposed | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from placet.core import layout
-from placet.core.assent import could_approve, excluded, rule_for
-from placet.core.policy import Approvals, Policy
+from placet.core.assent import could_approve, excluded
 from placet.core.statement import Artifact, CheckResult, Provenance
 from placet.core.states import State
 from placet.engine.cases import Case, chains, needs_of, outcome
@@ -106,20 +104,6 @@ class LogLine:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Which rule holds for a path, and who could satisfy it."""
-
-    node: str
-    path: str
-    tier: str
-    rule: str | None
-    needs: tuple[str, ...]
-    people: tuple[str, ...]
-    checks: tuple[str, ...]
-    limits: Mapping[str, object]
-
-
 def summaries(view: View, now: datetime, state: State | None = None) -> list[Summary]:
     """All proposals, newest first, or those in one state."""
     found = [_summary(view, case, now) for case in view.cases().values()]
@@ -193,42 +177,6 @@ def timeline(view: View, tier: str | None = None) -> list[LogLine]:
                 )
             )
     return sorted(lines, key=lambda one: (one.time, one.branch, one.sequence))
-
-
-def explain(policy: Policy, node: str, path: str, tier: str) -> Explanation:
-    """Which rule a policy has for a node's path, and who could approve."""
-    rule = rule_for(policy, node, path, tier)
-    if rule is None:
-        return Explanation(node, path, tier, None, (), (), (), {})
-    known = policy.form.nodes.get(node)
-    barred = frozenset(known.operators if known else ())
-    people = {one for need in rule.approvals for one in could_approve(policy, need, barred)}
-    limits: dict[str, object] = {
-        "bytes": rule.limits.bytes,
-        "files": rule.limits.files,
-        "types": list(rule.limits.types) if rule.limits.types else None,
-        "expires_days": rule.expires_days,
-    }
-    return Explanation(
-        node=node,
-        path=path,
-        tier=tier,
-        rule=rule.name,
-        needs=tuple(need_text(need) for need in rule.approvals),
-        people=tuple(sorted(people)),
-        checks=rule.checks,
-        limits={key: value for key, value in limits.items() if value is not None},
-    )
-
-
-def need_text(need: Approvals) -> str:
-    """A requirement in words."""
-    text = f"{need.count} of group {', '.join(need.groups)}"
-    if need.organisations > 1:
-        text += f", from {need.organisations} organisations"
-    if need.bytes:
-        text += f", {need.bytes} having seen the bytes"
-    return text
 
 
 def _summary(view: View, case: Case, now: datetime) -> Summary:
