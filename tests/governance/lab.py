@@ -11,7 +11,7 @@ from placet.adapters.git import GitRepo, init_bare
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.statement import Provenance, Seen
+from placet.core.statement import Comment, Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push
@@ -88,20 +88,20 @@ class Lab:
             now=self.now,
         ).id
 
-    def decide(self, ident, *people, verdict="approve", days=None, key=None, saw="bytes"):
+    def decide(self, ident, *people, verdict="approve", days=None, key=None, saw="bytes", **more):
         for person in people:
             view = self.view()
             case = view.find(ident)
-            seen = Seen(level=saw, digests=())
-            if saw == "bytes" and person == "dana":
-                seen = Seen(level="report", digests=())
+            in_bytes = saw == "bytes" and person != "dana"
+            seen = review.seen_bytes(case) if in_bytes else review.seen_report(case)
             review.decide(
                 view,
                 case,
                 Key(key or person),
                 person=person,
                 verdict=verdict,
-                comment="because",
+                comment=more.get("comment", "because"),
+                comments=[Comment(path=path, text=text) for path, text in more.get("on", ())],
                 seen=seen,
                 now=self.now,
                 days=days,

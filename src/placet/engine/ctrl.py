@@ -57,6 +57,18 @@ class View:
             case = read_open(self.history, ident, self.closed[ident])
         return case
 
+    def ended(self, prefix: str = "") -> dict[str, Case]:
+        """The proposals whose branch was closed without landing; what is not one is left out."""
+        out = {}
+        for ident, commit in self.closed.items():
+            landed = self.history.cases.get(ident)
+            if ident.startswith(prefix) and ident not in self.branches and not (landed and landed.landed):
+                try:
+                    out[ident] = read_open(self.history, ident, commit)
+                except (Corrupt, Invalid, NotFound):
+                    continue
+        return out
+
     def state(self, case: Case, now: datetime) -> State:
         """The state of one proposal now."""
         publication = self.publications.get(case.manifest.body.tier or "")
@@ -67,14 +79,15 @@ class View:
         return state(case, now, drift=self.history.drift(), published=standing)
 
     def find(self, prefix: str) -> Case:
-        """The proposal whose id begins so.
+        """The proposal whose id begins so, closed ones included.
 
         Raises:
             NotFound: kind `no-proposal`.
             Conflict: kind `ambiguous-id`.
         """
-        found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
-        if not prefix or not found:
+        everything = {**self.ended(prefix), **self.cases()} if prefix else {}
+        found = {key: case for key, case in everything.items() if key.startswith(prefix)}
+        if not found:
             raise NotFound(
                 f"There is no proposal {prefix!r}.",
                 kind="no-proposal",
