@@ -21,7 +21,7 @@ from placet.config import complete_policy
 from placet.core import layout
 from placet.core.lint import lint
 from placet.core.policy import Policy, parse_policy
-from placet.core.statement import Provenance, Verdict
+from placet.core.statement import Comment, Provenance, Verdict
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -33,7 +33,8 @@ from placet.engine.cases import Case
 from placet.engine.checks import Checked, check_artifacts
 from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
-from placet.engine.diff import Diff, diff
+from placet.engine.detail import Detail, detail
+from placet.engine.diff import Bytes, Diff, diff
 from placet.engine.doctor import Finding
 from placet.engine.gc import Collected
 from placet.engine.promote import Promotion
@@ -41,7 +42,7 @@ from placet.engine.verify import Report, verify
 from placet.errors import Invalid, NotFound, Refused
 from placet.ports import Progress
 from placet.wire import doctor
-from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
+from placet.wire.ctrl import Wire, candidate, proven, read_file, remote_files, write_proposal
 from placet.wire.gc import collect
 
 
@@ -105,20 +106,45 @@ class Client(DataPlane):
         )
         return self._announce(proposed, message)
 
-    def list(self, *, state: State | None = None) -> Sequence[showing.Summary]:
-        """All proposals, newest first."""
-        return showing.summaries(self.view(), self.now(), state)
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        mine: bool = False,
+        node: str | None = None,
+        path: str | None = None,
+        closed: bool = False,
+    ) -> Sequence[showing.Summary]:
+        """All proposals, newest first.
 
-    def show(self, ident: str) -> showing.Detail:
+        Args:
+            state: Only those in this state.
+            mine: Only those that wait for this person's decision.
+            node: Only those of this node.
+            path: Only those with an artifact that matches this glob, or lies below it.
+            closed: Also those that were closed without landing.
+        """
+        person = self._person() if mine else None
+        wanted = showing.Wanted(state, person, node, path, closed)
+        return showing.summaries(self.view(), self.now(), wanted)
+
+    def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self.view()
-        return showing.detail(view, view.find(ident), self.now())
+        return detail(view, view.find(ident), self.now())
 
-    def diff(self, ident: str) -> Diff:
-        """What a proposal changes against what is published; file by file where the bytes are readable."""
+    def diff(self, ident: str, *, rows: int = 0) -> Diff:
+        """What a proposal changes against what is published; file by file where the bytes are readable.
+
+        Args:
+            ident: The proposal.
+            rows: How many of the rows that differ to give of each table, where the bytes are readable.
+        """
         view = self.view()
         case = view.find(ident)
-        return diff(view, case, self._wire.reviewer_store(case.manifest.body.node))
+        store = self._wire.reviewer_store(case.manifest.body.node)
+        source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
+        return diff(view, case, source)
 
     def check(self, ident: str) -> Checked:
         """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
@@ -126,11 +152,29 @@ class Client(DataPlane):
         return self._check(view.find(ident))
 
     def decide(
-        self, ident: str, verdict: Verdict, *, comment: str = "", days: int | None = None
+        self,
+        ident: str,
+        verdict: Verdict,
+        *,
+        comment: str = "",
+        on: Iterable[tuple[str, str]] = (),
+        manifest: str | None = None,
+        days: int | None = None,
     ) -> review.Decided:
-        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded."""
+        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded.
+
+        Args:
+            ident: The proposal.
+            verdict: What is decided.
+            comment: On the whole.
+            on: Comments on single artifacts, by path.
+            manifest: The digest of the manifest that was shown; another one is not decided about.
+            days: Until an approval expires.
+        """
         view = self.view()
         case = view.find(ident)
+        if manifest is not None:
+            review.check_shown(case, manifest)
         checked = self._check(case) if verdict == "approve" else None
         if checked is not None and not checked.passed:
             raise Refused(
@@ -147,6 +191,7 @@ class Client(DataPlane):
             person=self._person(),
             verdict=verdict,
             comment=comment,
+            comments=[Comment(path=path.removeprefix(_prefix(case)), text=text) for path, text in on],
             seen=seen,
             now=self.now(),
             days=days,
@@ -304,6 +349,10 @@ class Client(DataPlane):
                 mend='Write person = "<name>" to placet.toml, or set PLACET_PERSON.',
             )
         return self.settings.person
+
+
+def _prefix(case: Case) -> str:
+    return f"{layout.ARTIFACTS}{case.manifest.body.node}/"
 
 
 def lint_policy(file: Path) -> list[str]:

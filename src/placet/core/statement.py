@@ -73,14 +73,21 @@ class Artifact(_Struct, frozen=True, kw_only=True):
     previous: Sha256 | None = None
 
 
-class CheckResult(_Struct, frozen=True, kw_only=True):
-    """What a check said about one artifact, and the digest of the bytes that it looked at."""
+class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a check said about one artifact, and the digest of the bytes that it looked at.
+
+    Attributes:
+        tool: Name and version of what looked.
+        facts: What it counted (rows, columns, files, ...); never data.
+    """
 
     check: Name
     path: Path
     digest: Sha256
     passed: bool
     summary: Short
+    tool: Short = ""
+    facts: dict[Name, Count] = {}
 
 
 class Provenance(_Struct, frozen=True, kw_only=True):

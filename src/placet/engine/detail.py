@@ -88,7 +88,7 @@ class Reviewer:
     organisation: str
     groups: tuple[str, ...]
     sees: str
-    forges: Mapping[str, str]
+    forges: Mapping[str, int]
     verdict: str
     seen: str
     standing: bool

@@ -282,7 +282,12 @@ def _last_ended(view: View, body: Manifest, now: datetime) -> Case | None:
 
     def continued(case: Case) -> bool:
         other = case.manifest.body
-        if (other.kind, other.node, other.person, other.tier) != (body.kind, body.node, body.person, body.tier):
+        if (other.kind, other.node, other.person, other.tier) != (
+            body.kind,
+            body.node,
+            body.person,
+            body.tier,
+        ):
             return False
         shared = body.kind == "policy" or not paths.isdisjoint(case.paths)
         return shared and view.state(case, now) in _ENDED

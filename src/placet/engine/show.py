@@ -49,7 +49,7 @@ class Wanted:
         state: Only those in this state.
         person: Only those that wait for a decision of this person.
         node: Only those of this node.
-        path: Only those with an artifact `<node>/<path>` or `<path>` that matches this glob, or lies below it.
+        path: Only those with an artifact that matches this glob, or lies below it; `<node>/` may be in front.
         closed: Also those whose branch was closed without landing.
     """
 

@@ -179,7 +179,7 @@ def remote_files(store: ObjectStore, contents: Sequence[Contents]) -> list[Artif
         ArtifactFiles(
             one.artifact.path,
             one.sha256,
-            [FileSource(item.path, _proven(store, item)) for item in one.items],
+            [FileSource(item.path, proven(store, item)) for item in one.items],
         )
         for one in contents
     ]
@@ -196,7 +196,7 @@ def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Pat
         path = partial / pair[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
-            stream.writelines(_proven(store, pair[1])())
+            stream.writelines(proven(store, pair[1])())
         return folder / pair[0]
 
     with disk(folder):
@@ -220,7 +220,9 @@ def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
     return lambda: chunks(path)
 
 
-def _proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream factory
+def proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream factory
+    """Begins a stream of one object that fails at its end if it was not what the manifest says."""
+
     def read() -> Iterator[bytes]:
         hasher = Hasher()
         yield from tee(store.get(item.key), hasher)

@@ -1,0 +1,290 @@
+"""Review as people do it: return and resubmit, comments, withdrawal, expiry, who else may approve; nothing voids by chance."""
+
+import random
+
+import pytest
+
+from keys import Key
+from placet.core import layout
+from placet.core.statement import Decision, Seen, Signed, format_time, subject
+from placet.engine import cases, diff, review, show
+from placet.engine.detail import detail
+from placet.errors import Conflict, Invalid, Refused
+from placet.ports import RefUpdate
+
+
+def told(lab, ident):
+    view = lab.view()
+    return detail(view, view.find(ident), lab.now)
+
+
+def test_a_returned_proposal_goes_on_as_a_new_one(lab):
+    first = lab.propose(data=b"a,b\n1,2\n", message="first")
+    lab.decide(
+        first, "alice", verdict="return", comment="too fine", on=[("outputs/a.csv", "drop cells below 10")]
+    )
+    assert lab.state(first) == "RETURNED"
+    assert told(lab, first).because == (
+        "alice, return: too fine",
+        "alice, on outputs/a.csv: drop cells below 10",
+    )
+    lab.later(hours=1)
+    second = lab.propose(data=b"a,b\n10,20\n", message="second")
+    assert lab.propose(data=b"a,b\n10,20\n", message="again") == second
+    new, old = told(lab, second), told(lab, first)
+    assert [(one.id, one.state) for one in new.follows] == [(first, "RETURNED")]
+    assert "drop cells below 10" in new.follows[0].words[1]
+    assert [one.id for one in old.followed_by] == [second]
+    assert (old.closed, new.closed) == (True, False)
+    assert f"refs/heads/proposals/{first}" not in lab.repo.refs("refs/heads/proposals/")
+    with pytest.raises(Refused, match="nothing can be decided") as caught:
+        lab.decide(first, "alice")
+    assert caught.value.kind == "not-decidable"
+    lab.decide(second, "alice", "bob")
+    lab.merge(second)
+    assert lab.state(second) == "LANDED"
+    view = lab.view()
+    assert [one.id for one in show.summaries(view, lab.now)] == [second]
+    assert {one.id for one in show.summaries(view, lab.now, show.Wanted(closed=True))} == {first, second}
+
+
+@pytest.mark.parametrize("how", ["return", "reject", "withdraw", "expire", "stale"])
+def test_whatever_ended_is_followed(lab, how):
+    first = lab.propose(data=b"one")
+    if how in {"return", "reject"}:
+        lab.decide(first, "bob", verdict=how)
+    elif how == "withdraw":
+        view = lab.view()
+        review.withdraw(view, view.find(first), Key("site-b"), reason="wrong file", now=lab.now)
+        assert told(lab, first).because == ("site-b took it back: wrong file",)
+    elif how == "expire":
+        lab.later(days=31)
+    else:
+        lab.change_policy(("project: test", "project: renamed"))
+    second = lab.propose(data=b"two")
+    assert [one.id for one in told(lab, second).follows] == [first]
+    same = lab.propose("outputs/other.csv", data=b"two")
+    assert told(lab, same).follows == ()
+
+
+def test_the_same_content_again_follows_too_and_the_chain_is_told(lab):
+    chain = []
+    for _ in range(3):
+        chain.append(lab.propose())
+        lab.decide(chain[-1], "alice", verdict="return")
+        lab.later(minutes=1)
+    last = lab.propose()
+    assert len({*chain, last}) == 4
+    assert [one.id for one in told(lab, last).follows] == chain[::-1]
+
+
+def test_another_node_or_path_is_never_followed(lab):
+    first = lab.propose("outputs/a.csv", node="site-b")
+    lab.decide(first, "alice", verdict="return")
+    assert told(lab, lab.propose("outputs/a.csv", b"new", node="site-a")).follows == ()
+    assert not told(lab, first).closed
+
+
+def test_comments_are_about_artifacts_of_the_proposal(lab, monkeypatch):
+    ident = lab.propose()
+    for path in ("outputs/b.csv", "artifacts/site-b/outputs/a.csv", "../x"):
+        with pytest.raises(Invalid) as caught:
+            lab.decide(ident, "alice", on=[(path, "text")])
+        assert caught.value.kind == "comment-path"
+    lab.decide(ident, "alice", on=[("outputs/a.csv", "fine"), ("outputs/a.csv", "really")])
+    given = told(lab, ident).decisions[0].comments
+    assert [one.text for one in given] == ["fine", "really"]
+    monkeypatch.setattr(review, "check_comments", lambda *_: None)
+    lab.decide(ident, "bob", on=[("outputs/elsewhere.csv", "text")])
+    view = lab.view()
+    assert ident not in view.open and any("outputs/elsewhere.csv" in alarm.text for alarm in view.alarms)
+    monkeypatch.undo()
+    monkeypatch.setattr(cases, "check_comments", lambda *_: None)
+    monkeypatch.setattr("placet.engine.history.check_comments", lambda *_: None)
+    assert ident in lab.view().open, "it is this guard that refuses"
+
+
+def test_a_comment_on_an_artifact_is_reason_enough(lab):
+    ident = lab.propose()
+    with pytest.raises(Invalid):
+        lab.decide(ident, "alice", verdict="return", comment=" ")
+    lab.decide(ident, "alice", verdict="return", comment="", on=[("outputs/a.csv", "why?")])
+    lab.decide(ident, "alice", verdict="return", comment="more words")
+    with pytest.raises(Conflict, match="already"):
+        lab.decide(ident, "alice", verdict="return", comment="more words")
+
+
+def test_ten_open_proposals_land_in_any_order(lab):
+    """An unrelated merge voids nothing: no approval, no proposal."""
+    idents = [lab.propose(f"outputs/{number}.csv", str(number).encode()) for number in range(10)]
+    order = random.Random(4)
+    waiting = list(idents)
+    order.shuffle(waiting)
+    for number, ident in enumerate(waiting):
+        lab.decide(ident, "alice")
+        if number % 2:
+            lab.decide(ident, "bob")
+    for ident in order.sample(waiting, 10):
+        if lab.state(ident) == "PROPOSED":
+            lab.decide(ident, "bob")
+        lab.merge(ident)
+        view = lab.view()
+        states = {one: str(view.state(view.find(one), lab.now)) for one in idents}
+        assert "STALE" not in states.values()
+        assert all(states[one] == "LANDED" for one in idents if view.find(one).landed)
+    assert {lab.state(ident) for ident in idents} == {"LANDED"}
+
+
+def test_another_version_of_the_path_makes_it_stale_and_says_so(lab):
+    late = lab.decide(lab.propose(data=b"late"), "alice", "bob")
+    lab.landed(data=b"first")
+    found = told(lab, late)
+    assert (found.state, found.because) == (
+        "STALE",
+        ("It is stale: another version of outputs/a.csv landed in the meantime.",),
+    )
+
+
+def test_an_approval_runs_out_before_its_proposal(lab):
+    ident = lab.propose()
+    lab.decide(ident, "alice", days=3)
+    lab.decide(ident, "bob", days=7)
+    found = told(lab, ident)
+    assert (found.state, found.until) == ("APPROVED", "2026-11-27T10:00:00Z")
+    lab.later(days=4)
+    found = told(lab, ident)
+    assert (found.state, found.until) == ("PROPOSED", found.expires)
+    assert [(one.person, one.expired) for one in found.decisions] == [("alice", True), ("bob", False)]
+    assert [(one.person, one.standing) for one in found.reviewers if one.verdict] == [
+        ("alice", False),
+        ("bob", True),
+    ]
+    lab.decide(ident, "alice")
+    assert lab.state(ident) == "APPROVED"
+    lab.later(days=30)
+    assert told(lab, ident).because == (f"The proposal expired at {found.expires}.",)
+
+
+def test_a_reviewer_sees_who_else_may_approve_and_what_they_saw(lab):
+    ident = lab.propose(node="site-a")
+    lab.decide(ident, "alice", saw="report")
+    found = told(lab, ident)
+    assert [(one.person, one.organisation, one.sees, one.verdict, one.seen) for one in found.reviewers] == [
+        ("alice", "org-a", "bytes", "approve", "report"),
+        ("bob", "org-b", "bytes", "", ""),
+    ]
+    assert found.until == found.expires
+    assert "1 of 2 approvals are missing" in found.missing[0]
+    view = lab.view()
+    mine = {
+        who: [one.id for one in show.summaries(view, lab.now, show.Wanted(person=who))]
+        for who in ("alice", "bob", "carol", "dana")
+    }
+    assert mine == {"alice": [], "bob": [ident], "carol": [], "dana": []}
+
+
+def test_lists_by_state_node_and_path(lab):
+    one, two = lab.propose("outputs/x/a.csv"), lab.propose("outputs/y.csv", node="site-a")
+    lab.decide(two, "bob", verdict="reject")
+    view = lab.view()
+
+    def found(**wanted):
+        return {line.id for line in show.summaries(view, lab.now, show.Wanted(**wanted))}
+
+    assert found() == {one, two}
+    assert found(node="site-a") == {two} and found(node="nobody") == set()
+    assert (
+        found(path="outputs/x") == found(path="outputs/*/a.csv") == found(path="site-b/outputs/x/") == {one}
+    )
+    assert found(path="artifacts/site-a/outputs/y.csv") == {two}
+    assert found(state="REJECTED") == {two}
+
+
+def test_what_was_shown_is_what_is_approved(lab):
+    ident = lab.propose()
+    case = lab.view().find(ident)
+    review.check_shown(case, case.manifest.digest)
+    review.check_shown(case, f"sha256:{case.manifest.digest}")
+    with pytest.raises(Conflict) as caught:
+        review.check_shown(case, "sha256:" + "0" * 64)
+    assert caught.value.kind == "other-manifest" and case.manifest.digest in caught.value.why
+
+
+def test_a_decision_names_what_was_seen(lab, monkeypatch):
+    ident = lab.propose()
+    case = lab.view().find(ident)
+    assert review.seen_bytes(case).digests == tuple(one.value for one in case.manifest.subjects)
+    for seen in (
+        Seen(level="bytes"),
+        Seen(level="bytes", digests=("0" * 64,)),
+        Seen(level="report", digests=("0" * 64,)),
+    ):
+        with pytest.raises(Refused) as caught:
+            review.check_seen(case, "alice", seen)
+        assert caught.value.kind == "not-seen"
+    with pytest.raises(Refused, match="does not show bytes"):
+        review.check_seen(case, "dana", review.seen_bytes(case))
+
+
+def rubber_stamp(lab, ident, person):
+    """An approval by hand that says `bytes` and names none, as a program of one's own can sign it."""
+    view = lab.view()
+    case = view.find(ident)
+    body = Decision(
+        repository=view.history.repository, time=format_time(lab.now), manifest=case.manifest.digest, person=person, n=1,
+        previous=None, verdict="approve", role="stewards", seen=Seen(level="bytes"), comment="", policy=case.policy.digest, expires=None,
+    )  # fmt: skip
+    signed = Signed.make(
+        (subject(layout.manifest_path(ident), case.manifest.digest),), body, Key(person).pair
+    )
+    tip = lab.branch(ident)
+    commit = lab.commit(tip, {layout.decision_path(ident, person, 1): signed.envelope.to_bytes()})
+    lab.repo.push([RefUpdate(layout.proposal_ref(ident), tip, commit)])
+
+
+def test_a_rubber_stamp_does_not_count_as_having_seen_the_bytes(lab, monkeypatch):
+    ident = lab.propose()
+    rubber_stamp(lab, ident, "alice")
+    lab.decide(ident, "bob", saw="report")
+    found = told(lab, ident)
+    assert found.state == "PROPOSED"
+    assert "having seen the bytes (0 so far)" in found.missing[0]
+    assert [(one.person, one.seen, one.digests) for one in found.decisions] == [
+        ("alice", "report", 0),
+        ("bob", "report", 0),
+    ]
+    monkeypatch.setattr(cases, "seen_level", lambda _, body: body.seen.level)
+    assert lab.state(ident) == "APPROVED", "it is this guard that refuses"
+
+
+def test_a_policy_proposal_is_read_line_by_line(lab):
+    ident = lab.change_policy(("project: test", "project: renamed"), approvers=("alice",), merge=False)
+    view = lab.view()
+    found = diff.diff(view, view.find(ident), None)
+    assert "+project: renamed" in found.policy and "-project: test" in found.policy
+    assert told(lab, ident).decisions[0].digests == 1
+
+
+def test_closed_by_somebody_without_a_successor_can_be_proposed_again(lab):
+    ident = lab.propose()
+    tip = lab.branch(ident)
+    lab.repo.push(
+        [RefUpdate(layout.closed_ref(ident), None, tip), RefUpdate(layout.proposal_ref(ident), tip, None)]
+    )
+    assert told(lab, ident).closed
+    again = lab.propose()
+    assert again != ident and [one.id for one in told(lab, again).follows] == [ident]
+
+
+def test_withdrawing_twice_and_by_somebody_else(lab):
+    ident = lab.propose()
+    view = lab.view()
+    with pytest.raises(Refused) as caught:
+        review.withdraw(view, view.find(ident), Key("site-a"), reason="x", now=lab.now)
+    assert caught.value.kind == "not-own-proposal"
+    for _ in range(2):
+        view = lab.view()
+        assert review.withdraw(view, view.find(ident), Key("site-b"), reason="wrong", now=lab.now) == ident
+    assert lab.state(ident) == "WITHDRAWN"
+    with pytest.raises(Refused):
+        lab.decide(ident, "alice")
