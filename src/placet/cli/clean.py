@@ -1,4 +1,4 @@
-"""What is printed may come from a hostile manifest, decision, policy, path or server: made harmless here only."""
+"""The one place where hostile text (of a manifest, decision, path, server) is made harmless to a terminal."""
 
 from __future__ import annotations
 

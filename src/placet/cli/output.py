@@ -1,4 +1,4 @@
-"""How results, tables and progress reach a person or a program; every way to a terminal goes through `clean`."""
+"""How results, tables and progress reach a person or a program; every way to a terminal is cleaned."""
 
 from __future__ import annotations
 
