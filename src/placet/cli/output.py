@@ -118,10 +118,13 @@ def terminal(file: IO[str] | None = None, width: int | None = None) -> Console:
     """Where results are drawn: no markup, no emoji, no links, whatever a text says; everything cleaned."""
     from rich.console import Console, RenderHook
     from rich.segment import Segment
+    from rich.text import Text
 
     class Cleaned:
         def __init__(self, inner: ConsoleRenderable) -> None:
             self.inner = inner
+            if isinstance(inner, Text):
+                inner.plain = clean(inner.plain)
 
         def __rich_console__(self, console: Console, options: Any) -> Iterable[Segment]:  # noqa: ANN401
             for one in console.render(self.inner, options):
