@@ -227,7 +227,14 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         trust_root = trust_root.removeprefix("sha256:")
         if not layout.is_sha256(trust_root):
             raise Invalid("trust_root is not a SHA-256 (64 hex digits).", kind="settings")
-    key = _text(values, "key")
+    key, ctrl = _text(values, "key"), _text(values, "ctrl")
+    if re.match(r"[a-z+]+://[^/@:]*:[^/@]+@", ctrl or "", re.IGNORECASE):
+        raise Invalid(
+            "The setting ctrl holds a password.",
+            kind="settings",
+            why="It would be written to files, and be seen in the list of processes.",
+            mend="Take it out, and give it to Git: see `git help credentials`.",
+        )
     internal = values.get("internal", {})
     if isinstance(internal, str):
         internal = {node or "": internal}
@@ -236,7 +243,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         home=home,
         node=node,
         person=person,
-        ctrl=_text(values, "ctrl"),
+        ctrl=ctrl,
         trust_root=trust_root,
         forge=_text(values, "forge") or "git",
         key=key_of(root, key) if key else None,

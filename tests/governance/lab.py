@@ -72,7 +72,9 @@ class Lab:
     def view(self, memory=None) -> View:
         return load(self.repo, self.trust_root, self.now, memory)
 
-    def propose(self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m"):
+    def propose(
+        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=()
+    ):
         found = digest(data)
         out = Output(path=path.rsplit("/", 1)[-1], md5=found.md5, size=found.size)
         candidate = propose.Candidate(path, found.md5, found.sha256, found.size, 1, encode_metafile(out))
@@ -83,7 +85,7 @@ class Lab:
             node=node,
             tier=TIER,
             message=message,
-            checks=[],
+            checks=checks,
             provenance=Provenance(),
             now=self.now,
         ).id

@@ -1,16 +1,21 @@
 """Review as people do it: return and resubmit, comments, withdrawal, expiry, who else may approve; nothing voids by chance."""
 
 import random
+import subprocess
 
 import pytest
 
+from governance.lab import TIER
 from keys import Key
+from placet.adapters.objects.memory import MemoryStore
 from placet.core import layout
-from placet.core.statement import Decision, Seen, Signed, format_time, subject
+from placet.core.digest import digest
+from placet.core.statement import CheckResult, Decision, Seen, Signed, format_time, subject
 from placet.engine import cases, diff, review, show
 from placet.engine.detail import detail
-from placet.errors import Conflict, Invalid, Refused
+from placet.errors import Conflict, Corrupt, Invalid, Refused
 from placet.ports import RefUpdate
+from placet.wire.ctrl import proven
 
 
 def told(lab, ident):
@@ -288,3 +293,108 @@ def test_withdrawing_twice_and_by_somebody_else(lab):
     assert lab.state(ident) == "WITHDRAWN"
     with pytest.raises(Refused):
         lab.decide(ident, "alice")
+
+
+class Node:
+    """A node's internal tier in memory, and what a reviewer who may read it is given."""
+
+    def __init__(self):
+        self.store = MemoryStore("internal")
+
+    def keep(self, data):
+        found = digest(data)
+        self.store.put(layout.data_key(found.md5), [data], found, overwrite=True)
+        return data
+
+    def source(self, rows=0):
+        return diff.Bytes(self.store, lambda item: proven(self.store, item)(), rows)
+
+
+OLD = b"age,site,patients\n40,north,12\n50,south,31\n60,west,14\n"
+NEW = b"age,patients,note\n40,12,x\n50,30,x\n"
+
+
+def published_and_proposed(lab, node):
+    """The old version is what the published branch holds; the new one is proposed."""
+    old = lab.landed(data=node.keep(OLD))
+    new = lab.propose(data=node.keep(NEW))
+    view = lab.view()
+    view.publications[TIER].current[layout.metafile("site-b", "outputs/a.csv")] = old
+    return view, view.find(new), old
+
+
+def test_a_diff_in_rows_and_columns(lab):
+    node = Node()
+    view, case, old = published_and_proposed(lab, node)
+    found = diff.diff(view, case, node.source()).artifacts[0]
+    (entry,) = found.entries
+    assert (found.change, found.published, found.counts) == ("changed", old, (0, 1, 0))
+    assert (entry.change, entry.size) == ("changed", (len(OLD), len(NEW)))
+    assert (entry.table.columns_added, entry.table.columns_removed) == (("note",), ("site",))
+    assert (entry.table.rows, entry.table.rows_added, entry.table.rows_removed) == ((3, 2), 1, 2)
+    assert entry.table.sample_added == ()
+    shown = diff.diff(view, case, node.source(rows=1)).artifacts[0].entries[0].table
+    assert (shown.sample_added, shown.sample_removed) == ((("50", "30", "x"),), (("50", "south", "31"),))
+    report = diff.diff(view, case, None)
+    assert (report.on, report.artifacts[0].listed, report.artifacts[0].entries) == ("report", False, ())
+
+
+def test_no_row_gets_into_git(lab):
+    node = Node()
+    secret = b"id,diagnosis\n1,plum-coloured-zebra\n"
+    ident = lab.propose(data=node.keep(secret))
+    view = lab.view()
+    shown = diff.diff(view, view.find(ident), node.source(rows=5)).artifacts[0].entries[0].table
+    assert shown.sample_added == (("1", "plum-coloured-zebra"),)
+    lab.decide(ident, "alice", "bob")
+    lab.merge(ident)
+    for folder in ("ctrl.git", "cache.git"):
+        assert b"zebra" not in everything_in(lab.folder / folder)
+
+
+def everything_in(repository):
+    """Every object of a repository, and every other file of it, as bytes."""
+    listed = [
+        "git",
+        "--git-dir",
+        str(repository),
+        "cat-file",
+        "--batch",
+        "--batch-all-objects",
+        "--unordered",
+    ]
+    files = [one.read_bytes() for one in repository.rglob("*") if one.is_file()]
+    return subprocess.run(listed, capture_output=True, check=True).stdout + b"".join(files)
+
+
+def test_a_diff_stops_where_the_tier_was_changed(lab):
+    node = Node()
+    view, case, _ = published_and_proposed(lab, node)
+    key = layout.data_key(case.manifest.body.artifacts[0].md5)
+    node.store._write(key, b"age,patients,note\n40,12,y\n", overwrite=True)
+    with pytest.raises(Corrupt):
+        diff.diff(view, case, node.source())
+
+
+def test_facts_of_checks_are_compared_where_only_the_report_is_seen(lab):
+    def facts(rows):
+        return [
+            CheckResult(
+                check="tables",
+                path="outputs/a.csv",
+                digest="0" * 64,
+                passed=True,
+                summary="ok",
+                facts={"rows": rows, "columns": 3},
+            )
+        ]
+
+    old = lab.propose(data=OLD, checks=facts(40))
+    lab.decide(old, "alice", "bob")
+    lab.merge(old)
+    new = lab.propose(data=NEW, checks=facts(44))
+    view = lab.view()
+    view.publications[TIER].current[layout.metafile("site-b", "outputs/a.csv")] = old
+    found = diff.diff(view, view.find(new), None).artifacts[0]
+    assert [(one.name, one.before, one.after) for one in found.facts] == [("columns", 3, 3), ("rows", 40, 44)]
+    assert review.seen_report(view.find(new)).digests == ("0" * 64,)
