@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,25 @@ def test_a_uri_that_cannot_be_used(text):
         keys_pkcs11.parse_uri(text)
     assert caught.value.kind == "key-uri"
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_passphrase_is_typed_unseen(tmp_path):
+    """On a real terminal: the prompt is shown, what is typed is not, and the key opens."""
+    path = tmp_path / "key.pem"
+    public = keys.generate(path, b"typed-basalt").public
+    master, slave = os.openpty()
+    told = {key: value for key, value in os.environ.items() if key != "PLACET_PASSPHRASE"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from pathlib import Path; from placet.wire.keys import signer; print(signer(Path({str(path)!r})).public)"],
+        stdin=slave, stderr=slave, stdout=subprocess.PIPE, env=told, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    for word in (b"wrong-granite\n", b"typed-basalt\n"):
+        while shown.count(b"Passphrase of") < (1 if word.startswith(b"wrong") else 2):
+            shown += os.read(master, 4096)
+        os.write(master, word)
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert out.decode().strip() == public
+    assert b"basalt" not in shown and b"granite" not in shown
