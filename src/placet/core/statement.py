@@ -29,6 +29,7 @@ Md5 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 CommitId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")]
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
+Fact = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
@@ -78,7 +79,7 @@ class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         tool: Name and version of what looked.
-        facts: What it counted (rows, columns, files, ...); never data.
+        facts: Whole numbers (files, rows, columns, ...); never data.
     """
 
     check: Name
@@ -87,7 +88,7 @@ class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     passed: bool
     summary: Short
     tool: Short = ""
-    facts: dict[Name, Count] = {}
+    facts: Annotated[dict[Fact, Count], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=dict)
 
 
 class Provenance(_Struct, frozen=True, kw_only=True):
