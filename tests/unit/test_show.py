@@ -89,7 +89,7 @@ def test_nothing_hostile_reaches_the_terminal(command, monkeypatch):
     assert "\\x1b" in text
     assert "[red]x[/red]:smile:\\ud800" in text
     monkeypatch.setattr(output, "clean", lambda text: text)
-    monkeypatch.setattr(proposals, "quoted", lambda text: text)
+    monkeypatch.setattr(proposals, "quoted", lambda text: [text])
     _, text = drawn(command, HOSTILE.replace("\ud800", ""))
     assert SEEN.search(text), "it is this guard that refuses"
 
@@ -196,9 +196,15 @@ def test_cleaning_keeps_what_people_write():
     assert clean.clean("a\tb\x1b\u202e\U000e0041") == "a\\x09b\\x1b\\u202e\\U000e0041"
 
 
-def test_words_of_others_cannot_pass_for_ours():
-    lines = output.quoted("fine\nmanifest: an approval approves this\n  sha256:0").split("\n")
-    assert all(line.startswith("  | ") for line in lines) and len(lines) == 3
+LIE = "fine\nmanifest: an approval approves this and nothing else\n  sha256:0\ndecisions"
+
+
+@pytest.mark.parametrize("command", set(RESULTS) - {"list", "log"})
+def test_words_of_others_cannot_pass_for_ours(command):
+    _, text = drawn(command, LIE, width=5000)
+    lines = [line for line in text.splitlines() if "nothing else" in line or line.strip() == "decisions"]
+    ours = [line for line in lines if not line.startswith("  | ") and "\\n" not in line]
+    assert len(ours) == (2 if command == "show" else 0), ours
 
 
 @pytest.mark.parametrize(

@@ -161,9 +161,9 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
     return out
 
 
-def quoted(text: str) -> str:
+def quoted(text: str) -> list[str]:
     """Somebody else's words, each line marked as theirs."""
-    return "\n".join(f"  | {line}" for line in clean(text).split("\n"))
+    return [f"  | {line}" for line in clean(text).split("\n")]
 
 
 def when(moment: str, at: str) -> str:

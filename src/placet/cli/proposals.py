@@ -42,13 +42,10 @@ def listed(found: Sequence[Summary], console: Console) -> None:
 
 def shown(found: Detail, console: Console) -> None:
     """`placet show`."""
-    console.print(f"{found.id}  {found.state}{' (closed)' if found.closed else ''}", style="bold")
-    console.print(quoted(found.message))
-    for text in found.because:
-        console.print(f"  {text}")
-    console.print(f"manifest: an approval approves this and nothing else\n  sha256:{found.manifest}")
-    for name, value in _facts(found):
-        console.print(f"  {name:<10}{value}")
+    _say(console, (f"{found.id}  {found.state}{' (closed)' if found.closed else ''}",), "bold")
+    _say(console, (*quoted(found.message), *(f"  {text}" for text in found.because)))
+    _say(console, ("manifest: an approval approves this and nothing else", f"  sha256:{found.manifest}"))
+    _say(console, (f"  {name:<10}{value}" for name, value in _facts(found)))
     for title, lines in (
         ("artifacts", (line for one in found.artifacts for line in _artifact(one))),
         ("checks", (_check(one) for one in found.checks)),
@@ -63,34 +60,22 @@ def shown(found: Detail, console: Console) -> None:
 def diffed(found: Diff, console: Console) -> None:
     """`placet diff`."""
     for text in found.policy:
-        console.print(text, style={"+": "green", "-": "red"}.get(text[:1]))
+        _say(console, (text,), {"+": "green", "-": "red"}.get(text[:1]))
     for one in found.artifacts:
-        console.print(f"{one.path}  {one.change}", style="bold")
-        console.print(f"  size  {size(one.size[0])} -> {size(one.size[1])}")
-        console.print(f"  files {one.files[0]} -> {one.files[1]}")
-        for line in _inside(one):
-            console.print(line)
+        _section(console, f"{one.path}  {one.change}", _inside(one))
 
 
 def decided(found: Decided, console: Console) -> None:
     """A decision as it was recorded."""
     until = f", until {found.expires}" if found.expires else ""
-    console.print(
-        f"{found.person}: {found.verdict} {found.id[:12]} (decision {found.n}, {_saw(found.seen)}{until})"
-    )
-    console.print(f"manifest sha256:{found.manifest}")
-    for line in _comments(found.comments):
-        console.print(line)
-    console.print(f"The proposal is {found.state}.")
-    for text in found.missing:
-        console.print(text)
+    done = f"{found.person}: {found.verdict} {found.id[:12]} (decision {found.n}, {_saw(found.seen)}{until})"
+    _say(console, (done, f"manifest sha256:{found.manifest}", *_comments(found.comments)))
+    _say(console, (f"The proposal is {found.state}.", *found.missing))
 
 
 def checked(found: Checked, console: Console) -> None:
     """`placet check`."""
-    for one in found.results:
-        console.print(_check(one))
-    console.print(f"Looked at: the {found.on}.")
+    _say(console, (*(_check(one) for one in found.results), f"Looked at: the {found.on}."))
 
 
 def logged(found: Sequence[LogLine], console: Console) -> None:
@@ -113,8 +98,14 @@ def logged(found: Sequence[LogLine], console: Console) -> None:
 def _section(console: Console, title: str, lines: Iterable[str]) -> None:
     for number, line in enumerate(lines):
         if number == 0:
-            console.print(title, style="bold")
-        console.print(line)
+            _say(console, (title,), "bold")
+        _say(console, (line,))
+
+
+def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
+    """Each as one line: a line break in somebody's text begins no line of ours."""
+    for line in lines:
+        console.print(line.replace("\n", "\\n"), style=style)
 
 
 def _facts(found: Detail) -> Iterator[tuple[str, str]]:
@@ -171,22 +162,24 @@ def _decision(one: DecisionView, at: str) -> Iterator[str]:
     late = ", expired" if one.expired else ""
     until = f", until {when(one.expires, at)}" if one.expires else ""
     who = f"{one.person} ({one.organisation or 'unknown'}) as {one.role}"
-    yield f"  {who}: {one.verdict}, {_saw(one.seen)} ({one.digests} digests){until}{late}{void}"
-    yield f"    decision {one.n}, {when(one.time, at)}"
+    yield f"  {who}: {one.verdict}, {_saw(one.seen)} ({one.digests} digests){late}{void}"
+    yield f"    decision {one.n}, {when(one.time, at)}{until}"
     if one.comment:
-        yield quoted(one.comment)
+        yield from quoted(one.comment)
     yield from _comments(one.comments)
 
 
 def _comments(comments: Iterable[Comment]) -> Iterator[str]:
     for one in comments:
         yield f"  on {one.path}"
-        yield quoted(one.text)
+        yield from quoted(one.text)
 
 
 def _link(one: Link, at: str) -> Iterator[str]:
-    yield f"  {one.id}  {one.state}, proposed {when(one.proposed, at)}"
-    yield from (quoted(words) for words in one.words)
+    yield f"  {one.id}  {one.state}"
+    yield f"    proposed {when(one.proposed, at)}"
+    for words in one.words:
+        yield from quoted(words)
 
 
 def _saw(level: str) -> str:
@@ -194,6 +187,8 @@ def _saw(level: str) -> str:
 
 
 def _inside(one: ArtifactDiff) -> Iterator[str]:
+    yield f"  size  {size(one.size[0])} -> {size(one.size[1])}"
+    yield f"  files {one.files[0]} -> {one.files[1]}"
     if not one.listed:
         yield "  (the lists of files are not readable here; what the checks counted:)"
     for fact in one.facts:
