@@ -277,6 +277,14 @@ def test_closed_by_somebody_without_a_successor_can_be_proposed_again(lab):
         [RefUpdate(layout.closed_ref(ident), None, tip), RefUpdate(layout.proposal_ref(ident), tip, None)]
     )
     assert told(lab, ident).closed
+    view = lab.view()
+    for verb in (
+        lambda: lab.decide(ident, "alice"),
+        lambda: lab.merge(ident),
+        lambda: review.withdraw(view, view.find(ident), Key("site-b"), reason="x", now=lab.now),
+    ):
+        with pytest.raises(Refused, match="closed|decided"):
+            verb()
     again = lab.propose()
     assert again != ident and [one.id for one in told(lab, again).follows] == [ident]
 

@@ -263,6 +263,7 @@ def test_checks_and_comments_are_drawn_whole():
     assert proposals._check(result) == "  FAILED  tables  outputs/a.csv: bad (rows 3, x 1.2)"
     assert list(proposals._comments([Comment(path="outputs/a.csv", text="why\nso")])) == [
         "  on outputs/a.csv",
-        "  | why\n  | so",
+        "  | why",
+        "  | so",
     ]
     assert Provenance().inputs == ()

@@ -197,11 +197,16 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         stale=case.stale,
         follows=back,
         followed_by=on,
-        closed=case.landed is None and case.id not in view.branches,
+        closed=is_closed(view, case),
         landed=case.landed,
         published=published.entry.body.time if published else None,
         sequence=published.entry.body.sequence if published else None,
     )
+
+
+def is_closed(view: View, case: Case) -> bool:
+    """Was its branch closed without landing?"""
+    return case.landed is None and case.id not in view.branches
 
 
 def able(case: Case) -> tuple[str, ...]:

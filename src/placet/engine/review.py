@@ -25,7 +25,7 @@ from placet.core.statement import (
 from placet.core.states import State
 from placet.engine.cases import Case, Recorded, chains, check_comments, needs_of, outcome
 from placet.engine.ctrl import View
-from placet.engine.detail import able
+from placet.engine.detail import able, is_closed
 from placet.engine.propose import closing
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import RefUpdate, Signer, TreeEntry
@@ -162,6 +162,8 @@ def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: dateti
             kind="not-decidable",
             mend="What is published is retracted, not withdrawn.",
         )
+    if is_closed(view, case):
+        raise Refused(f"Proposal {case.id[:12]} was closed already.", kind="not-decidable")
     statement = Withdrawal(
         repository=view.history.repository,
         time=format_time(now),
@@ -188,9 +190,10 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
     if case.landed is not None:
         return case.landed
     found = view.state(case, now)
-    if found is not State.APPROVED:
+    if found is not State.APPROVED or is_closed(view, case):
+        closed = " and closed" if is_closed(view, case) else ""
         raise Refused(
-            f"Proposal {case.id[:12]} is {found} and cannot be merged.",
+            f"Proposal {case.id[:12]} is {found}{closed} and cannot be merged.",
             kind="not-approved",
             why=" ".join((*outcome(case, now).reasons, *outcome(case, now).missing)) or case.stale,
             mend=f"`placet show {case.id[:12]}` tells who can approve it.",
@@ -233,7 +236,7 @@ def _record(
 
 def _check_decidable(view: View, case: Case, now: datetime) -> None:
     found = view.state(case, now)
-    closed = case.landed is None and case.id not in view.branches
+    closed = is_closed(view, case)
     if found in _DECIDABLE and not closed:
         return
     why = "It was closed; another proposal may follow it." if closed else ""

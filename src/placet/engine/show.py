@@ -12,7 +12,7 @@ from placet.core.policy import Policy
 from placet.core.states import State
 from placet.engine.cases import Case, outcome
 from placet.engine.ctrl import View
-from placet.engine.detail import WAITING, need_text, waits_for
+from placet.engine.detail import WAITING, is_closed, need_text, waits_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +186,5 @@ def _summary(view: View, case: Case, now: datetime) -> Summary:
         manifest=case.manifest.digest,
         missing=outcome(case, now).missing if waits else (),
         waits_for=waits_for(case, now) if waits else (),
-        closed=case.landed is None and case.id not in view.branches,
+        closed=is_closed(view, case),
     )
