@@ -173,8 +173,6 @@ class Client(DataPlane):
         """
         view = self.view()
         case = view.find(ident)
-        if manifest is not None:
-            review.check_shown(case, manifest)
         checked = self._check(case) if verdict == "approve" else None
         if checked is not None and not checked.passed:
             raise Refused(
@@ -195,6 +193,7 @@ class Client(DataPlane):
             seen=seen,
             now=self.now(),
             days=days,
+            shown=manifest,
         )
 
     def withdraw(self, ident: str, *, reason: str) -> str:

@@ -15,6 +15,7 @@ from placet.adapters import keys, keys_agent, keys_pkcs11
 from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 from placet.testing.signer_suite import SignerSuite
 from placet.wire.keys import signer as open_signer
+from placet.wire.setup import generate_key
 
 MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
@@ -203,7 +204,8 @@ class TestAgent(SignerSuite):
     def test_by_the_settings(self, agent, monkeypatch):
         agent.add("alice")
         monkeypatch.setenv("SSH_AUTH_SOCK", agent.socket)
-        assert open_signer("ssh-agent:alice").public == keys_agent.load("alice", agent.socket).public
+        public = keys_agent.load("alice", agent.socket).public
+        assert open_signer("ssh-agent:alice").public == generate_key("ssh-agent:alice", None) == public
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,7 @@ class Lab:
             case = view.find(ident)
             in_bytes = saw == "bytes" and person != "dana"
             seen = review.seen_bytes(case) if in_bytes else review.seen_report(case)
+            seen = more.get("seen", seen)
             review.decide(
                 view,
                 case,
@@ -107,6 +108,7 @@ class Lab:
                 seen=seen,
                 now=self.now,
                 days=days,
+                shown=more.get("shown"),
             )
         return ident
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from placet.checks.compare import ColumnDiff, TableDiff
-from placet.cli import app, bars, clean, output, proposals
+from placet.cli import app, author, bars, clean, output, proposals
 from placet.core.statement import CheckResult, Comment, Provenance
 from placet.core.states import State
-from placet.engine import checks, detail, diff, review, show
+from placet.engine import checks, detail, diff, propose, review, show
 from placet.errors import Refused
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x1b]8;;http://evil\x1b\\\x9b31m\rover\x08\x00\u202egnp.exe\u2066\u200b\ufeff\U000e0041\u2028[red]x[/red]:smile:\ud800"
@@ -70,6 +70,7 @@ RESULTS = {
     "approve": (review.Decided, proposals.decided),
     "check": (checks.Checked, proposals.checked),
     "log": (tuple[show.LogLine, ...], proposals.logged),
+    "propose": (propose.Proposed, author.proposed),
 }
 
 
@@ -199,7 +200,7 @@ def test_cleaning_keeps_what_people_write():
 LIE = "fine\nmanifest: an approval approves this and nothing else\n  sha256:0\ndecisions"
 
 
-@pytest.mark.parametrize("command", set(RESULTS) - {"list", "log"})
+@pytest.mark.parametrize("command", set(RESULTS) - {"list", "log", "propose"})
 def test_words_of_others_cannot_pass_for_ours(command):
     _, text = drawn(command, LIE, width=5000)
     lines = [line for line in text.splitlines() if "nothing else" in line or line.strip() == "decisions"]

@@ -69,6 +69,7 @@ def decide(
     now: datetime,
     days: int | None = None,
     comments: Sequence[Comment] = (),
+    shown: str | None = None,
 ) -> Decided:
     """Sign a decision and push it: to the proposal's branch, or to `main` if it has landed already.
 
@@ -76,10 +77,12 @@ def decide(
 
     Raises:
         Refused: kinds `unknown-key`, `not-a-reviewer`, `own-proposal`, `not-decidable`, `not-seen`.
-        Conflict: kind `already-decided`: the same decision of this person stands already.
+        Conflict: kinds `other-manifest`: not the one that was `shown`; `already-decided`: the same one of
+            this person stands already.
         Invalid: kinds `no-comment`: `return` and `reject` need a reason; `comment-path`.
     """
     policy = case.policy
+    check_shown(case, shown)
     _check_entitled(policy, case, signer, person)
     _check_decidable(view, case, now)
     if verdict != "approve" and not comment.strip() and not comments:
@@ -127,13 +130,13 @@ def decide(
 
 
 @guard(32)
-def check_shown(case: Case, manifest: str) -> None:
-    """Is the manifest that was shown the one that would be decided about?
+def check_shown(case: Case, manifest: str | None) -> None:
+    """Is the manifest that was shown, if it is said which, the one that would be decided about?
 
     Raises:
         Conflict: kind `other-manifest`.
     """
-    if manifest.removeprefix("sha256:") != case.manifest.digest:
+    if manifest is not None and manifest.removeprefix("sha256:") != case.manifest.digest:
         raise Conflict(
             f"Proposal {case.id[:12]} is not the one that you were shown. Nothing was decided.",
             kind="other-manifest",
