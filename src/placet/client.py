@@ -22,7 +22,7 @@ from placet.core import layout
 from placet.core.explain import Explanation, explain
 from placet.core.lint import Weakness, lint
 from placet.core.policy import Policy, parse_policy
-from placet.core.statement import Provenance, Verdict
+from placet.core.statement import Comment, Provenance, Verdict
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -36,13 +36,14 @@ from placet.engine.checks import Checked, check_artifacts
 from placet.engine.clone import checkout_published, fetch_published
 from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
-from placet.engine.diff import Diff, diff
+from placet.engine.detail import Detail, detail
+from placet.engine.diff import Bytes, Diff, diff
 from placet.engine.doctor import Finding
 from placet.engine.fetch import Fetched
 from placet.engine.gc import Collected
 from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
-from placet.engine.recheck import check_contents
+from placet.engine.recheck import check_contents, proven
 from placet.engine.replay import Replay, replay
 from placet.engine.status import Status, status
 from placet.engine.verify import Report, verify
@@ -176,20 +177,45 @@ class Client(DataPlane):
         )
         return self._announce(proposed, message)
 
-    def list(self, *, state: State | None = None) -> Sequence[showing.Summary]:
-        """All proposals, newest first."""
-        return showing.summaries(self.view(), self.now(), state)
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        mine: bool = False,
+        node: str | None = None,
+        path: str | None = None,
+        closed: bool = False,
+    ) -> Sequence[showing.Summary]:
+        """All proposals, newest first.
 
-    def show(self, ident: str) -> showing.Detail:
+        Args:
+            state: Only those in this state.
+            mine: Only those that wait for this person's decision.
+            node: Only those of this node.
+            path: Only those with an artifact that matches this glob, or lies below it.
+            closed: Also those that were closed without landing.
+        """
+        person = self._person() if mine else None
+        wanted = showing.Wanted(state, person, node, path, closed)
+        return showing.summaries(self.view(), self.now(), wanted)
+
+    def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self.view()
-        return showing.detail(view, view.find(ident), self.now())
+        return detail(view, view.find(ident), self.now())
 
-    def diff(self, ident: str) -> Diff:
-        """What a proposal changes against what is published; file by file where the bytes are readable."""
+    def diff(self, ident: str, *, rows: int = 0) -> Diff:
+        """What a proposal changes against what is published; file by file where the bytes are readable.
+
+        Args:
+            ident: The proposal.
+            rows: How many of the rows that differ to give of each table, where the bytes are readable.
+        """
         view = self.view()
         case = view.find(ident)
-        return diff(view, case, self._wire.reviewer_store(case.manifest.body.node))
+        store = self._wire.reviewer_store(case.manifest.body.node)
+        source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
+        return diff(view, case, source)
 
     def check(self, ident: str) -> Checked:
         """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
@@ -197,9 +223,25 @@ class Client(DataPlane):
         return self._check(view.find(ident))
 
     def decide(
-        self, ident: str, verdict: Verdict, *, comment: str = "", days: int | None = None
+        self,
+        ident: str,
+        verdict: Verdict,
+        *,
+        comment: str = "",
+        on: Iterable[tuple[str, str]] = (),
+        manifest: str | None = None,
+        days: int | None = None,
     ) -> review.Decided:
-        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded."""
+        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded.
+
+        Args:
+            ident: The proposal.
+            verdict: What is decided.
+            comment: On the whole.
+            on: Comments on single artifacts, by path.
+            manifest: The digest of the manifest that was shown; another one is not decided about.
+            days: Until an approval expires.
+        """
         view = self.view()
         case = view.find(ident)
         checked = self._check(case) if verdict == "approve" else None
@@ -218,9 +260,11 @@ class Client(DataPlane):
             person=self._person(),
             verdict=verdict,
             comment=comment,
+            comments=[Comment(path=path.removeprefix(_prefix(case)), text=text) for path, text in on],
             seen=seen,
             now=self.now(),
             days=days,
+            shown=manifest,
         )
 
     def withdraw(self, ident: str, *, reason: str) -> str:
@@ -390,6 +434,10 @@ def read_policy(file: Path) -> Policy:
         Invalid: kind `policy`, with line and column.
     """
     return parse_policy(complete_policy(read_file(file)))
+
+
+def _prefix(case: Case) -> str:
+    return f"{layout.ARTIFACTS}{case.manifest.body.node}/"
 
 
 def lint_policy(file: Path) -> Sequence[Weakness]:

@@ -15,7 +15,12 @@ from placet.core.policy import Approvals, FileType, Policy, Rule
 from placet.core.quorum import Seats, Voter, fills
 from placet.core.statement import Artifact, CheckResult, Manifest, Sees
 
-IMPLIED: Mapping[FileType, str] = {"archive": "archives", "pickle": "pickle"}
+IMPLIED: Mapping[FileType, str] = {
+    "archive": "archives",
+    "numpy": "pickle",
+    "pickle": "pickle",
+    "xlsx": "formulas",
+}
 """Types that are allowed only together with a check."""
 
 
@@ -64,13 +69,12 @@ def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
 
 def asked_checks(rule: Rule) -> frozenset[str]:
     """The checks that a rule asks for: by name, and those that its limits on types and rows need."""
-    types = rule.limits.types or ()
-    limits = {
-        "type": bool(types),
-        "rows": rule.limits.rows is not None,
-        **{check: kind in types for kind, check in IMPLIED.items()},
-    }
-    return frozenset((*rule.checks, *(name for name, asked in limits.items() if asked)))
+    asked = {*rule.checks, *(IMPLIED[kind] for kind in rule.limits.types or () if kind in IMPLIED)}
+    if rule.limits.types:
+        asked.add("type")
+    if rule.limits.rows is not None:
+        asked.add("rows")
+    return frozenset(asked)
 
 
 def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> Outcome:

@@ -130,7 +130,14 @@ class Seen(_Struct, frozen=True, kw_only=True):
     digests: Annotated[tuple[Sha256, ...], msgspec.Meta(max_length=2000)] = ()
 
 
-class Decision(Predicate, frozen=True, kw_only=True):
+class Comment(_Struct, frozen=True, kw_only=True):
+    """A remark about one artifact of the manifest, by its path."""
+
+    path: Path
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+
+
+class Decision(Predicate, frozen=True, kw_only=True, omit_defaults=True):
     """A person's verdict on one manifest; their n-th."""
 
     TYPE: ClassVar[str] = "urn:placet:decision:v1"
@@ -145,6 +152,7 @@ class Decision(Predicate, frozen=True, kw_only=True):
     comment: Text
     policy: Sha256
     expires: Time | None
+    comments: Annotated[tuple[Comment, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class Withdrawal(Predicate, frozen=True, kw_only=True):

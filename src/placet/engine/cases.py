@@ -13,7 +13,7 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, Decision, Manifest, Signed, parse_time, proposal_id
+from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
 from placet.errors import Invalid
 
@@ -48,6 +48,11 @@ class Case:
     decisions: list[Recorded] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the proposal is about, as people name it: its artifacts, or the policy file."""
+        return tuple(one.path for one in self.manifest.body.artifacts) or (layout.POLICY,)
 
     def metafiles(self) -> dict[str, str]:
         """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
@@ -132,7 +137,31 @@ def assents(case: Case, when: datetime | None) -> Iterator[Assent]:
         body = chain[-1].decision.body
         late = when is not None and body.expires is not None and parse_time(body.expires) <= when
         if body.verdict == "approve" and not late and body.policy == case.policy.digest:
-            yield Assent(person, body.seen.level)
+            yield Assent(person, seen_level(case, body))
+
+
+@guard(35)
+def seen_level(case: Case, decision: Decision) -> Sees:
+    """What a decision shows that its person had before them: bytes only if it names all bytes there are."""
+    wanted = {one.value for one in case.manifest.subjects}
+    complete = decision.seen.level == "bytes" and wanted <= set(decision.seen.digests)
+    return "bytes" if complete else "report"
+
+
+@guard(32)
+def check_comments(case: Case, decision: Decision) -> None:
+    """Is every comment about something that the proposal holds?
+
+    Raises:
+        Invalid: kind `comment-path`.
+    """
+    foreign = next((one.path for one in decision.comments if one.path not in case.paths), None)
+    if foreign is not None:
+        raise Invalid(
+            f"Proposal {case.id[:12]} has no artifact {foreign!r}.",
+            kind="comment-path",
+            mend=f"It has: {', '.join(case.paths[:20])}.",
+        )
 
 
 def may_judge(case: Case, person: str) -> bool:

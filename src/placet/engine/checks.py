@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 from placet.checks.api import MAX_FACTS, Finding, OptionValue
-from placet.core.assent import rule_for
+from placet.core.assent import asked_checks, rule_for
 from placet.core.digest import Hasher, tee
 from placet.core.guards import guard
-from placet.core.policy import FileType, Policy, Rule
+from placet.core.policy import Policy, Rule
 from placet.core.statement import CheckResult
 from placet.engine.transfer import run
 from placet.errors import Corrupt, Refused
@@ -26,13 +26,6 @@ from placet.ports import Checks, Progress
 _MOST = (1 << 53) - 1
 _AT_ONCE = 4
 """Files checked at once, each with a copy on disk."""
-_IMPLIED: Mapping[FileType, str] = {
-    "archive": "archives",
-    "numpy": "pickle",
-    "pickle": "pickle",
-    "xlsx": "formulas",
-}
-"""Types that are allowed only together with a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +111,9 @@ def _wanted(rule: Rule) -> dict[str, Mapping[str, OptionValue]]:
     limits: dict[str, dict[str, OptionValue]] = {}
     if rule.limits.types is not None:
         limits["type"] = {"allow": rule.limits.types}
-        limits |= {name: {} for kind, name in _IMPLIED.items() if kind in rule.limits.types}
     if rule.limits.rows is not None:
         limits["rows"] = {"most": rule.limits.rows}
-    names = sorted({*rule.checks, *limits})
+    names = sorted(asked_checks(rule))
     return {name: {**rule.options.get(name, {}), **limits.get(name, {})} for name in names}
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from placet import config
-from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo
 from placet.adapters.sandbox import Sandbox
@@ -29,9 +28,10 @@ from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.recheck import proven
 from placet.engine.transfer import run
-from placet.errors import Conflict, Invalid, NotFound, Refused
+from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
+from placet.wire.keys import signer
 
 
 class Wire(DataWire):
@@ -83,18 +83,16 @@ class Wire(DataWire):
         return known
 
     def signer(self) -> Signer:
-        """The signing key.
+        """The signing key; opened once, so that nobody is asked twice.
 
         Raises:
-            NotFound: kind `no-key`.
+            NotFound: kind `no-key`; and what the kinds of keys raise.
         """
-        if self.settings.key is None:
-            raise NotFound(
-                "No signing key is set.",
-                kind="no-key",
-                mend='Make one with `placet keygen FILE`, and write key = "FILE" to placet.toml.',
-            )
-        return keys.load(self.settings.key, config.passphrase())
+        return self._signer
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return signer(self.settings.key)
 
     def reviewer_store(self, node: str | None) -> ObjectStore | None:
         """A node's internal tier, if this party has settings for reading it."""
