@@ -360,7 +360,7 @@ def key_of(root: Path, text: str) -> Path | str:
         raise Invalid(
             "The setting key holds a PIN.", kind="settings", mend="Use PLACET_PIN or pin-source=file:..."
         )
-    return text if text.startswith(_SCHEMES) else root / Path(text).expanduser()
+    return text if text.startswith(_SCHEMES) else _path(root, text)
 
 
 def complete_policy(data: bytes) -> bytes:

@@ -148,8 +148,8 @@ def fields(kind):
 
 
 def test_the_json_of_every_result_only_grows():
-    """A field that a program relies on stays; a new one is added to `tests/golden/json-fields.json`."""
-    golden = ROOT / "golden" / "json-fields.json"
+    """A field that a program relies on stays; a new one is added to `tests/golden/cli/json-fields.json`."""
+    golden = ROOT / "golden" / "cli" / "json-fields.json"
     found = {command: sorted(fields(kind)) for command, (kind, _) in RESULTS.items()}
     kept = json.loads(golden.read_text())
     assert kept.keys() == found.keys()
@@ -200,7 +200,7 @@ def test_cleaning_keeps_what_people_write():
 LIE = "fine\nmanifest: an approval approves this and nothing else\n  sha256:0\ndecisions"
 
 
-@pytest.mark.parametrize("command", set(RESULTS) - {"list", "log", "propose"})
+@pytest.mark.parametrize("command", sorted(set(RESULTS) - {"list", "log", "propose"}))
 def test_words_of_others_cannot_pass_for_ours(command):
     _, text = drawn(command, LIE, width=5000)
     lines = [line for line in text.splitlines() if "nothing else" in line or line.strip() == "decisions"]
