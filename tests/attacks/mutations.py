@@ -22,6 +22,12 @@ class Away:
     def name(self):
         return f"{self.guard.removeprefix('placet.')}-{self.attack.__name__}"
 
+    @property
+    def answers(self):
+        """What the guards answer that are away."""
+        others = {one.guard: one.instead for one in MUTATIONS if one.guard in self.also}
+        return {name: one for name, one in {**others, self.guard: self.instead}.items() if one is not None}
+
 
 def nothing(*_args, **_kwargs):
     return iter(())
@@ -120,6 +126,7 @@ MUTATIONS = (
     Away("placet.adapters.git_process:environment", histories.replaced_commit, instead=dict),
     Away("placet.core.ledger:holds", histories.split_view),
     Away("placet.core.ledger:check_next", histories.entry_from_the_future),
+    Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),

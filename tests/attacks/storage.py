@@ -5,10 +5,12 @@ import os
 from attacks.field import DATA, KEY, METAFILE, TIER, AttackSucceeded, Quiet
 from placet.core import layout
 from placet.core.digest import digest, md5_hex
+from placet.core.mentions import mentioned
 from placet.core.sums import encode_sums
 from placet.engine import transfer
 from placet.engine.contents import read_contents
 from placet.engine.disk import Cache
+from placet.engine.roots import governed
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
 from placet.testing import twins
@@ -220,3 +222,13 @@ def _small():
     from placet.core.dvcfile import Output, encode_metafile
 
     return encode_metafile(Output("s.bin", md5_hex(DATA), 1))
+
+
+def collection_of_what_is_promised(ground):
+    """The node collects what its workspace no longer needs: nothing that is approved or published may go."""
+    for stage in ("proposed", "landed", "published"):
+        field = ground.at(stage)
+        kept = governed(field.view(), field.now, "site-b")
+        named = {md5 for md5, *_ in kept.objects}
+        named |= {one for file in kept.files for one, _ in mentioned(file.data)}
+        field.holds(md5_hex(DATA) in named, f"`gc` would remove what is {stage}")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from attacks import guards
+from attacks import guards, refusals
 from attacks.field import AttackSucceeded
 from attacks.mutations import MUTATIONS
-from attacks.threats import ATTACKS, THREATS
+from attacks.threats import THREATS
 
 MARKED = guards.marked()
 
@@ -29,21 +29,40 @@ def test_each_guard_stands_against_a_threat():
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
 def test_without_the_guard_the_attack_succeeds(mutation, ground, monkeypatch):
-    instead = {one.guard: one.instead for one in MUTATIONS if one.instead is not None}
-    if mutation.instead is None:
-        instead.pop(mutation.guard, None)
-    else:
-        instead[mutation.guard] = mutation.instead
     if mutation.also:
-        with guards.away(monkeypatch, *mutation.also, instead=instead):
+        with guards.away(monkeypatch, *mutation.also, instead=mutation.answers):
             mutation.attack(ground)
     with (
-        guards.away(monkeypatch, mutation.guard, *mutation.also, instead=instead),
+        guards.away(monkeypatch, mutation.guard, *mutation.also, instead=mutation.answers),
         pytest.raises(AttackSucceeded),
     ):
         mutation.attack(ground)
 
 
-def test_each_attack_belongs_to_a_threat():
-    named = [name for threat in THREATS.values() for name in threat.get("attacks", ())]
-    assert set(named) == set(ATTACKS)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda one: one.name)
+def test_the_guard_stands_against_what_the_attack_does(mutation):
+    rows = {number for number, threat in THREATS.items() if mutation.attack.__name__ in threat["attacks"]}
+    assert rows & set(MARKED[mutation.guard])
+
+
+def test_every_refusal_of_the_governed_path_is_a_guard_or_excused():
+    assert refusals.unexplained() == []
+
+
+def test_no_excuse_is_left_over():
+    assert set(refusals.NO_GUARDS) - refusals.refusing() == set()
+    assert set(refusals.NO_GUARDS) & set(MARKED) == set()
+
+
+def test_a_new_refusal_and_a_hidden_guard_would_be_found(tmp_path, monkeypatch):
+    new = tmp_path / "new.py"
+    new.write_text(
+        "from placet.errors import Refused\n"
+        "def make() -> Refused:\n    return Refused('no', kind='no')\n"
+        "def fresh():\n    raise make()\n"
+        "def outer():\n    @guard(1)\n    def hidden():\n        pass\n"
+    )
+    known = [*guards.modules(), ("placet.engine.new", new)]
+    monkeypatch.setattr(guards, "modules", lambda: iter(known))
+    assert refusals.unexplained() == ["placet.engine.new:fresh"]
+    assert guards.marked().keys() - guards.imported().keys() == {"placet.engine.new:outer.<locals>.hidden"}

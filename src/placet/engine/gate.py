@@ -176,6 +176,7 @@ def _check_own_changes(update: RefUpdate, case: Case, commits: Sequence[Commit])
             raise refuse(update.ref, f"It changes {change.path}, which is not its own, or removes it.")
 
 
+@guard(34)
 def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
     ident = update.ref.removeprefix(layout.CLOSED_REFS)
     ref = layout.proposal_ref(ident)
