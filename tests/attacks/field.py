@@ -18,6 +18,7 @@ from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.policy import parse_policy
 from placet.core.statement import (
     Artifact,
     Decision,
@@ -192,13 +193,25 @@ class Field(Lab):
             checks=tuple(checks), provenance=Provenance(), message="m",
             expires=format_time(self.now + timedelta(days=30)),
         )  # fmt: skip
+        return self._signed(
+            subjects, body, key or node, {layout.metafile(node, candidate.path): candidate.metafile}
+        )
+
+    def policy_past_the_client(self, data, person):
+        """A proposal of a policy that an honest client would not make."""
+        before, after = self.view().history.policy, parse_policy(data)
+        body = Manifest(
+            repository=before.form.repository, time=format_time(self.now), kind="policy", node=None, person=person,
+            project=before.form.project, tier=None, artifacts=(), policy=before.digest, follows=None, checks=(),
+            provenance=Provenance(), message="m", expires=format_time(self.now + timedelta(days=30)),
+        )  # fmt: skip
+        return self._signed((subject(layout.POLICY, after.digest),), body, person, after.derived())
+
+    def _signed(self, subjects, body, key, files):
         ident = proposal_id(subjects, body)
-        signed = Signed.make(subjects, body, Key(key or node).pair)
-        files = {
-            layout.metafile(node, candidate.path): candidate.metafile,
-            layout.manifest_path(ident): signed.envelope.to_bytes(),
-        }
-        self.force(self.branch_ref(ident), self.commit(self.tip(), files))
+        manifest = Signed.make(subjects, body, Key(key).pair).envelope.to_bytes()
+        commit = self.commit(self.tip(), {**files, layout.manifest_path(ident): manifest})
+        self.force(self.branch_ref(ident), commit)
         self.repo.fetch()
         return ident
 

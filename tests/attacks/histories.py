@@ -1,5 +1,6 @@
 """Attacks on history and on who rules: policy, roster, rewriting, rollback, split view, time, ledger, tiers."""
 
+import contextlib
 import shutil
 from dataclasses import replace
 
@@ -11,10 +12,9 @@ from keys import Key
 from placet.core import layout
 from placet.core.ledger import holds
 from placet.core.statement import Checkpoint
-from placet.engine import propose
 from placet.engine.ctrl import load
 from placet.engine.verify import verify
-from placet.errors import Unavailable
+from placet.errors import PlacetError, Unavailable
 from placet.ports import RefUpdate
 from placet.testing import twins
 
@@ -54,17 +54,16 @@ def attacker_on_the_roster(ground):
 
 
 def old_policy_again(ground):
-    """An earlier policy, weaker and well approved in its time, is brought back byte for byte."""
-    field = ground.at("new")
+    """A policy of the past is brought back byte for byte, and with it all approvals that were given under it."""
+    field = ground.at("approved")
     before = field.policy_text
     field.change_policy(("expires_days: 30", "expires_days: 20"))
-    after = field.policy_text
-    field.policy_text = before
-    with field.refused("a policy of the past rules again", "policy"):
-        propose.propose_policy(
-            field.view(), before.encode(), Key("dana"), person="dana", message="back", now=field.now
-        )
-    assert after != before
+    field.holds(field.state(field.ident) == "STALE", "approvals under an old policy count under the new one")
+    back = field.policy_past_the_client(before.encode(), "dana")
+    with contextlib.suppress(PlacetError):
+        field.decide(back, "alice", "bob", saw="report")
+    field.land_by_hand(back)
+    field.holds(field.view().history.policy.form.number == 1, "a policy of the past rules again")
 
 
 def another_root(ground):

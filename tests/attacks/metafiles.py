@@ -1,8 +1,9 @@
 """Attacks by what a proposal carries: paths, lists, links, options, configuration, types, sizes."""
 
 import contextlib
+import socket
 
-from attacks.field import MAIN, METAFILE, changed
+from attacks.field import MAIN, METAFILE, AttackSucceeded, changed
 from keys import Key
 from placet.core import layout
 from placet.core.digest import digest, sha256_hex
@@ -13,7 +14,6 @@ from placet.engine.cases import check_manifest
 from placet.engine.contents import read_contents
 from placet.errors import PlacetError
 from placet.ports import RefUpdate, TreeEntry
-from servers import http
 
 ESCAPES = (
     "../../../x", "/etc/x", "a/../../x", ".git/hooks/post-checkout", "a/.GIT/config", ".dvc/config", "git~1/x",
@@ -151,21 +151,18 @@ def _proposal_of(field, ident, text):
 def forged_import(ground):
     """A `.dvc` file that makes whoever pulls ask an address inside the node's network, or read its files."""
     field = ground.at("new")
-    (field.folder / "web").mkdir()
-    asked = []
-    with http(field.folder / "web") as server:
-        url = server["url"]
-        text = (
-            encode_metafile(Output("x", digest(b"x").md5, 1))
-            + f"frozen: true\ndeps:\n- path: {url}/secret\n".encode()
-        )
-        ident = field.propose_these(field.file_candidate(b"x", "outputs/x", metafile=text))
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.setblocking(False)
+        extra = f"frozen: true\ndeps:\n- path: http://127.0.0.1:{inside.getsockname()[1]}/secret\n"
+        ident = field.propose_these(field.file_candidate(b"x", "outputs/x", metafile=_with(field, extra)))
         with contextlib.suppress(PlacetError):
             field.decide(ident, "alice", "bob")
         field.land_by_hand(ident)
         with field.refused("a forged import was published", "no-proposal", "not-landed", "not-approved"):
             field.promote(ident)
-    field.holds(not asked, "an address of the proposal's choice was asked")
+        with contextlib.suppress(BlockingIOError):
+            inside.accept()[0].close()
+            raise AttackSucceeded("an address of the proposal's choice was asked")
 
 
 POISON = (

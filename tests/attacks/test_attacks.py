@@ -2,9 +2,9 @@
 
 import pytest
 
-from attacks import threats
+from attacks.corpus import ATTACKS
 
 
-@pytest.mark.parametrize("attack", threats.ATTACKS.values(), ids=threats.ATTACKS)
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_refused(attack, ground):
     attack(ground)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from attacks.threats import ATTACKS, THREATS
+from attacks.corpus import ATTACKS
+from attacks.threats import THREATS
 
 ROOT = Path(__file__).parent.parent.parent
 
