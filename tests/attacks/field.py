@@ -71,6 +71,7 @@ class Field(Lab):
 
     ident: str = ""
     remotes: dict = field(default_factory=dict)
+    _stores: dict = field(default_factory=dict, repr=False)
 
     @property
     def memory(self):
@@ -78,7 +79,9 @@ class Field(Lab):
 
     def store(self, tier, identity="writer"):
         """A tier, with somebody's credentials."""
-        return open_store(self.remotes[tier, identity])
+        if (tier, identity) not in self._stores:
+            self._stores[tier, identity] = open_store(self.remotes[tier, identity])
+        return self._stores[tier, identity]
 
     @property
     def internal(self):
@@ -315,6 +318,10 @@ class Stages:
             made = self.at(before, folder, *edits)
             _STEPS[stage](made)
         made.repo.close()
+        for name in ("ctrl.git", "cache.git"):  # few files are copied faster than many
+            command = ["git", "--git-dir", str(folder / name), "repack", "-adqk"]
+            subprocess.run(command, env=ENV, check=True, capture_output=True)
+            shutil.rmtree(folder / name / "hooks", ignore_errors=True)
         return made
 
     def _open(self, folder, made, *, published):

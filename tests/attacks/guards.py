@@ -11,6 +11,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import placet
@@ -31,9 +32,15 @@ def modules():
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+@cache
+def tree(path: Path) -> ast.Module:
+    """The syntax of a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(above: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
     """Qualified name and node of every function, nested ones and methods too."""
-    for node in ast.iter_child_nodes(tree):
+    for node in ast.iter_child_nodes(above):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield f"{prefix}{node.name}", node
             yield from functions(node, f"{prefix}{node.name}.<locals>.")
@@ -47,7 +54,7 @@ def marked() -> dict[str, tuple[int, ...]]:
     """`module:function` -> threats, of each `@guard(...)` in the source."""
     out = {}
     for module, path in modules():
-        for name, node in functions(ast.parse(path.read_text(encoding="utf-8"))):
+        for name, node in functions(tree(path)):
             for mark in node.decorator_list:
                 if isinstance(mark, ast.Call) and ast.unparse(mark.func).split(".")[-1] == "guard":
                     out[f"{module}:{name}"] = tuple(ast.literal_eval(one) for one in mark.args)

@@ -86,9 +86,8 @@ def _read():
     nodes, calls, makers, names = {}, defaultdict(set), set(), {}
     for module, path in guards.modules():
         if module.startswith(_LAYERS) and not _data_plane(module):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            names[module] = dict(_imported(tree))
-            nodes |= {f"{module}:{name}": node for name, node in guards.functions(tree)}
+            names[module] = dict(_imported(guards.tree(path)))
+            nodes |= {f"{module}:{name}": node for name, node in guards.functions(guards.tree(path))}
     for name, node in nodes.items():
         calls[name] = set(_called(node))
         if {"Refused", "Corrupt"} & calls[name]:
