@@ -2,7 +2,7 @@
 
 import contextlib
 
-from attacks.field import KEY, MAIN, METAFILE, PUBLISHED, TIER
+from attacks.field import KEY, MAIN, METAFILE, NO_PROPOSAL, PUBLISHED, TIER
 from keys import Key
 from placet.core import layout
 from placet.core.statement import Signed
@@ -83,12 +83,11 @@ def metafile_changed_after_approval(ground):
 
 
 def metafile_changed_and_merged(ground):
-    """The branch is changed on the server itself; then somebody merges in good faith."""
+    """The branch is made anew on the server itself, with another metafile; then somebody merges in good faith."""
     field = ground.at("approved")
-    field.force(
-        field.branch_ref(), field.commit(field.branch(field.ident), {METAFILE: _other_metafile(field)})
-    )
-    with field.refused("another metafile than the approved one was merged", "no-proposal"):
+    evil = field.commit(field.tip(), {**field.files_of(), METAFILE: _other_metafile(field)})
+    field.force(field.branch_ref(), evil)
+    with field.refused("another metafile than the approved one was merged", *NO_PROPOSAL):
         field.merge(field.ident)
 
 
@@ -96,7 +95,7 @@ def metafile_changed_on_main(ground):
     """The landing commit itself carries another `.dvc` file than the one that was approved."""
     field = ground.at("approved")
     field.land_by_hand(more={METAFILE: _other_metafile(field)})
-    with field.refused("another metafile than the approved one was published", "no-proposal", "not-landed"):
+    with field.refused("another metafile than the approved one was published", *NO_PROPOSAL):
         field.promote()
 
 
@@ -161,7 +160,7 @@ def manifest_by_a_stranger(ground):
     with contextlib.suppress(PlacetError):
         field.decide(ident, "alice", "bob")
     field.land_by_hand(ident)
-    with field.refused("a proposal counted that its node did not sign", "no-proposal", "not-landed"):
+    with field.refused("a proposal counted that its node did not sign", *NO_PROPOSAL):
         field.promote(ident)
 
 
@@ -280,13 +279,13 @@ def approval_without_looking(ground):
 
 
 def hidden_objection(ground):
-    """The first, critical decision of a reviewer is taken out of the branch; the later one stays."""
+    """The first, critical decision of a reviewer is left out of a branch made anew; the later one stays."""
     field = ground.at("proposed")
     field.decide(field.ident, "alice")
     field.decide(field.ident, "bob", verdict="return")
     field.decide(field.ident, "bob")
-    path = layout.decision_path(field.ident, "bob", 1)
-    field.force(field.branch_ref(), field.commit(field.branch(field.ident), {path: None}))
+    files = {path: entry for path, entry in field.files_of().items() if not path.endswith("/bob-1.json")}
+    field.force(field.branch_ref(), field.commit(field.tip(), files))
     field.repo.fetch()
     with field.refused("a decision counted although the one before it was hidden", "not-approved"):
         field.merge(field.ident)

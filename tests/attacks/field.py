@@ -42,6 +42,7 @@ from placet.wire.data import open_store
 DATA = twins.A
 PATH = "outputs/a.bin"
 METAFILE = layout.metafile("site-b", PATH)
+NO_PROPOSAL = ("no-proposal", "proposal-refused", "not-landed")  # it is none at all, to everybody
 KEY = layout.data_key(md5_hex(DATA))
 
 

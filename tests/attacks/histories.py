@@ -33,6 +33,17 @@ def policy_in_the_same_proposal(ground):
         field.push(RefUpdate(MAIN, field.tip(), field.merge_commit(more={layout.POLICY: weaker})))
 
 
+def configuration_with_a_policy(ground):
+    """A policy proposal, readable and harmless, brings a `.dvc/config` that does not follow from it."""
+    field = ground.at("new")
+    ident = field.change_policy(("project: test", "project: other"), approvers=(), merge=False)
+    evil = field.commit(
+        field.tip(), {**field.files_of(ident), layout.DVC_CONFIG: b"[core]\n    remote = evil\n"}
+    )
+    with field.refused("a policy proposal brought another configuration", "push-refused"):
+        field.push(RefUpdate(field.branch_ref(ident), None, evil))
+
+
 def weaker_policy_past_the_gate(ground):
     """A weaker policy is written into `main` by the server's administrator; what lands then waits."""
     field = ground.at("landed")

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 
-from attacks.field import MAIN, METAFILE, AttackSucceeded, changed
+from attacks.field import MAIN, METAFILE, NO_PROPOSAL, AttackSucceeded, changed
 from keys import Key
 from placet.core import layout
 from placet.core.digest import digest, sha256_hex
@@ -96,12 +96,22 @@ def symlink_for_a_metafile(ground):
             field.push(RefUpdate(MAIN, field.tip(), evil))
 
 
+def program_in_a_proposal(ground):
+    """A decision in the proposal's folder is an executable file, or a symbolic link."""
+    field = ground.at("approved")
+    files, path = field.files_of(), layout.decision_path(field.ident, "bob", 1)
+    for mode in ("100755", "120000"):
+        evil = field.commit(field.tip(), {**files, path: TreeEntry(mode, files[path].blob, 0)})
+        with field.refused(f"a file of mode {mode} was let into a proposal", "push-refused"):
+            field.push(RefUpdate(field.branch_ref(), None, evil))
+
+
 def symlink_written_past_the_gate(ground):
     """The same, by somebody who has the server's files: the agent must see no landed proposal."""
     field = ground.at("approved")
     entry = field.files_of()[METAFILE]
     field.force(MAIN, field.merge_commit(more={METAFILE: TreeEntry("120000", entry.blob, 0)}))
-    with field.refused("a symbolic link was taken for the approved metafile", "no-proposal", "not-landed"):
+    with field.refused("a symbolic link was taken for the approved metafile", *NO_PROPOSAL):
         field.promote()
 
 
@@ -131,7 +141,7 @@ def metafile_with_options_past_the_gate(ground):
     with contextlib.suppress(PlacetError):
         field.decide(ident, "alice", "bob")
     field.land_by_hand(ident)
-    with field.refused("a metafile with options was published", "no-proposal", "not-landed", "not-approved"):
+    with field.refused("a metafile with options was published", *NO_PROPOSAL, "not-approved"):
         field.promote(ident)
 
 
@@ -158,7 +168,7 @@ def forged_import(ground):
         with contextlib.suppress(PlacetError):
             field.decide(ident, "alice", "bob")
         field.land_by_hand(ident)
-        with field.refused("a forged import was published", "no-proposal", "not-landed", "not-approved"):
+        with field.refused("a forged import was published", *NO_PROPOSAL, "not-approved"):
             field.promote(ident)
         with contextlib.suppress(BlockingIOError):
             inside.accept()[0].close()

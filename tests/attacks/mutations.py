@@ -131,3 +131,6 @@ MUTATIONS = (
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
 )
+
+# Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
+ELSEWHERE: dict[str, str] = {}

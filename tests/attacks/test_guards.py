@@ -1,12 +1,16 @@
 """Each guard of the product is found in its source, and its attack succeeds when it is taken away."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from attacks import guards, refusals
 from attacks.field import AttackSucceeded
-from attacks.mutations import MUTATIONS
+from attacks.mutations import ELSEWHERE, MUTATIONS
 from attacks.threats import THREATS
 
+ROOT = Path(__file__).parent.parent.parent
 MARKED = guards.marked()
 
 
@@ -16,11 +20,28 @@ def test_no_mark_is_hidden():
 
 
 def test_each_guard_has_a_mutation_check():
-    assert set(MARKED) - {one.guard for one in MUTATIONS} == set()
+    assert set(MARKED) - {one.guard for one in MUTATIONS} - set(ELSEWHERE) == set()
 
 
 def test_each_mutation_check_is_of_a_guard():
-    assert {name for one in MUTATIONS for name in (one.guard, *one.also)} - set(MARKED) == set()
+    named = {name for one in MUTATIONS for name in (one.guard, *one.also)}
+    assert {*named, *ELSEWHERE} - set(MARKED) == set()
+
+
+@pytest.mark.parametrize("guard", ELSEWHERE)
+def test_the_test_elsewhere_takes_the_guard_away(guard):
+    path, _, name = ELSEWHERE[guard].partition("::")
+    found = dict(guards.functions(guards.tree(ROOT / path)))[name]
+    calls = [one for one in ast.walk(found) if isinstance(one, ast.Call)]
+    patched = {
+        str(ast.literal_eval(argument)).rpartition(".")[2]
+        for one in calls
+        if ast.unparse(one.func).endswith("setattr")
+        for argument in one.args[:2]
+        if isinstance(argument, ast.Constant)
+    }
+    assert guard.rpartition(":")[2].rpartition(".")[2] in patched
+    assert any(isinstance(one, ast.Assert) for one in ast.walk(found))
 
 
 def test_each_guard_stands_against_a_threat():
