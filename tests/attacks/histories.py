@@ -34,14 +34,14 @@ def policy_in_the_same_proposal(ground):
 
 
 def configuration_with_a_policy(ground):
-    """A policy proposal, readable and harmless, brings a `.dvc/config` that does not follow from it."""
+    """An approved policy lands together with a `.dvc/config` that does not follow from it."""
     field = ground.at("new")
-    ident = field.change_policy(("project: test", "project: other"), approvers=(), merge=False)
-    evil = field.commit(
-        field.tip(), {**field.files_of(ident), layout.DVC_CONFIG: b"[core]\n    remote = evil\n"}
-    )
-    with field.refused("a policy proposal brought another configuration", "push-refused"):
-        field.push(RefUpdate(field.branch_ref(ident), None, evil))
+    ident = field.change_policy(("project: test", "project: other"), merge=False)
+    evil = field.merge_commit(ident, more={layout.DVC_CONFIG: b"[core]\n    remote = evil\n"})
+    with field.refused("a policy brought another configuration", "push-refused"):
+        field.push(RefUpdate(MAIN, field.tip(), evil))
+    field.force(MAIN, evil)
+    field.holds(field.view().history.policy.form.number == 0, "a policy rules beside a foreign configuration")
 
 
 def weaker_policy_past_the_gate(ground):
