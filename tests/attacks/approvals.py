@@ -278,6 +278,16 @@ def approval_without_looking(ground):
         field.promote(ident)
 
 
+def objection_removed(ground):
+    """The last, critical decision of a reviewer is removed from the branch by a commit of somebody else."""
+    field = ground.at("approved")
+    field.decide(field.ident, "bob", verdict="return")
+    tip = field.branch(field.ident)
+    evil = field.commit(tip, {layout.decision_path(field.ident, "bob", 2): None})
+    with field.refused("a decision was removed from a proposal", "push-refused"):
+        field.push(RefUpdate(field.branch_ref(), tip, evil))
+
+
 def hidden_objection(ground):
     """The first, critical decision of a reviewer is left out of a branch made anew; the later one stays."""
     field = ground.at("proposed")

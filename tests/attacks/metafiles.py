@@ -68,11 +68,12 @@ def _read_folder(field, honest, files):
 
 
 def artifact_in_a_reserved_place(ground):
-    """A node proposes an artifact whose path is Git's or DVC's own, past its own client."""
+    """A node proposes an artifact whose path is DVC's own or none on Windows, past its own client."""
     field = ground.at("new")
-    ident = field.past_the_client(field.file_candidate(b"x", "outputs/.dvc/config"))
-    with field.refused("an artifact was proposed at a reserved path", "push-refused"):
-        field.push(RefUpdate(field.branch_ref(ident), None, field.branch(ident)))
+    for path in ("outputs/.dvc/config", "outputs/con"):
+        ident = field.past_the_client(field.file_candidate(b"x", path))
+        with field.refused(f"an artifact was proposed at {path}", "push-refused"):
+            field.push(RefUpdate(field.branch_ref(ident), None, field.branch(ident)))
 
 
 def artifact_inside_another(ground):

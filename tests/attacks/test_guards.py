@@ -33,18 +33,13 @@ def test_a_mutation_check_elsewhere_takes_its_guard_away():
 
 
 def _takes_away(guard, place):
-    """Does this test name the guard in a `setattr`, and assert something?"""
+    """Does this test name the guard, call `setattr`, and assert something?"""
     path, _, name = place.partition("::")
-    test = dict(guards.functions(guards.tree(ROOT / path)))[name]
-    patched = {
-        str(argument.value).rpartition(".")[2]
-        for one in ast.walk(test)
-        if isinstance(one, ast.Call) and ast.unparse(one.func).endswith("setattr")
-        for argument in one.args[:2]
-        if isinstance(argument, ast.Constant)
-    }
-    last = guard.rpartition(":")[2].rpartition(".")[2]
-    return last in patched and any(isinstance(one, ast.Assert | ast.With) for one in ast.walk(test))
+    nodes = list(ast.walk(dict(guards.functions(guards.tree(ROOT / path)))[name]))
+    texts = {str(one.value).rpartition(".")[2] for one in nodes if isinstance(one, ast.Constant)}
+    patches = any(isinstance(one, ast.Attribute) and one.attr == "setattr" for one in nodes)
+    asserts = any(isinstance(one, ast.Assert | ast.With) for one in nodes)
+    return guard.rpartition(":")[2].rpartition(".")[2] in texts and patches and asserts
 
 
 def test_each_guard_stands_against_a_threat():
