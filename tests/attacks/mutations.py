@@ -49,10 +49,20 @@ def whatever_came(repo, update):
     return [one for one in repo.line(update.new) if one.id not in known]
 
 
+def as_it_is_set(promoter, _view, tier):
+    return promoter.targets[tier]
+
+
+def what_is_left(commits):
+    last = {change.path: change for commit in commits for change in commit.changes}
+    return {path: change for path, change in last.items() if change.blob}
+
+
 def unread(store, key, *_):
     return b"".join(store.get(key))
 
 
+FIREWALL = "placet.engine.firewall:"
 GATE, CTRL, HISTORY = "placet.engine.gate:", "placet.engine.ctrl:", "placet.engine.history:"
 PUBLISHED, ASSENT, LAYOUT = "placet.engine.published:", "placet.core.assent:", "placet.core.layout:"
 
@@ -66,7 +76,7 @@ MUTATIONS = (
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
     Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
     Away(
-        "placet.engine.verify:_check_bytes",
+        "placet.engine.verify:_Disk.check",
         storage.publication_bucket_overwritten,
         instead=lambda *_: ("", "verified"),
     ),
@@ -77,14 +87,24 @@ MUTATIONS = (
     Away(LAYOUT + "forbidden_in_directory", metafiles.names_that_escape),
     Away(LAYOUT + "clash", metafiles.names_that_clash),
     Away(LAYOUT + "unsafe", metafiles.artifact_in_a_reserved_place),
-    Away(GATE + "_refuse_clash", metafiles.artifact_inside_another),
+    Away(FIREWALL + "require_free", metafiles.artifact_inside_another),
     Away(GATE + "_explained", metafiles.poisoned_files_in_a_merge),
-    Away(GATE + "_check_own_changes", metafiles.poisoned_files_in_a_proposal),
-    Away(HISTORY + "_plain", metafiles.symlink_written_past_the_gate),
+    Away(FIREWALL + "require_own", metafiles.poisoned_files_in_a_proposal),
+    Away(FIREWALL + "_carried", approvals.objection_removed, instead=what_is_left),
+    Away(FIREWALL + "require_plain", metafiles.program_in_a_proposal),
+    Away(HISTORY + "_plain", metafiles.symlink_written_past_the_gate, also=(FIREWALL + "require_canonical",)),
     Away(HISTORY + "History.drift", metafiles.poisoned_configuration_past_the_gate, instead=lambda _: False),
     Away("placet.engine.cases:_publish_problem", metafiles.metafile_with_options),
-    Away("placet.engine.cases:_publish_problem", metafiles.metafile_with_options_past_the_gate),
-    Away("placet.engine.cases:_publish_problem", metafiles.forged_import),
+    Away(
+        "placet.engine.cases:_publish_problem",
+        metafiles.metafile_with_options_past_the_gate,
+        also=(FIREWALL + "require_canonical",),
+    ),
+    Away(
+        "placet.engine.cases:_publish_problem",
+        metafiles.forged_import,
+        also=(FIREWALL + "require_canonical",),
+    ),
     Away(ASSENT + "_over_limits", metafiles.too_large_for_the_policy, instead=nothing),
     Away(ASSENT + "_failed_checks", metafiles.failed_check, instead=nothing),
     Away("placet.core.envelope:_unique", metafiles.more_than_one_truth, instead=dict),
@@ -100,8 +120,12 @@ MUTATIONS = (
     Away(ASSENT + "unmet", approvals.one_organisation, instead=lambda *_: []),
     Away(ASSENT + "excluded", approvals.own_proposal, instead=lambda *_: frozenset()),
     Away(ASSENT + "sees", approvals.approval_without_looking, instead=lambda *_: "bytes"),
-    Away(CTRL + "_check_metafiles", approvals.metafile_changed_and_merged),
-    Away(HISTORY + "History.complete", approvals.metafile_changed_on_main),
+    Away(FIREWALL + "require_canonical", approvals.metafile_changed_and_merged),
+    Away(
+        HISTORY + "History.complete",
+        approvals.metafile_changed_on_main,
+        also=(FIREWALL + "require_canonical",),
+    ),
     Away(HISTORY + "History.stale", approvals.stale_version_lands),
     Away("placet.adapters.git:_lease", approvals.objection_in_the_last_second, instead=lambda _: "--force"),
     Away(HISTORY + "_about", approvals.decision_replayed_for_another_manifest),
@@ -129,8 +153,27 @@ MUTATIONS = (
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
+    Away("placet.engine.promote:Promoter._target", histories.tier_at_another_place, instead=as_it_is_set),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
 )
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
-ELSEWHERE: dict[str, str] = {}
+_FIREWALL, _RESEARCHER = "tests/governance/test_firewall.py::", "tests/governance/test_researcher.py::"
+ELSEWHERE: dict[str, str] = {
+    "placet.adapters.git_process:offline": _RESEARCHER
+    + "test_a_hostile_clone_configuration_starts_nothing_offline",
+    "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",
+    "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
+    "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
+    "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
+    "placet.engine.contents:require_listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
+    "placet.engine.firewall:own_commits": _FIREWALL + "test_the_bounds_are_what_stops_the_reader",
+    "placet.engine.firewall:require_derived": _FIREWALL
+    + "test_a_policy_proposal_carries_its_policy_and_what_follows_from_it",
+    "placet.engine.worktree:require_as_published": _RESEARCHER
+    + "test_without_the_guard_a_changed_configuration_would_be_obeyed",
+    "placet.engine.worktree:require_no_link": _RESEARCHER
+    + "test_without_the_guard_verify_would_go_through_a_linked_folder",
+    "placet.engine.worktree:require_object": _RESEARCHER
+    + "test_without_the_guard_verify_would_look_elsewhere",
+}

@@ -31,6 +31,8 @@ _LIMIT = "bounds memory; what is longer than it must be is refused by its digest
 _ABSENT = "there is nothing to judge: what is asked for is not there"
 NO_GUARDS = {
     "placet.adapters.git:GitRepo.push": _GIT,
+    "placet.adapters.git_parse:tree_of": _GIT,
+    "placet.adapters.git_walk:_parsed": _GIT,
     "placet.adapters.git_past:GitPast._read": _GIT,
     "placet.adapters.git_past:GitPast.read": _GIT,
     "placet.adapters.git_process:Reader._ask": _GIT,
@@ -43,6 +45,9 @@ NO_GUARDS = {
     "placet.client:Client.propose": _OWN,
     "placet.engine.begin:_governor": _OWN,
     "placet.engine.checks:_installed": "at the node and the reviewer; what is missing then refuses (`_failed_checks`)",
+    "placet.engine.clone:_publication": _ABSENT,
+    "placet.engine.contents:from_lists": "what the lists say was proven by their digests before",
+    "placet.engine.ctrl:View.find": "tells why the firewall refused",
     "placet.engine.gate:judge_push": "turns any error of the recomputation into a refusal",
     "placet.engine.pin:first_policy": _ABSENT,
     "placet.engine.propose:_refuse_hopeless": _OWN,
@@ -57,6 +62,7 @@ NO_GUARDS = {
     "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
     "placet.engine.transfer:_read_object": "a stock remote's object, which an MD5 names; what is governed goes by SHA-256",
     "placet.engine.transfer:bounded": _LIMIT,
+    "placet.wire.ctrl:Wire.tier_store": _OWN,
 }
 
 

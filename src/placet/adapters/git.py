@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from placet.adapters import git_parse
 from placet.adapters import git_process as process
+from placet.adapters.git_walk import Walk, too_large
 from placet.core.guards import guard
+from placet.core.limits import LISTING_BYTES, Bounds
 from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
-from placet.ports import Change, Commit, RefUpdate, TreeEntry
+from placet.ports import Commit, RefUpdate, TreeEntry
 
 _NETWORK_TIMEOUT_S = 600
 _MAX_COMMIT = 1 << 20
@@ -90,6 +92,14 @@ class GitRepo:
         """End the reading process; may be called twice."""
         self._reader.close()
 
+    def head(self) -> str:
+        """The commit that a clone has checked out.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        return self._run("rev-parse", "--verify", "-q", "HEAD^{commit}").decode().strip()
+
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         """Full ref name -> commit id."""
         pattern = prefix.rstrip("/") or "refs"
@@ -108,14 +118,14 @@ class GitRepo:
                     f"Commit {after[:12]} is not on the first-parent line of {tip[:12]}.", kind="not-on-line"
                 )
             ids = ids[ids.index(after) + 1 :]
-        heads = {ident: _head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
+        heads = {ident: git_parse.head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
         self._whole(ids, [heads[ident][0][:1] for ident in ids], after)
         asked = "".join(f"{' '.join((ident, *heads[ident][0][:1]))}\n" for ident in ids)
         raw = self._run(
             "diff-tree", "--stdin", "--root", "-r", "--raw", "-z", "--no-renames", "--no-abbrev", "--always",
             "--no-ext-diff", "--ignore-submodules=none", data=asked.encode(),
         )  # fmt: skip
-        changes = _changes(raw)
+        changes = git_parse.changes(raw)
         return [
             Commit(ident, *heads[ident], tuple(sorted(changes.get(ident, ()), key=lambda one: one.path)))
             for ident in ids
@@ -133,13 +143,39 @@ class GitRepo:
                 )
             before = (ident,)
 
+    def branch(self, tip: str, known: Container[str], bounds: Bounds) -> Sequence[Commit]:
+        """A branch's own commits, oldest first, read object by object."""
+        walk = Walk(lambda tree, limit: self._reader.read("tree", tree, limit), bounds)
+        commits: list[tuple[str, str, tuple[str, ...], str]] = []
+        ident = _ident(tip)
+        while ident not in known:
+            if len(commits) == bounds.commits:
+                raise too_large(f"has more than {bounds.commits} commits of its own")
+            data = self._reader.read("commit", ident, _MAX_COMMIT)
+            parents, message = git_parse.head(data)
+            commits.append((ident, git_parse.tree_of(data), parents, message))
+            if not parents:
+                raise Conflict(
+                    f"The branch that ends at {tip[:12]} does not begin on main.", kind="not-on-line"
+                )
+            ident = _ident(parents[0])
+        before = git_parse.tree_of(self._reader.read("commit", ident, _MAX_COMMIT)) if commits else None
+        out = []
+        for one, tree, parents, message in reversed(commits):
+            out.append(Commit(one, parents, message, walk.changes(before, tree)))
+            before = tree
+        return out
+
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """Path -> entry of all files under `prefix`."""
         path = prefix.rstrip("/")
         spec = _ident(commit)
-        done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []))
+        done = self._run(
+            "ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []),
+            limit=LISTING_BYTES,
+        )  # fmt: skip
         try:
-            return dict(_entries(done, prefix))
+            return dict(git_parse.entries(done, prefix))
         except ValueError as error:
             raise process.broken(self._dir, f"The size of a file of {commit[:12]} is not known.") from error
 
@@ -190,7 +226,7 @@ class GitRepo:
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
         with self._alone():
-            done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+            done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
             raise process.network_error(done, "fetch", self._url or "origin", self._dir)
 
@@ -214,7 +250,7 @@ class GitRepo:
             self._url or "origin",
             *specs,
         ]
-        done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+        done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode == 0:
             self._follow(updates)
             return
@@ -230,7 +266,7 @@ class GitRepo:
         if re.search(r"(?m)^fatal: bad object", said):
             raise NotFound("A commit to push is not here.", kind="no-commit", why=said)
         if declined or "[remote rejected]" in report:
-            why = _words(said) or report.strip()[-500:]
+            why = git_parse.words(said) or report.strip()[-500:]
             raise Refused("The server refused the push.", kind="push-refused", why=why)
         raise process.network_error(done, "push", self._url or "origin", self._dir)
 
@@ -277,9 +313,16 @@ class GitRepo:
         return dict(zip(files, made.split(), strict=True))
 
     def _run(
-        self, *arguments: str, data: bytes | None = None, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        data: bytes | None = None,
+        environ: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> bytes:
-        done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
+        if limit is not None:
+            done = process.run_bounded(arguments, environ=self._env, git_dir=self._dir, limit=limit)
+        else:
+            done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
         return process.check(done, arguments[0], self._dir if self._mirror else None)
 
 
@@ -358,41 +401,3 @@ def _mode(mode: str) -> bytes:
     if mode not in _MODES:
         raise Invalid(f"{mode[:20]!r} is not the mode of a file in Git.", kind="unsafe-path")
     return mode.encode()
-
-
-def _head(commit: bytes) -> tuple[tuple[str, ...], str]:
-    """Parents and message of a commit object; as for Git, parents stand right behind the tree."""
-    header, _, message = commit.partition(b"\n\n")
-    fields = (line.partition(b" ") for line in header.split(b"\n")[1:])
-    parents = (value.decode() for _, _, value in itertools.takewhile(lambda one: one[0] == b"parent", fields))
-    return tuple(parents), message.decode("utf-8", "replace")
-
-
-def _changes(data: bytes) -> dict[str, list[Change]]:
-    """Parse `diff-tree --stdin -z`: a commit id, then pairs of a record that begins with ':' and a path."""
-    out: dict[str, list[Change]] = {}
-    current: list[Change] = []
-    fields = iter(data.split(b"\0")[:-1])
-    for field in fields:
-        if not field.startswith(b":"):
-            current = out.setdefault(field.decode().strip(), [])
-            continue
-        _, mode, _, blob, status = field.decode().split(" ")
-        path = next(fields).decode("utf-8", "surrogateescape")
-        deleted = status == "D"
-        current.append(Change(path, "" if deleted else mode, "" if deleted else blob))
-    return out
-
-
-def _entries(data: bytes, prefix: str) -> Iterator[tuple[str, TreeEntry]]:
-    for record in data.split(b"\0")[:-1]:
-        head, _, name = record.partition(b"\t")
-        mode, _, blob, size = head.decode().split()
-        path = name.decode("utf-8", "surrogateescape")
-        if path.startswith(prefix):
-            yield path, TreeEntry(mode, blob, int(size) if size != "-" else 0)
-
-
-def _words(said: str) -> str:
-    lines = (line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:"))
-    return " ".join(line for line in lines if line)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from placet.core import layout
 from placet.core.guards import guard
+from placet.core.layout import Occupied
 from placet.core.statement import Id
 from placet.core.states import State
+from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
 from placet.engine.published import Publication, PublishedLine
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
 
 
-@dataclass(slots=True)
+@dataclass
 class View:
     """Everything that follows from one state of the Ctrl repository.
 
@@ -28,6 +31,7 @@ class View:
         branches: Proposal id -> tip of its branch, for open proposals.
         open: Proposal id -> the proposal as its branch holds it.
         closed: Ids of proposals whose branch was closed.
+        refused: Proposal id -> why its branch is not admitted; each is an alarm too.
     """
 
     repo: Repo
@@ -39,11 +43,17 @@ class View:
     open: dict[str, Case] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    refused: dict[str, PlacetError] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
         """The tip of `main`."""
         return self.line[-1].id
+
+    @cached_property
+    def taken(self) -> Occupied:
+        """The artifact paths that stand on `main` or on a published branch."""
+        return firewall.taken(self.history, self.publications.values())
 
     def cases(self) -> dict[str, Case]:
         """All proposals: what landed on `main`, what is open, what was closed without landing."""
@@ -54,7 +64,7 @@ class View:
         """The proposal of exactly this id, closed ones included."""
         case = self.cases().get(ident)
         if case is None and ident in self.closed:
-            case = read_open(self.history, ident, self.closed[ident])
+            case = firewall.admit(self.history, ident, self.closed[ident])
         return case
 
     def state(self, case: Case, now: datetime) -> State:
@@ -71,9 +81,18 @@ class View:
 
         Raises:
             NotFound: kind `no-proposal`.
+            Refused: kind `proposal-refused`: its branch carries what no proposal may carry.
             Conflict: kind `ambiguous-id`.
         """
         found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
+        refused = [key for key in self.refused if prefix and key.startswith(prefix)]
+        if refused and not found:
+            raise Refused(
+                f"Proposal {refused[0][:12]} is refused: {self.refused[refused[0]].what}",
+                kind="proposal-refused",
+                why="Nobody is shown a branch that carries anything but its proposal.",
+                mend="Ask who pushed to its branch. The node may propose it again.",
+            )
         if not prefix or not found:
             raise NotFound(
                 f"There is no proposal {prefix!r}.",
@@ -157,6 +176,7 @@ def load(
     prefix = layout.CLOSED_REFS
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     view.alarms += view.history.alarms
+    view.alarms += firewall.foreign(view.history)
     if memory is not None:
         _compare(view, memory, lagging=lagging)
     return view
@@ -196,44 +216,11 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
     if landed is not None and landed.landed is not None:
         return
     try:
-        view.open[proposal] = read_open(view.history, proposal, commit)
+        view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
-    except (Corrupt, Invalid, NotFound) as error:
-        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is not a proposal: {error}"))
-
-
-def read_open(history: History, proposal: str, commit: str) -> Case:
-    """A proposal as its branch holds it, judged by the policy that is effective now.
-
-    Raises:
-        Invalid, Corrupt: the branch does not hold exactly this proposal.
-    """
-    if not layout.is_id(proposal):
-        raise Invalid(f"{proposal[:80]!r} is not a proposal id.", kind="proposal-id")
-    files = history.repo.tree(commit, layout.folder(proposal))
-    manifest = files.get(layout.manifest_path(proposal))
-    if manifest is None or any(entry.mode != "100644" for entry in files.values()):
-        raise Invalid("It has no manifest, or a file that is not a plain one.", kind="proposal-files")
-    case = history.read_case(proposal, manifest.blob, None)
-    for path, entry in sorted(files.items()):
-        if path == layout.withdrawal_path(proposal):
-            history.record_withdrawal(case, path, entry.blob, case.policy)
-        elif path != layout.manifest_path(proposal):
-            history.record_decision(case, path, entry.blob, (case.policy,))
-    _check_metafiles(history, case, commit)
-    case.stale = history.stale(case, history.policy)
-    return case
-
-
-@guard(6, 10)
-def _check_metafiles(history: History, case: Case, commit: str) -> None:
-    tree = history.repo.tree(commit)
-    for path, digest in case.metafiles().items():
-        entry = tree.get(path)
-        if entry is None or history.blob_sha256(entry.mode, entry.blob) != digest:
-            raise Corrupt(
-                f"{path} on the branch is not what the manifest of {case.id} says.", kind="metafile-changed"
-            )
+    except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+        view.refused[ascii(proposal)[1:-1]] = error
+        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
 
 
 @guard(13, 15)

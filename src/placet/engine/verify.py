@@ -16,12 +16,14 @@ from typing import Literal
 from placet.core import layout
 from placet.core.digest import digest_chunks, sha256_hex
 from placet.core.guards import guard
+from placet.core.policy import MAX_POLICY
 from placet.core.statement import Artifact, parse_time
 from placet.core.sums import encode_sums
 from placet.engine.ctrl import View
 from placet.engine.published import Publication, Published
 from placet.engine.transfer import run
-from placet.errors import Invalid, NotFound
+from placet.engine.worktree import real_file, real_files, require_as_published, require_no_link
+from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Progress
 
 DataState = Literal["verified", "not-pulled", "corrupt"]
@@ -81,6 +83,7 @@ def verify(
     now: datetime,
     jobs: int,
     progress: Progress,
+    cache: Path | None = None,
 ) -> Report:
     """Check a published branch and, where they are on disk, the bytes.
 
@@ -92,6 +95,7 @@ def verify(
         now: For ages.
         jobs: Files that are hashed at once.
         progress: Told of hashed files and bytes.
+        cache: DVC's cache: links to its objects are files; any other link is a problem.
 
     Raises:
         Corrupt: the branch does not recompute.
@@ -102,11 +106,11 @@ def verify(
     publication = view.publications.get(tier)
     if publication is None:
         raise NotFound(f"There is no published branch of tier {tier} here.", kind="no-published-branch")
-    found = [
-        _artifact(view, publication, path, root, jobs, progress) for path in _selected(publication, targets)
-    ]
+    disk = _Disk(root, cache, jobs, progress) if root is not None else None
+    found = [_artifact(view, publication, path, disk) for path in _selected(publication, targets)]
     last = parse_time(publication.entries[-1].body.time)
     problems = [f"{one.path}: {one.problem}" for one in found if one.problem]
+    problems += _changed_settings(view, publication, root) if root is not None else ()
     limit = view.history.policy.form.tiers[tier].max_age_days
     if limit is not None and now - last > timedelta(days=limit):
         problems.append(f"the newest entry is older than {limit} days: this may be an old state")
@@ -122,6 +126,15 @@ def verify(
         alarms=tuple(alarm.text for alarm in view.alarms),
         problems=tuple(problems),
     )
+
+
+def _changed_settings(view: View, publication: Publication, root: Path) -> Iterator[str]:
+    """What DVC and Git would obey in the work tree, and what was not published so."""
+    for path in (layout.DVC_CONFIG, layout.GITIGNORE, layout.DVC_GITIGNORE):
+        try:
+            require_as_published(root, path, view.repo.read(publication.blobs[path], MAX_POLICY))
+        except (Corrupt, Invalid) as error:
+            yield error.what
 
 
 def _selected(publication: Publication, targets: Sequence[str]) -> list[str]:
@@ -147,16 +160,14 @@ def _selected(publication: Publication, targets: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _artifact(
-    view: View, publication: Publication, metafile: str, root: Path | None, jobs: int, progress: Progress
-) -> Verified:
+def _artifact(view: View, publication: Publication, metafile: str, disk: _Disk | None) -> Verified:
     published = publication.publications[publication.current[metafile]]
     artifact, sha256 = _of_manifest(published, metafile)
     path = metafile.removesuffix(".dvc")
     problem = ""
     data: DataState = "not-pulled"
-    if root is not None:
-        problem, data = _check_bytes(root, metafile, artifact, sha256, jobs, progress)
+    if disk is not None:
+        problem, data = disk.check(metafile, artifact, sha256)
     body = published.entry.body
     numbers = {one.policy.digest: one.policy.form.number for one in view.history.policies}
     return Verified(
@@ -189,43 +200,52 @@ def _of_manifest(published: Published, metafile: str) -> tuple[Artifact, str]:
     raise Invalid(f"The manifest of {published.case.id} has no {metafile}.", kind="manifest")
 
 
-@guard(2, 3)
-def _check_bytes(
-    root: Path, metafile: str, artifact: Artifact, sha256: str, jobs: int, progress: Progress
-) -> tuple[str, DataState]:
-    """What is wrong with the files on disk, and what that makes of the data."""
-    here = root / metafile
-    if not here.is_file() or sha256_hex(here.read_bytes()) != artifact.metafile:
-        return "its .dvc file in the work tree is not the approved one", "corrupt"
-    data = root / metafile.removesuffix(".dvc")
-    if not os.path.lexists(data):
-        return "", "not-pulled"
-    if artifact.dir is None:
-        if not data.is_file():
-            return "is not a file", "corrupt"
-        progress.start(f"verify {artifact.path}", 1, artifact.size)
-        same = _sha256_of(data, progress) == sha256
-        progress.done()
+@dataclass(frozen=True, slots=True)
+class _Disk:
+    """The files of a work tree; what is a link to anything but an object of the cache is a problem."""
+
+    root: Path
+    cache: Path | None
+    jobs: int
+    progress: Progress
+
+    @guard(2, 3)
+    def check(self, metafile: str, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+        """What is wrong with the files of an artifact, and what that makes of the data."""
+        path = metafile.removesuffix(".dvc")
+        try:
+            require_no_link(self.root, metafile)
+            same = sha256_hex(real_file(self.root / metafile, None).read_bytes()) == artifact.metafile
+            if not same:
+                return "its .dvc file in the work tree is not the approved one", "corrupt"
+            if not os.path.lexists(self.root / path):
+                return "", "not-pulled"
+            if artifact.dir is None:
+                return self._file(self.root / path, artifact, sha256)
+            return self._directory(self.root / path, artifact, sha256)
+        except (Invalid, NotFound) as error:
+            return error.what, "corrupt"
+
+    def _file(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+        file = real_file(data, self.cache)
+        self.progress.start(f"verify {artifact.path}", 1, artifact.size)
+        same = _sha256_of(file, self.progress) == sha256
+        self.progress.done()
         return ("", "verified") if same else ("its bytes are not the approved ones", "corrupt")
-    if not data.is_dir():
-        return "is not a directory", "corrupt"
-    progress.start(f"verify {artifact.path}", artifact.files, artifact.size)
-    files = sorted(_files(data))
-    digests = run(lambda path: _sha256_of(data / path, progress), files, jobs)
-    progress.done()
-    try:
-        found = sha256_hex(encode_sums(zip(files, digests, strict=True)))
-    except Invalid as error:
-        return str(error), "corrupt"
-    if found == sha256:
-        return "", "verified"
-    return f"its {len(files)} files are not the {artifact.files} approved ones", "corrupt"
 
-
-def _files(folder: Path) -> Iterator[str]:
-    for base, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            yield (Path(base) / name).relative_to(folder).as_posix()
+    def _directory(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+        if data.is_symlink() or not data.is_dir():
+            return "is not a directory", "corrupt"
+        files = sorted(real_files(data, self.cache))
+        self.progress.start(f"verify {artifact.path}", artifact.files, artifact.size)
+        digests = run(lambda one: _sha256_of(one[1], self.progress), files, self.jobs)
+        self.progress.done()
+        found = sha256_hex(
+            encode_sums((name, sha256) for (name, _), sha256 in zip(files, digests, strict=True))
+        )
+        if found == sha256:
+            return "", "verified"
+        return f"its {len(files)} files are not the {artifact.files} approved ones", "corrupt"
 
 
 def _sha256_of(path: Path, progress: Progress) -> str:

@@ -21,12 +21,14 @@ from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
+from placet.engine.clone import Clone, admit_clone, gone_policy, governed
 from placet.engine.contents import Contents, Item
+from placet.engine.ctrl import load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.transfer import run
-from placet.errors import Conflict, Corrupt, Invalid, NotFound
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
 
@@ -115,6 +117,49 @@ class Wire(DataWire):
         """The work tree of the Ctrl repository's clone at or above the working folder, if this is one."""
         folder = self.folder.resolve()
         return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
+
+    @cached_property
+    def clone(self) -> Clone | None:
+        """The clone of a Ctrl repository here, admitted as it is, offline; None if this is no such clone.
+
+        Raises:
+            Refused, Corrupt, Invalid: what lies here is not what was published.
+        """
+        root = self.clone_root() if self.is_clone else None
+        if root is None:
+            if self.is_clone:
+                raise gone_policy(self.folder)
+            return None
+        if self.project != root:
+            raise Refused(
+                f"{self.project} is a DVC project within a clone of a Ctrl repository.",
+                kind="governed-clone",
+                mend=f"Move it out of {root}.",
+            )
+        repo = self._kept(GitRepo.clone(root, config.environment()))
+        now = self.clock.now()
+        trust_root = self.trust_root(repo)
+        view = load(repo, trust_root, now, self.memory, fetch=False, lagging=True)
+        publication, outs = admit_clone(view, repo.head(), root, now)
+        if self.memory.pinned(str(root)) is None:
+            self.memory.pin(str(root), trust_root)
+        return governed(publication, self.workspace, outs)
+
+    def tier_store(self, tier: str, remote: str | None) -> ObjectStore:
+        """A publication tier as this party reaches it.
+
+        Raises:
+            Refused: kind `not-a-tier`: another remote was named.
+        """
+        name = self.settings.tiers.get(tier, tier)
+        if remote is not None and remote.lower() not in {name.lower(), tier}:
+            raise Refused(
+                f"{remote} is not the publication tier {tier}.",
+                kind="not-a-tier",
+                why="In a clone of a Ctrl repository only what was published is pulled.",
+                mend=f"placet pull -r {name}",
+            )
+        return self.store(name.lower())
 
     def clone_repo(self, *, fetch: bool) -> GitRepo:
         """The clone here, or this party's own copy where this is no clone."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from placet import config
+from placet.core import layout
 from placet.engine.routes import Routes
 from placet.engine.workspace import Workspace
 from placet.errors import Invalid, NotFound
@@ -77,6 +78,19 @@ class DataWire:
                 mend="Run `dvc init` first, then `placet init`.",
             )
         return found
+
+    @cached_property
+    def is_clone(self) -> bool:
+        """Is this the clone of a Ctrl repository: by its policy, or by a pin of this place?"""
+        folder = self.folder.resolve()
+        if any((one / layout.POLICY).exists() for one in (folder, *folder.parents)):
+            return True
+        project = config.find_dvc(self.folder)
+        if project is None:
+            return False
+        from placet.adapters.trust import FileMemory
+
+        return FileMemory(self.settings.home / "trust").pinned(str(project)) is not None
 
     @cached_property
     def dvc(self) -> dict[str, Any]:
