@@ -41,6 +41,7 @@ from placet.engine.fetch import Fetched
 from placet.engine.gc import Collected
 from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
+from placet.engine.status import Status, status
 from placet.engine.verify import Report, verify
 from placet.errors import Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
@@ -75,6 +76,17 @@ class Client(DataPlane):
             return fetch_published(
                 clone, store, targets, self._wire.state, jobs, self._wire.progress, verify=verify
             )
+
+    def status(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, cloud: bool = False
+    ) -> Status:
+        """As `DataPlane.status`; in a clone of a Ctrl repository compared with what was published."""
+        clone = self._wire.clone
+        if clone is None:
+            return super().status(targets, remote=remote, cloud=cloud)
+        store = self._wire.tier_store(clone.tier, remote) if remote or cloud else None
+        wanted = [str(one) for one in targets]
+        return status(clone.workspace, store, wanted, self._wire.state, self.settings.jobs)
 
     def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
         """As `DataPlane.checkout`; in a clone of a Ctrl repository what was published, proven by SHA-256."""

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from placet.config import Settings, load_settings
-from placet.errors import Corrupt, Partial, Refused
+from placet.errors import Corrupt, Partial
 from placet.wire.data import DataWire
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class DataPlane:
         """
         from placet.engine.fetch import fetch
 
-        self._require_own()
+        DataWire.admit_config(self._wire)
         return fetch(
             self._wire.workspace,
             self._wire.routes(remote, self._wire.default_remote, others=verify),
@@ -190,7 +190,7 @@ class DataPlane:
     ) -> CheckedOut:
         from placet.engine.checkout import checkout
 
-        self._require_own()
+        DataWire.admit_config(self._wire)
         return checkout(
             self._wire.workspace,
             [str(one) for one in targets],
@@ -200,12 +200,3 @@ class DataPlane:
             force=force,
             excused=excused,
         )
-
-    def _require_own(self) -> None:
-        """Refuse to believe metafiles in the clone of a Ctrl repository: `placet.Client` governs there."""
-        if self.in_clone:
-            raise Refused(
-                "This is the clone of a Ctrl repository, whose metafiles are not believed as they are.",
-                kind="governed-clone",
-                mend="Use placet.Client, or the command `placet pull`.",
-            )

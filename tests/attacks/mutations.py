@@ -49,15 +49,6 @@ def whatever_came(repo, update):
     return [one for one in repo.line(update.new) if one.id not in known]
 
 
-def as_it_is_set(promoter, _view, tier):
-    return promoter.targets[tier]
-
-
-def what_is_left(commits):
-    last = {change.path: change for commit in commits for change in commit.changes}
-    return {path: change for path, change in last.items() if change.blob}
-
-
 def unread(store, key, *_):
     return b"".join(store.get(key))
 
@@ -76,7 +67,7 @@ MUTATIONS = (
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
     Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
     Away(
-        "placet.engine.verify:_Disk.check",
+        "placet.engine.verify:_check_bytes",
         storage.publication_bucket_overwritten,
         instead=lambda *_: ("", "verified"),
     ),
@@ -90,7 +81,6 @@ MUTATIONS = (
     Away(FIREWALL + "require_free", metafiles.artifact_inside_another),
     Away(GATE + "_explained", metafiles.poisoned_files_in_a_merge),
     Away(FIREWALL + "require_own", metafiles.poisoned_files_in_a_proposal),
-    Away(FIREWALL + "_carried", approvals.objection_removed, instead=what_is_left),
     Away(FIREWALL + "require_plain", metafiles.program_in_a_proposal),
     Away(HISTORY + "_plain", metafiles.symlink_written_past_the_gate, also=(FIREWALL + "require_canonical",)),
     Away(HISTORY + "History.drift", metafiles.poisoned_configuration_past_the_gate, instead=lambda _: False),
@@ -153,7 +143,6 @@ MUTATIONS = (
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
-    Away("placet.engine.promote:Promoter._target", histories.tier_at_another_place, instead=as_it_is_set),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
 )
 
@@ -166,6 +155,9 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
     "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
     "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
+    "placet.engine.clone:require_known_config": _RESEARCHER
+    + "test_no_credential_goes_where_a_changed_configuration_points",
+    "placet.engine.firewall:require_new": _FIREWALL + "test_without_the_guard_a_decision_could_be_exchanged",
     "placet.engine.contents:require_listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
     "placet.engine.firewall:own_commits": _FIREWALL + "test_the_bounds_are_what_stops_the_reader",
     "placet.engine.firewall:require_derived": _FIREWALL

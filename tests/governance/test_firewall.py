@@ -297,6 +297,21 @@ def test_what_was_proposed_never_changes(lab):
         refused(lab, ident, lab.commit(lab.branch(ident), {path: changed}), "changes or removes")
 
 
+def test_without_the_guard_a_decision_could_be_exchanged(lab, monkeypatch):
+    ident = lab.propose()
+    proposed, path = lab.branch(ident), layout.decision_path(ident, "alice", 1)
+    lab.decide(ident, "alice")
+    tip = lab.branch(ident)
+    lab.force(branch_of(ident), proposed)
+    lab.decide(ident, "alice", verdict="return")
+    other = lab.repo.tree(lab.branch(ident))[path]
+    odd = lab.commit(tip, {path: other})
+    lab.force(branch_of(ident), tip)
+    refused(lab, ident, odd, "changes or removes")
+    monkeypatch.setattr(firewall, "require_new", lambda *_: None)
+    assert put(lab, ident, odd)[0]
+
+
 # --- a branch that is too large to be read ------------------------------------------------------------
 
 

@@ -6,7 +6,9 @@ Real Git, real SeaweedFS; stock `dvc` shows that what Placet lets pass is right 
 import os
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from placet.engine.promote import Target
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import TreeEntry
 from placet.testing import twins
+from placet.wire import ctrl
 from placet.wire.data import open_store
 
 FILE = b"a,b\n1,2\n"
@@ -259,6 +262,46 @@ def test_without_the_guard_a_changed_configuration_would_be_obeyed(library, root
         refused(one.pull, NotFound, "no-object", "")
 
 
+class Listener(ThreadingHTTPServer):
+    """A server of somebody else's, which keeps what is sent to it."""
+
+    def __init__(self):
+        self.heard = []
+        super().__init__(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.heard.append(dict(self.headers))
+        self.send_response(403)
+        self.end_headers()
+
+    do_HEAD = do_PUT = do_POST = do_GET  # noqa: N815 - the names that http.server asks for
+
+    def log_message(self, *_):
+        pass
+
+
+def test_no_credential_goes_where_a_changed_configuration_points(library, root, monkeypatch):
+    config = root / ".dvc" / "config"
+    with Listener() as server, library.researcher(root) as one:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        config.write_text(config.read_text().replace(library.remote["endpointurl"], endpoint))
+        refused(lambda: one.push(remote=TIER), Corrupt, "clone-changed")
+        refused(lambda: one.status(remote=TIER), Corrupt, "clone-changed")
+        assert [found.level for found in one.doctor() if found.name == f"remote {TIER}"] == ["fail"]
+        assert server.heard == []
+        monkeypatch.setattr(ctrl, "require_known_config", lambda *_: None)
+        with pytest.raises(PlacetError):
+            one.push(remote=TIER)
+        assert any("authorization" in map(str.lower, sent) for sent in server.heard)
+
+
 def test_what_is_the_users_own_stays_so(library, root, tmp_path):
     with (root / ".dvc" / "config.local").open("a") as stream:
         stream.write(f"[cache]\n    dir = {tmp_path / 'shared'}\n    type = symlink\n")
@@ -453,7 +496,7 @@ def test_another_trust_root_admits_nothing(library, root):
 
 def test_the_plain_data_plane_does_not_work_in_a_clone(library, root):
     with DataPlane(root, settings=Settings(root=root, home=library.folder / "home")) as plane:
-        for action in (plane.pull, plane.fetch, plane.checkout):
+        for action in (plane.pull, plane.fetch, plane.checkout, plane.push):
             refused(action, Refused, "governed-clone")
 
 

@@ -90,9 +90,7 @@ def track(paths: Sequence[str]) -> None:
 )
 def status(targets: Sequence[str], remote: str | None, cloud: bool) -> None:
     """Compare workspace and cache, or (-c, -r) cache and remote. Exit code 0 also if something differs."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane() as client:
+    with _here(None) as client:
         output.say(client.status(targets, remote=remote, cloud=cloud), _status)
 
 
@@ -102,9 +100,7 @@ def status(targets: Sequence[str], remote: str | None, cloud: bool) -> None:
 @jobs_option
 def push(targets: Sequence[str], remote: str | None, jobs: int | None) -> None:
     """Upload what the remote lacks; the internal tier of this node unless -r names another remote."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+    with _here(output.progress(), jobs) as client:
         output.say(client.push(targets, remote=remote), _pushed)
 
 

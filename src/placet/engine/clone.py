@@ -8,6 +8,7 @@ it is there. What is the user's own stays so: `.dvc/config.local`, DVC's global 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import parse_canonical
 from placet.core.guards import guard
 from placet.core.outputs import Tracking
-from placet.core.policy import MAX_POLICY
+from placet.core.policy import MAX_POLICY, Policy
 from placet.core.statement import Artifact
 from placet.engine.artifact import not_in_cache, remember_sums
 from placet.engine.cases import canonical_metafile
@@ -96,6 +97,21 @@ def governed(publication: Publication, workspace: Workspace, outs: Sequence[Trac
 def gone_policy(folder: Path) -> Corrupt:
     """The refusal of what was a clone of a Ctrl repository here, and shows no policy any more."""
     return changed(f"{folder} is known as a clone of a Ctrl repository, but holds no {layout.POLICY}.")
+
+
+@guard(7, 8)
+def require_known_config(root: Path, policies: Sequence[Policy]) -> None:
+    """Refuse a `.dvc/config` that no policy of the chain asks for, before a credential goes where it points.
+
+    Raises:
+        Corrupt: kind `clone-changed`.
+        Invalid: kind `link-outside-workspace`.
+    """
+    known = list(dict.fromkeys(one.derived()[layout.DVC_CONFIG] for one in policies))
+    for wanted in known[:0:-1]:
+        with contextlib.suppress(Corrupt):
+            return require_as_published(root, layout.DVC_CONFIG, wanted)
+    return require_as_published(root, layout.DVC_CONFIG, known[0])
 
 
 def fetch_published(

@@ -12,7 +12,7 @@ The files of a directory artifact are `placet.engine.contents`' part, a research
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
@@ -123,7 +123,7 @@ def require_plain(change: Change) -> None:
         )
 
 
-@guard(7, 12)
+@guard(7, 11, 12)
 def require_own(case: Case, change: Change) -> None:
     """Only the proposal's own files: its records, its metafiles; of a policy the files that follow from it.
 
@@ -206,19 +206,28 @@ def require_free(case: Case, occupied: Occupied) -> None:
             )
 
 
-@guard(10, 34)
 def _carried(commits: Sequence[Commit]) -> dict[str, Change]:
-    """Path -> the change of it. Each path is written once: nothing that was proposed is changed again."""
+    """Path -> the change of it."""
     out: dict[str, Change] = {}
     for change in (one for commit in commits for one in commit.changes):
-        if change.path in out:
-            raise Refused(
-                f"The branch changes or removes {_shown(change.path)}, which it had added.",
-                kind="foreign-change",
-                why="What was proposed never changes: a new version is a new proposal.",
-            )
+        require_new(change, out)
         out[change.path] = change
     return out
+
+
+@guard(10)
+def require_new(change: Change, before: Mapping[str, Change]) -> None:
+    """Each path is written once: nothing that was proposed or decided is changed again.
+
+    Raises:
+        Refused: kind `foreign-change`.
+    """
+    if change.path in before:
+        raise Refused(
+            f"The branch changes or removes {_shown(change.path)}, which it had added.",
+            kind="foreign-change",
+            why="What was proposed never changes: a new version is a new proposal.",
+        )
 
 
 def _record(history: History, case: Case, path: str, blob: str) -> None:

@@ -116,7 +116,8 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
         raise refuse(update.ref, "It is the branch of no tier, or it would be removed.")
     if update.old is None:
         line = PublishedLine(History(view.repo, view.history.trust_root), view.line, named[0], now)
-        line.verify(view.repo.line(update.new))
+        root = view.line[0]
+        line.verify([root, *view.repo.branch(update.new, {root.id}, firewall.BOUNDS)])
         return
     line, publication = published_line(view, named[0], now)
     if publication.tip != update.old:

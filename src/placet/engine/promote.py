@@ -210,7 +210,6 @@ class Promoter:
         require_landed(view.history, case, publication)
         return case, body.tier
 
-    @guard(8)
     def _target(self, view: View, tier: str) -> Target:
         target = self.targets.get(tier)
         if target is None:

@@ -167,7 +167,7 @@ def _artifact(view: View, publication: Publication, metafile: str, disk: _Disk |
     problem = ""
     data: DataState = "not-pulled"
     if disk is not None:
-        problem, data = disk.check(metafile, artifact, sha256)
+        problem, data = _check_bytes(disk, metafile, artifact, sha256)
     body = published.entry.body
     numbers = {one.policy.digest: one.policy.form.number for one in view.history.policies}
     return Verified(
@@ -200,6 +200,21 @@ def _of_manifest(published: Published, metafile: str) -> tuple[Artifact, str]:
     raise Invalid(f"The manifest of {published.case.id} has no {metafile}.", kind="manifest")
 
 
+@guard(2, 3)
+def _check_bytes(disk: _Disk, metafile: str, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+    """What is wrong with the files of an artifact on disk, and what that makes of the data."""
+    data = disk.root / metafile.removesuffix(".dvc")
+    try:
+        require_no_link(disk.root, metafile)
+        if sha256_hex(real_file(disk.root / metafile, None).read_bytes()) != artifact.metafile:
+            return "its .dvc file in the work tree is not the approved one", "corrupt"
+        if not os.path.lexists(data):
+            return "", "not-pulled"
+        return (disk.file if artifact.dir is None else disk.directory)(data, artifact, sha256)
+    except (Invalid, NotFound) as error:
+        return error.what, "corrupt"
+
+
 @dataclass(frozen=True, slots=True)
 class _Disk:
     """The files of a work tree; what is a link to anything but an object of the cache is a problem."""
@@ -209,31 +224,16 @@ class _Disk:
     jobs: int
     progress: Progress
 
-    @guard(2, 3)
-    def check(self, metafile: str, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
-        """What is wrong with the files of an artifact, and what that makes of the data."""
-        path = metafile.removesuffix(".dvc")
-        try:
-            require_no_link(self.root, metafile)
-            same = sha256_hex(real_file(self.root / metafile, None).read_bytes()) == artifact.metafile
-            if not same:
-                return "its .dvc file in the work tree is not the approved one", "corrupt"
-            if not os.path.lexists(self.root / path):
-                return "", "not-pulled"
-            if artifact.dir is None:
-                return self._file(self.root / path, artifact, sha256)
-            return self._directory(self.root / path, artifact, sha256)
-        except (Invalid, NotFound) as error:
-            return error.what, "corrupt"
-
-    def _file(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+    def file(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+        """A file artifact."""
         file = real_file(data, self.cache)
         self.progress.start(f"verify {artifact.path}", 1, artifact.size)
         same = _sha256_of(file, self.progress) == sha256
         self.progress.done()
         return ("", "verified") if same else ("its bytes are not the approved ones", "corrupt")
 
-    def _directory(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+    def directory(self, data: Path, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
+        """A directory artifact."""
         if data.is_symlink() or not data.is_dir():
             return "is not a directory", "corrupt"
         files = sorted(real_files(data, self.cache))

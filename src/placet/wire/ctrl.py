@@ -21,9 +21,9 @@ from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
-from placet.engine.clone import Clone, admit_clone, gone_policy, governed
+from placet.engine.clone import Clone, admit_clone, gone_policy, governed, require_known_config
 from placet.engine.contents import Contents, Item
-from placet.engine.ctrl import load
+from placet.engine.ctrl import View, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
@@ -125,11 +125,20 @@ class Wire(DataWire):
         Raises:
             Refused, Corrupt, Invalid: what lies here is not what was published.
         """
-        root = self.clone_root() if self.is_clone else None
-        if root is None:
-            if self.is_clone:
-                raise gone_policy(self.folder)
+        if not self.is_clone:
             return None
+        root, repo, view = self._offline
+        publication, outs = admit_clone(view, repo.head(), root, self.clock.now())
+        if self.memory.pinned(str(root)) is None:
+            self.memory.pin(str(root), view.history.trust_root)
+        return governed(publication, self.workspace, outs)
+
+    @cached_property
+    def _offline(self) -> tuple[Path, GitRepo, View]:
+        """The clone here: its work tree, its repository, and what follows from that alone."""
+        root = self.clone_root()
+        if root is None:
+            raise gone_policy(self.folder)
         if self.project != root:
             raise Refused(
                 f"{self.project} is a DVC project within a clone of a Ctrl repository.",
@@ -137,13 +146,18 @@ class Wire(DataWire):
                 mend=f"Move it out of {root}.",
             )
         repo = self._kept(GitRepo.clone(root, config.environment()))
-        now = self.clock.now()
         trust_root = self.trust_root(repo)
-        view = load(repo, trust_root, now, self.memory, fetch=False, lagging=True)
-        publication, outs = admit_clone(view, repo.head(), root, now)
-        if self.memory.pinned(str(root)) is None:
-            self.memory.pin(str(root), trust_root)
-        return governed(publication, self.workspace, outs)
+        return root, repo, load(repo, trust_root, self.clock.now(), self.memory, fetch=False, lagging=True)
+
+    def admit_config(self) -> None:
+        """Refuse a clone whose `.dvc/config` says anything but what its chain of policies does.
+
+        Raises:
+            Corrupt: kind `clone-changed`.
+        """
+        if self.is_clone:
+            root, _, view = self._offline
+            require_known_config(root, [one.policy for one in view.history.policies])
 
     def tier_store(self, tier: str, remote: str | None) -> ObjectStore:
         """A publication tier as this party reaches it.

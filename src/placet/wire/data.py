@@ -14,7 +14,7 @@ from placet import config
 from placet.core import layout
 from placet.engine.routes import Routes
 from placet.engine.workspace import Workspace
-from placet.errors import Invalid, NotFound
+from placet.errors import Invalid, NotFound, Refused
 from placet.ports import ObjectStore, Progress
 
 if TYPE_CHECKING:
@@ -140,10 +140,25 @@ class DataWire:
 
         Raises:
             NotFound: kind `no-remote`.
+            Refused: kind `governed-clone`.
         """
         if remote not in self._stores:
+            self.admit_config()
             self._stores[remote] = open_store(self.remote(remote), root=self.project / ".dvc")
         return self._stores[remote]
+
+    def admit_config(self) -> None:
+        """Refuse remotes that a clone of a Ctrl repository names: `placet.wire.ctrl` can admit them.
+
+        Raises:
+            Refused: kind `governed-clone`.
+        """
+        if self.is_clone:
+            raise Refused(
+                "This is the clone of a Ctrl repository, whose files are not believed as they are.",
+                kind="governed-clone",
+                mend="Use placet.Client, or the command line.",
+            )
 
     def routes(self, remote: str | None, usual: Callable[[], str], *, others: bool = False) -> Routes:
         """The stores of one command: of the remote that was named, or each output's own, else the usual.
