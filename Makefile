@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw dvc-old lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw fuzz dvc-old lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,14 @@ test-mix: setup
 test-large: setup
 	$(BIN)/python -m pytest -s -m large --basetemp=.large tests/conformance/test_large.py; code=$$?; rm -rf .large; exit $$code
 
+# Foreign bytes for every parser, new ones each time, for MINUTES in all; TARGET=name: for one parser alone. What fails
+# is kept in tests/fuzz/crashers and tried again by `make test`. Guided by coverage where Atheris has a wheel.
+MINUTES ?= 10
+TARGET ?=
+fuzz: setup
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements-fuzz.lock
+	cd tests && ../$(BIN)/python -m fuzz.run --minutes $(MINUTES) --target "$(TARGET)"
+
 # DVC as it was a year before, with its dependencies of that day: the conformance tests ask it too.
 dvc-old: $(OLD)/.ready
 
@@ -72,6 +80,7 @@ bench: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
+	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock
 
 clean:

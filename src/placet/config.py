@@ -205,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also of a number with thousands of digits
         raise Invalid(f"{path}: {error}.", kind="settings", mend="See docs/reference/settings.md.") from error
     unknown = sorted(set(values) - _KEYS)
     if unknown:
@@ -238,7 +238,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         ctrl=_text(values, "ctrl"),
         trust_root=trust_root,
         forge=_text(values, "forge") or "git",
-        key=(root / Path(key).expanduser()) if key else None,
+        key=_path(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
         jobs=_jobs(values.get("jobs", 64)),
@@ -275,6 +275,15 @@ def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
+def _path(root: Path, text: str) -> Path:
+    try:
+        return root / Path(text).expanduser()
+    except RuntimeError as error:
+        raise Invalid(
+            f"The path {text!r} in the settings begins with nobody's home.", kind="settings"
+        ) from error
+
+
 def _gc(root: Path, value: object) -> GcSettings:
     known: dict[str, Callable[[object], bool]] = {
         "workspaces": _texts,
@@ -288,7 +297,7 @@ def _gc(root: Path, value: object) -> GcSettings:
             mend="It is a table of workspaces (folders), remotes (names), cache (true or false).",
         )
     return GcSettings(
-        workspaces=tuple(root / Path(one).expanduser() for one in value.get("workspaces", ())),
+        workspaces=tuple(_path(root, one) for one in value.get("workspaces", ())),
         remotes=tuple(one.lower() for one in value.get("remotes", ())),
         cache=value.get("cache", False),
     )

@@ -16,6 +16,7 @@ from placet.core.dvcfile import (
     read_metafile,
     update_metafile,
 )
+from placet.core.metayaml import load_yaml
 from placet.core.plan import listing_limit, missing, shards
 from placet.core.sums import check_same_paths, decode_sums, dir_hash, encode_sums
 from placet.errors import Invalid
@@ -290,3 +291,17 @@ def test_plan():
     }
     assert listing_limit(10) == 0
     assert listing_limit(2560) == 10_000
+
+
+def test_yaml_may_merge_and_nest_but_not_without_end():
+    plain = b"a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: [*a, *b], z: 3}\n"
+    assert load_yaml(plain)["c"] == {"x": 1, "y": 2, "z": 3}
+    assert load_yaml(b"a: " + b"[" * 100 + b"]" * 100)["a"]
+    many = b"a: [" + b"{b: 1}, " * 400 + b"]"
+    assert len(load_yaml(many)["a"]) == 400
+    grown = b"a: &a {x: 1}\n" + b"".join(
+        b"%c: &%c {<<: [%s]}\n" % (98 + n, 98 + n, b",".join([b"*%c" % (97 + n)] * 9)) for n in range(9)
+    )
+    for bad in (b"[" * 300 + b"]" * 300, grown):
+        with pytest.raises(Invalid):
+            load_yaml(bad)

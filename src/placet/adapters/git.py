@@ -174,10 +174,7 @@ class GitRepo:
             "ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []),
             limit=LISTING_BYTES,
         )  # fmt: skip
-        try:
-            return dict(git_parse.entries(done, prefix))
-        except ValueError as error:
-            raise process.broken(self._dir, f"The size of a file of {commit[:12]} is not known.") from error
+        return dict(git_parse.entries(done, prefix))
 
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""

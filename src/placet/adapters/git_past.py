@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from placet.ports import PastFile
 
 MAX_BLOB = 1 << 28
 _BATCH_BYTES = 1 << 25
+_RECORD = re.compile(r":[0-7]{6} ([0-7]{6}) [0-9a-f]{40,64} ([0-9a-f]{40,64}) [A-Z][0-9]*")
 _FILES = ("100644", "100755")
 _KINDS = {
     "refs/heads/": "branches",
@@ -207,9 +209,10 @@ def _parse(data: bytes) -> Iterator[PastFile]:
     fields = iter(data.split(b"\0"))
     for field in fields:
         if not field.startswith(b":"):
-            commit = field.decode().strip()
+            commit = field.decode("latin-1").strip()
             continue
-        _, mode, _, blob, _ = field.decode().split(" ")
-        path = next(fields).decode("utf-8", "surrogateescape")
-        if mode in _FILES:
-            yield PastFile(path, blob, commit)
+        record, path = _RECORD.fullmatch(field.decode("latin-1")), next(fields, None)
+        if record is None or path is None:
+            raise Corrupt("Git's answer about what commits change cannot be read.", kind="git-failed")
+        if record[1] in _FILES:
+            yield PastFile(path.decode("utf-8", "surrogateescape"), record[2], commit)

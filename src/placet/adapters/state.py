@@ -59,7 +59,7 @@ class StateDb:
 
     def get_many(self, files: Sequence[FileStamp]) -> list[Digests | None]:
         """The digests of each file, or None where its stamp is not known."""
-        rows: dict[bytes, tuple[int, int, int, bytes, bytes]] = {}
+        rows: dict[bytes, tuple[int, int, int, object, object]] = {}
 
         def look(connection: sqlite3.Connection) -> None:
             for start in range(0, len(files), _BATCH):
@@ -235,7 +235,10 @@ def _key(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _match(stamp: FileStamp, row: tuple[int, int, int, bytes, bytes] | None) -> Digests | None:
+def _match(stamp: FileStamp, row: tuple[int, int, int, object, object] | None) -> Digests | None:
     if row is None or row[:3] != (stamp.inode & _INODE_MASK, stamp.mtime_ns, stamp.size):
         return None
-    return Digests(row[3].hex(), row[4].hex(), stamp.size)
+    md5, sha256 = row[3:]
+    if not isinstance(md5, bytes) or not isinstance(sha256, bytes) or (len(md5), len(sha256)) != (16, 32):
+        return None  # SQLite keeps any type in any column
+    return Digests(md5.hex(), sha256.hex(), stamp.size)

@@ -35,7 +35,7 @@ class FileMemory:
             raise _broken(path, error) from error
         try:
             return msgspec.json.decode(data, type=Remembered)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _broken(path, error) from error
 
     def remember(self, repository: str, what: Remembered) -> None:
@@ -62,7 +62,7 @@ class FileMemory:
     def _pins(self, path: Path) -> dict[str, str]:
         try:
             return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _broken(path, error) from error
 
 

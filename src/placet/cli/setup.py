@@ -82,4 +82,4 @@ def hook(kind: str, trust_root: str) -> None:
 
     if kind != "pre-receive":
         raise click.BadParameter("only pre-receive")
-    setup.judge_push(sys.stdin.read(), trust_root)
+    setup.judge_push(sys.stdin.buffer.read(), trust_root)

@@ -111,7 +111,7 @@ def parse_envelope(data: bytes) -> Envelope:
 
 
 def strict_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
-    """JSON without duplicate keys, floats, or integers that JavaScript cannot hold.
+    """JSON without duplicate keys, floats, integers that JavaScript cannot hold, or halves of a letter.
 
     Raises:
         Invalid: kind `json`.
@@ -124,6 +124,8 @@ def strict_json(data: bytes) -> Any:  # noqa: ANN401 - JSON is any value
             parse_constant=_no_float,
             parse_int=_small_int,
         )
+        if b"\\u" in data:  # a lone surrogate is no text: nobody could write or hash it again
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise Invalid(f"This is not the JSON that Placet accepts: {error}", kind="json") from error
     return value

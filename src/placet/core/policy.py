@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
@@ -28,6 +28,7 @@ from placet.core.statement import Id, Name, Sees, Sha256, Short, Time, parse_tim
 from placet.errors import Invalid
 
 MAX_POLICY = POLICY_BYTES
+_MAX_DEPTH = 20  # a policy needs 7; reading deeper flow collections takes the square of the time
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
 Glob = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -256,7 +257,11 @@ def _load(data: bytes) -> CommentedMap:
     yaml = YAML(typ="rt", pure=True)
     try:
         text = data.decode("utf-8")
+        depth = 0
         for event in yaml.parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise _bad((event.start_mark.line, event.start_mark.column), "it is nested too deeply")
             if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
                 raise _bad((event.start_mark.line, event.start_mark.column), "anchors are not allowed")
         yaml = YAML(typ="rt", pure=True)

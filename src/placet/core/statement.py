@@ -24,16 +24,19 @@ from placet.errors import Invalid
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-Md5 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-CommitId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")]
-Name = Annotated[str, msgspec.Meta(pattern="^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
+# `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Md5 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
+CommitId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$(?!\n)")]
+Name = Annotated[  # as `layout.is_name`
+    str, msgspec.Meta(pattern=r"^(?!.*\.\.)(?!.*\.lock$)[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)")
+]
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
-Time = Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")]
 
 Verdict = Literal["approve", "return", "reject"]
 Sees = Literal["bytes", "report"]

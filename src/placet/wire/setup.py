@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from placet.wire.ctrl import read_file
 from placet.wire.data import SystemClock
 
 _MAX_PUSH = 64 << 20
+_UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (\S+)")
 
 
 def generate_key(file: Path, passphrase: bytes | None) -> str:
@@ -87,20 +89,32 @@ exec '{python}' -P -m placet hook pre-receive --trust-root {trust_root}
 """
 
 
-def judge_push(lines: str, trust_root: str) -> None:
+def judge_push(lines: bytes, trust_root: str) -> None:
     """The hook: judge the updates that Git names on standard input.
 
     Raises:
         Refused: kind `push-refused`.
     """
+    updates = read_updates(lines)
     repo = GitRepo.server(Path.cwd(), config.environment())
-    updates = [_update(line) for line in lines.splitlines()]
     try:
         gate.judge_push(repo, trust_root, updates, SystemClock().now())
     finally:
         repo.close()
 
 
-def _update(line: str) -> RefUpdate:
-    old, new, ref = line.split(" ", 2)
-    return RefUpdate(ref, None if set(old) == {"0"} else old, None if set(new) == {"0"} else new)
+def read_updates(data: bytes) -> list[RefUpdate]:
+    """The updates of a push: a line `<old> <new> <ref>` each (githooks(5)); a ref may hold any odd letter.
+
+    Raises:
+        Refused: kind `push-refused`: not such lines.
+    """
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    found = [_UPDATE.fullmatch(line) for line in lines if line]
+    if not all(found):
+        raise gate.refuse("?", "What Git said of it cannot be read.")
+    return [RefUpdate(one[3], _known(one[1]), _known(one[2])) for one in found if one]
+
+
+def _known(ident: str) -> str | None:
+    return None if set(ident) == {"0"} else ident

@@ -8,6 +8,7 @@ it is MD5.
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +70,7 @@ class S3Store:
             return None
         checksum = answer.headers.get("x-amz-checksum-sha256", "")
         sha256 = _hex(checksum) if checksum and self._verifies() else None
-        size = int(answer.headers.get("content-length", "0"))
+        size = _count(answer.headers.get("content-length", "0"))
         return ObjectInfo(key, size, sha256, _version(answer))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -94,8 +95,8 @@ class S3Store:
             for one in root.iter("Contents"):
                 key = unquote(one.findtext("Key") or "")
                 told = one.findtext("LastModified")
-                modified = datetime.fromisoformat(told).timestamp() if told else None
-                size = int(one.findtext("Size") or 0)
+                modified = _moment(told) if told else None
+                size = _count(one.findtext("Size") or "0")
                 yield ObjectInfo(key.removeprefix(self._prefix), size, modified_s=modified)
             token = root.findtext("NextContinuationToken") or ""
             if not token:
@@ -298,6 +299,19 @@ def _exists(key: str) -> Conflict:
 def _version(answer: Answer) -> str | None:
     found = answer.headers.get("x-amz-version-id", "")
     return found if found and found != "null" else None
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        raise Unavailable(f"The store gave {text[:40]!r} as a size.", kind="store-answer")
+    return int(text)
+
+
+def _moment(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as error:
+        raise Unavailable(f"The store gave {text[:40]!r} as a time.", kind="store-answer") from error
 
 
 def _base64(hexdigest: str) -> str:

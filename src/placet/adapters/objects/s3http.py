@@ -53,7 +53,7 @@ class Answer:
 
         try:
             root = ElementTree.fromstring(self.body.strip())  # noqa: S314 - expat bounds entities; bodies are bounded
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError, LookupError) as error:  # ValueError: of an encoding
             raise Unavailable(
                 "The store answered with something that is no XML.", kind="store-answer"
             ) from error
