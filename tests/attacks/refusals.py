@@ -31,7 +31,7 @@ _LIMIT = "bounds memory; what is longer than it must be is refused by its digest
 _ABSENT = "there is nothing to judge: what is asked for is not there"
 NO_GUARDS = {
     "placet.adapters.git:GitRepo.push": _GIT,
-    "placet.adapters.git_parse:tree_of": _GIT,
+    "placet.adapters.git_past:_parse": _GIT,
     "placet.adapters.git_walk:_parsed": _GIT,
     "placet.adapters.git_past:GitPast._read": _GIT,
     "placet.adapters.git_past:GitPast.read": _GIT,
