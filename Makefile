@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw fuzz dvc-old lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-hsm fuzz dvc-old lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ test-azure: setup
 # of src/placet/testing/rgw.py).
 test-rgw: setup
 	$(BIN)/python -m pytest -m rgw -rs tests/rgw
+
+# Signing keys in a PKCS#11 token: SoftHSM from Debian (apt install softhsm2). `make test` skips these tests without it.
+test-hsm: setup
+	$(BIN)/python -m pytest -rs tests/contract/test_signers.py -k "hsm or Token"
 
 # The random mix of `dvc` and `placet` commands, longer: RUNS repositories, from the seed SEED on.
 RUNS ?= 50

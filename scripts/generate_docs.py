@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from placet.cli.app import EPILOG, app
-from placet.core import policy, states
+from placet.core import policyform, states
 from placet.core.statement import PREDICATES, schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +31,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": cli(),
         REFERENCE / "states.md": state_page(),
         REFERENCE / "errors.md": errors(),
-        REFERENCE / "schemas" / "policy.json": _json(policy.schema()),
+        REFERENCE / "schemas" / "policy.json": _json(policyform.schema()),
         SECURITY: security(),
     }
     for kind in PREDICATES:

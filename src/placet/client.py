@@ -19,9 +19,10 @@ from pathlib import Path
 
 from placet.config import complete_policy
 from placet.core import layout
-from placet.core.lint import lint
+from placet.core.explain import Explanation, explain
+from placet.core.lint import Weakness, lint
 from placet.core.policy import Policy, parse_policy
-from placet.core.statement import Provenance, Verdict
+from placet.core.statement import Comment, Provenance, Verdict
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -35,18 +36,21 @@ from placet.engine.checks import Checked, check_artifacts
 from placet.engine.clone import checkout_published, fetch_published
 from placet.engine.contents import read_contents
 from placet.engine.ctrl import View, load
-from placet.engine.diff import Diff, diff
+from placet.engine.detail import Detail, detail
+from placet.engine.diff import Bytes, Diff, diff
 from placet.engine.doctor import Finding
 from placet.engine.fetch import Fetched
 from placet.engine.gc import Collected
 from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
+from placet.engine.recheck import check_contents, proven
+from placet.engine.replay import Replay, replay
 from placet.engine.status import Status, status
 from placet.engine.verify import Report, verify
 from placet.errors import Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire import doctor
-from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
+from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
 from placet.wire.gc import collect
 
 
@@ -157,7 +161,9 @@ class Client(DataPlane):
         view = self.view()
         tier = tier or layout.DEFAULT_TIER
         jobs = self.settings.jobs
-        checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
+        checks = check_artifacts(
+            view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
+        )
         proposed = proposing.propose(
             view,
             [candidate(one) for one in tracked],
@@ -171,20 +177,45 @@ class Client(DataPlane):
         )
         return self._announce(proposed, message)
 
-    def list(self, *, state: State | None = None) -> Sequence[showing.Summary]:
-        """All proposals, newest first."""
-        return showing.summaries(self.view(), self.now(), state)
+    def list(
+        self,
+        *,
+        state: State | None = None,
+        mine: bool = False,
+        node: str | None = None,
+        path: str | None = None,
+        closed: bool = False,
+    ) -> Sequence[showing.Summary]:
+        """All proposals, newest first.
 
-    def show(self, ident: str) -> showing.Detail:
+        Args:
+            state: Only those in this state.
+            mine: Only those that wait for this person's decision.
+            node: Only those of this node.
+            path: Only those with an artifact that matches this glob, or lies below it.
+            closed: Also those that were closed without landing.
+        """
+        person = self._person() if mine else None
+        wanted = showing.Wanted(state, person, node, path, closed)
+        return showing.summaries(self.view(), self.now(), wanted)
+
+    def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self.view()
-        return showing.detail(view, view.find(ident), self.now())
+        return detail(view, view.find(ident), self.now())
 
-    def diff(self, ident: str) -> Diff:
-        """What a proposal changes against what is published; file by file where the bytes are readable."""
+    def diff(self, ident: str, *, rows: int = 0) -> Diff:
+        """What a proposal changes against what is published; file by file where the bytes are readable.
+
+        Args:
+            ident: The proposal.
+            rows: How many of the rows that differ to give of each table, where the bytes are readable.
+        """
         view = self.view()
         case = view.find(ident)
-        return diff(view, case, self._wire.reviewer_store(case.manifest.body.node))
+        store = self._wire.reviewer_store(case.manifest.body.node)
+        source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
+        return diff(view, case, source)
 
     def check(self, ident: str) -> Checked:
         """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
@@ -192,9 +223,25 @@ class Client(DataPlane):
         return self._check(view.find(ident))
 
     def decide(
-        self, ident: str, verdict: Verdict, *, comment: str = "", days: int | None = None
+        self,
+        ident: str,
+        verdict: Verdict,
+        *,
+        comment: str = "",
+        on: Iterable[tuple[str, str]] = (),
+        manifest: str | None = None,
+        days: int | None = None,
     ) -> review.Decided:
-        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded."""
+        """Sign a decision; who may read the bytes has all of them proven first, and that is recorded.
+
+        Args:
+            ident: The proposal.
+            verdict: What is decided.
+            comment: On the whole.
+            on: Comments on single artifacts, by path.
+            manifest: The digest of the manifest that was shown; another one is not decided about.
+            days: Until an approval expires.
+        """
         view = self.view()
         case = view.find(ident)
         checked = self._check(case) if verdict == "approve" else None
@@ -213,9 +260,11 @@ class Client(DataPlane):
             person=self._person(),
             verdict=verdict,
             comment=comment,
+            comments=[Comment(path=path.removeprefix(_prefix(case)), text=text) for path, text in on],
             seen=seen,
             now=self.now(),
             days=days,
+            shown=manifest,
         )
 
     def withdraw(self, ident: str, *, reason: str) -> str:
@@ -299,7 +348,7 @@ class Client(DataPlane):
         view = self.view()
         proposed = proposing.propose_policy(
             view,
-            file.read_bytes(),
+            read_file(file),
             self._wire.signer(),
             person=self._person(),
             message=message,
@@ -307,10 +356,16 @@ class Client(DataPlane):
         )
         return self._announce(proposed, message)
 
-    def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> showing.Explanation:
-        """Which rule holds for a path, why, and who could approve."""
-        name = node or self._node()
-        return showing.explain(self.view().history.policy, name, path, tier or layout.DEFAULT_TIER)
+    def explain(
+        self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
+    ) -> Explanation:
+        """Which rule holds for a path, why, and who could approve; of a candidate file, if one is given."""
+        policy = read_policy(file) if file else self.view().history.policy
+        return explain(policy, node or self._node(), path, tier or layout.DEFAULT_TIER, self.now())
+
+    def test_policy(self, file: Path) -> Replay:
+        """What a candidate would have decided otherwise about everything that was proposed so far."""
+        return replay(self.view(), read_policy(file))
 
     def effective_policy(self) -> Policy:
         """The policy that holds now."""
@@ -346,8 +401,7 @@ class Client(DataPlane):
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
         jobs, progress = self.settings.jobs, self._wire.progress
-        files = remote_files(store, contents)
-        results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
+        results = check_contents(case, store, contents, self._wire.checks, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))
 
     def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
@@ -373,10 +427,23 @@ class Client(DataPlane):
         return self.settings.person
 
 
-def lint_policy(file: Path) -> list[str]:
+def read_policy(file: Path) -> Policy:
+    """A policy file, with the lines that `init --ctrl` would add if it lacks them.
+
+    Raises:
+        Invalid: kind `policy`, with line and column.
+    """
+    return parse_policy(complete_policy(read_file(file)))
+
+
+def _prefix(case: Case) -> str:
+    return f"{layout.ARTIFACTS}{case.manifest.body.node}/"
+
+
+def lint_policy(file: Path) -> Sequence[Weakness]:
     """The weaknesses of a policy file.
 
     Raises:
         Invalid: kind `policy`, with line and column.
     """
-    return lint(parse_policy(complete_policy(read_file(file))))
+    return lint(read_policy(file))

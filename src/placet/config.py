@@ -38,6 +38,7 @@ _PLAIN_OPTIONS = frozenset(
     }
 )  # fmt: skip
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "jobs", "gc"})
+_SCHEMES = ("ssh-agent:", "pkcs11:")
 _TABLES = frozenset({"internal", "tiers", "gc"})
 MAX_JOBS = 256
 
@@ -67,7 +68,7 @@ class Settings:
         person: This person's name, if this is a reviewer or an administrator.
         ctrl: URL of the Ctrl repository.
         trust_root: SHA-256 of policy 0.
-        key: File of the signing key.
+        key: The signing key: its file, or `ssh-agent:<which>`, or a `pkcs11:` URI.
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
         jobs: Transfers at once.
@@ -83,7 +84,7 @@ class Settings:
     ctrl: str | None = None
     trust_root: str | None = None
     forge: str = "git"
-    key: Path | None = None
+    key: Path | str | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
@@ -226,7 +227,14 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         trust_root = trust_root.removeprefix("sha256:")
         if not layout.is_sha256(trust_root):
             raise Invalid("trust_root is not a SHA-256 (64 hex digits).", kind="settings")
-    key = _text(values, "key")
+    key, ctrl = _text(values, "key"), _text(values, "ctrl")
+    if re.match(r"[a-z+]+://[^/@:]*:[^/@]+@", ctrl or "", re.IGNORECASE):
+        raise Invalid(
+            "The setting ctrl holds a password.",
+            kind="settings",
+            why="It would be written to files, and be seen in the list of processes.",
+            mend="Take it out, and give it to Git: see `git help credentials`.",
+        )
     internal = values.get("internal", {})
     if isinstance(internal, str):
         internal = {node or "": internal}
@@ -235,10 +243,10 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         home=home,
         node=node,
         person=person,
-        ctrl=_text(values, "ctrl"),
+        ctrl=ctrl,
         trust_root=trust_root,
         forge=_text(values, "forge") or "git",
-        key=_path(root, key) if key else None,
+        key=key_of(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
         jobs=_jobs(values.get("jobs", 64)),
@@ -328,10 +336,31 @@ def require_ctrl(settings: Settings) -> str:
     return settings.ctrl
 
 
-def passphrase() -> bytes | None:
-    """The passphrase of the key file, if the environment has one."""
-    found = os.environ.get("PLACET_PASSPHRASE")
-    return found.encode() if found else None
+def secret(name: str) -> str | None:
+    """A secret of the environment (PLACET_PASSPHRASE, PLACET_PIN), if it is set and not empty."""
+    return os.environ.get(name) or None
+
+
+def ask(prompt: str) -> str | None:
+    """What a person types on the terminal, unseen; None where nobody sits there."""
+    import getpass
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    return getpass.getpass(prompt)
+
+
+def key_of(root: Path, text: str) -> Path | str:
+    """What a `key` setting names: a file, relative to a folder, or `ssh-agent:...` or `pkcs11:...`.
+
+    Raises:
+        Invalid: kind `settings`: it holds a PIN, which belongs into no file of settings.
+    """
+    if "pin-value" in text:
+        raise Invalid(
+            "The setting key holds a PIN.", kind="settings", mend="Use PLACET_PIN or pin-source=file:..."
+        )
+    return text if text.startswith(_SCHEMES) else root / Path(text).expanduser()
 
 
 def complete_policy(data: bytes) -> bytes:

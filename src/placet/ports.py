@@ -7,11 +7,13 @@ Every adapter of a port passes the suite of the same name in `placet.testing`. E
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
-from typing import Literal, Protocol, Self, TypeVar
+from typing import IO, Literal, Protocol, Self, TypeVar
 
+from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
 
@@ -468,4 +470,42 @@ class TrustMemory(Protocol):
 
     def remember(self, repository: str, what: Remembered) -> None:
         """Replace the record."""
+        ...
+
+
+class CheckSession(Protocol):
+    """The checks of one artifact, loaded with their options.
+
+    Attributes:
+        tools: Name and version of what looks, by check.
+    """
+
+    @property
+    def tools(self) -> Mapping[str, str]:
+        """Name and version of what looks, by check."""
+        ...
+
+    def look(self, name: str, sha256: str, size: int, file: IO[bytes]) -> Mapping[str, Finding]:
+        """What every check says about one file with a descriptor; never raises for what the file holds."""
+        ...
+
+    def conclude(self, facts: Mapping[str, Mapping[str, int]]) -> Mapping[str, Finding]:
+        """What every check says about the facts of all files together."""
+        ...
+
+
+class Checks(Protocol):
+    """Where checks run: apart from the process that holds keys and credentials."""
+
+    def session(
+        self,
+        checks: Mapping[str, Mapping[str, bool | int | str | tuple[str, ...]]],
+        listing: Mapping[str, str],
+        jobs: int,
+    ) -> AbstractContextManager[CheckSession]:
+        """Load checks with their options for an artifact with these files.
+
+        Raises:
+            Refused: kinds `unknown-check`, `check-options`, `no-sandbox`.
+        """
         ...

@@ -70,7 +70,7 @@ def test_looking(world, workspace, ident):
         "explain",
         "outputs/x.csv",
         cwd=workspace,
-        words=["rule aggregates", "alice, bob", "types"],
+        words=["rule aggregates", "alice (hospital-a, sees bytes), bob", "types"],
     )
     says(alice, "policy", "explain", "secret/x", "--node", "site-a", words=["denied"])
     shown = says(alice, "policy", "show", words=["# effective: policy 0", "governance:"])
@@ -116,6 +116,30 @@ def test_deciding_and_promoting(world, workspace, ident):
     ]
     withdrawn = world["site-a"].placet("withdraw", ident, cwd=workspace, expect=12).json
     assert withdrawn["kind"] == "not-decidable"
+
+
+def test_a_candidate_policy(world, ident, tmp_path):
+    dana, text = world["dana"], (world["dana"].folder / "policy.yaml").read_text()
+    same, strict = tmp_path / "same.yaml", tmp_path / "strict.yaml"
+    same.write_text(text)
+    found = says(dana, "policy", "test", str(same), words=["0 decided the other way round"])
+    assert [one["id"] for one in found["proposals"]] == [ident]
+    assert ident[:12] in dana.run("placet", "policy", "test", str(same), "-v").out
+    strict.write_text(text.replace("files: 2000", "files: 2").replace("checks: [", "checks: [own, "))
+    found = says(
+        dana, "policy", "test", str(strict), code=12, words=[ident[:12], "allowed", "refused", "has 3 files"]
+    )
+    assert found["flips"] == 1
+    assert "Check own of outputs/d is missing." in found["proposals"][0]["would"]["reasons"]
+    shown = says(
+        dana, "policy", "explain", "outputs/d", "--node", "site-a", "--policy", str(strict),
+        words=["not rule calibration: ", "could approve: alice (hospital-a, sees bytes)", "at most files: 2", "own"],
+    )  # fmt: skip
+    assert shown["holds"]["rule"] == "aggregates"
+    strict.write_text(text.replace("rows: 20000, ", ""))
+    found = says(dana, "policy", "lint", str(strict), code=12, words=["no-rows: Rule aggregates"])
+    line = text[: text.index("name: aggregates")].count("\n") + 1
+    assert [(one["code"], one["line"]) for one in found["weaknesses"]] == [("no-rows", line)]
 
 
 def test_withdrawing(world, workspace):
@@ -239,6 +263,50 @@ def test_collecting(world, workspace, ident, tmp_path):
     error = world["site-a-agent"].placet("gc", "-r", "internal-storage", "--yes", expect=12).json
     assert "credential" in error["why"]
     node.run("placet", "gc", "--older-than", "1x", cwd=workspace, expect=2)
+
+
+def test_a_return_goes_on_as_a_new_proposal(world, workspace):
+    """Through the real gate: comments on artifacts, resubmission, links both ways, pins, rows on request only."""
+    node, alice, bob = world["site-a"], world["alice"], world["bob"]
+    file = workspace / "outputs" / "round.csv"
+    file.write_text("site,n\nnorth,4\nsouth,31\n")
+    first = node.placet("propose", "outputs/round.csv", "-m", "counts", cwd=workspace).json["id"]
+    assert first in [
+        one["id"] for one in alice.placet("list", "--mine", "--path", "outputs/round.csv").json["proposals"]
+    ]
+    returned = ("return", first, "--on", "outputs/round.csv", "north is a small cell")
+    assert "on outputs/round.csv" in alice.run("placet", *returned).out
+    assert (
+        alice.placet("return", first, "-m", "x", "--on", "outputs/else.csv", "y", expect=2).json["kind"]
+        == "comment-path"
+    )
+    file.write_text("site,n\nsouth,31\nwest,12\n")
+    second = node.placet("propose", "outputs/round.csv", "-m", "without small cells", cwd=workspace).json[
+        "id"
+    ]
+    again = node.placet("propose", "outputs/round.csv", "-m", "again", cwd=workspace).json
+    assert (again["id"], again["created"]) == (second, False)
+    new = says(bob, "show", second, words=["follows", first, "north is a small cell", "has not decided"])
+    old = says(bob, "show", first, words=["(closed)", "followed by", second])
+    assert [one["id"] for one in new["follows"]] == [first] and [one["id"] for one in old["followed_by"]] == [
+        second
+    ]
+    assert first not in alice.run("placet", "list").out
+    says(alice, "list", "--closed", "--state", "RETURNED", words=[first[:12], "(closed)"])
+    assert alice.run("placet", "diff", second, "--rows", "3", expect=2).out == ""
+    found = alice.placet("diff", second, "--rows", "1").json["artifacts"][0]["entries"][0]["table"]
+    assert (found["rows"], found["sample_added"]) == ([0, 2], [["south", "31"]])
+    says(bob, "diff", second, words=["not readable here"])
+    wrong = "sha256:" + "0" * 64
+    assert alice.placet("approve", second, "--manifest", wrong, expect=11).json["kind"] == "other-manifest"
+    made = alice.placet("approve", second, "--manifest", new["manifest"], "--days", "2").json
+    assert (made["manifest"], made["seen"], made["state"]) == (new["manifest"], "bytes", "PROPOSED")
+    assert alice.placet("approve", first, expect=12).json["kind"] == "not-decidable"
+    assert second not in [one["id"] for one in alice.placet("list", "--mine").json["proposals"]]
+    shown = alice.placet("show", second).json
+    assert [(one["verdict"], one["seen"], one["digests"]) for one in shown["decisions"]] == [
+        ("approve", "bytes", 1)
+    ]
 
 
 def test_keys_with_a_passphrase(world, tmp_path):

@@ -11,7 +11,7 @@ from placet.adapters.git import GitRepo, init_bare
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.statement import Provenance, Seen
+from placet.core.statement import Comment, Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push
@@ -72,7 +72,9 @@ class Lab:
     def view(self, memory=None) -> View:
         return load(self.repo, self.trust_root, self.now, memory)
 
-    def propose(self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m"):
+    def propose(
+        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=()
+    ):
         found = digest(data)
         out = Output(path=path.rsplit("/", 1)[-1], md5=found.md5, size=found.size)
         candidate = propose.Candidate(path, found.md5, found.sha256, found.size, 1, encode_metafile(out))
@@ -83,28 +85,30 @@ class Lab:
             node=node,
             tier=TIER,
             message=message,
-            checks=[],
+            checks=checks,
             provenance=Provenance(),
             now=self.now,
         ).id
 
-    def decide(self, ident, *people, verdict="approve", days=None, key=None, saw="bytes"):
+    def decide(self, ident, *people, verdict="approve", days=None, key=None, saw="bytes", **more):
         for person in people:
             view = self.view()
             case = view.find(ident)
-            seen = Seen(level=saw, digests=())
-            if saw == "bytes" and person == "dana":
-                seen = Seen(level="report", digests=())
+            in_bytes = saw == "bytes" and person != "dana"
+            seen = review.seen_bytes(case) if in_bytes else review.seen_report(case)
+            seen = more.get("seen", seen)
             review.decide(
                 view,
                 case,
                 Key(key or person),
                 person=person,
                 verdict=verdict,
-                comment="because",
+                comment=more.get("comment", "because"),
+                comments=[Comment(path=path, text=text) for path, text in more.get("on", ())],
                 seen=seen,
                 now=self.now,
                 days=days,
+                shown=more.get("shown"),
             )
         return ident
 

@@ -8,6 +8,7 @@ import pytest
 from governance.lab import MAIN, NOW, PUBLISHED, TIER, Memory
 from keys import Key
 from placet.adapters.objects.memory import MemoryStore
+from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import Output, encode_dir, encode_metafile
@@ -57,6 +58,7 @@ def make(lab, traits=TRAITS[0], node="site-b", target=None):
         targets={TIER: Target(target, "s3://pub/x", "http://127.0.0.1:1/")},
         jobs=4,
         progress=Quiet(),
+        checks=Sandbox({}),
     )
 
 
@@ -367,7 +369,7 @@ def test_a_hand_made_published_commit_does_not_recompute(lab, what):
     assert promoter.run()[0].error is None
 
 
-def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab):
+def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab, monkeypatch):
     promoter = make(lab)
     land(lab, promoter)
     before = lab.tip(PUBLISHED)
@@ -377,6 +379,9 @@ def test_agents_write_what_the_gate_lets_pass_and_nobody_elses_entry(lab):
     lab.repo.fetch()
     lab.judge(RefUpdate(PUBLISHED, before, after))
     stranger = replace(promoter, signer=Key("site-a"))
+    with pytest.raises(Refused, match="does not know this key"):
+        stranger.run()
+    monkeypatch.setattr(promoting, "_require_key", lambda *_: None)
     stranger.run()
     evil = lab.tip(PUBLISHED)
     lab.force(PUBLISHED, before)

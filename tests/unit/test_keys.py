@@ -1,7 +1,10 @@
 """Key files: made once, read by their owner only, and never shown."""
 
 import base64
+import io
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -9,8 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from keys import Key
+from placet import config
 from placet.adapters import keys
-from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
+from placet.core import envelope
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
+from placet.wire.keys import signer
 
 
 def kind_of(error, call, *arguments):
@@ -106,3 +113,95 @@ def test_what_is_no_key_is_refused(tmp_path):
         assert kind_of(Invalid, keys.load, write(tmp_path / f"{number}.pem", data)) == "key-format"
     (tmp_path / "folder").mkdir(mode=0o700)
     assert kind_of(Unavailable, keys.load, tmp_path / "folder") == "disk"
+
+
+def typed(monkeypatch, *words):
+    """What somebody types on a terminal, prompt by prompt; with no word left, nobody sits there."""
+    given, asked = list(words), []
+
+    def ask(prompt):
+        asked.append(prompt)
+        return given.pop(0) if given else None
+
+    monkeypatch.setattr(config, "ask", ask)
+    return asked
+
+
+def test_a_passphrase_is_asked_for_on_a_terminal(tmp_path, monkeypatch):
+    monkeypatch.delenv("PLACET_PASSPHRASE", raising=False)
+    path = tmp_path / "key.pem"
+    public = keys.generate(path, b"right").public
+    asked = typed(monkeypatch, "wrong", "right")
+    assert signer(path).public == public
+    assert asked == [f"Passphrase of {path}: "] * 2
+    asked = typed(monkeypatch, "1", "2", "3", "4")
+    assert kind_of(Refused, signer, path) == "key-passphrase"
+    assert len(asked) == 3
+    typed(monkeypatch)
+    with pytest.raises(Refused) as caught:
+        signer(path)
+    assert "PLACET_PASSPHRASE" in caught.value.mend
+    bare = keys.generate(tmp_path / "bare.pem").public
+    asked = typed(monkeypatch, "needless")
+    assert signer(tmp_path / "bare.pem").public == bare and asked == []
+
+
+def test_a_service_gives_its_passphrase_by_the_environment(tmp_path, monkeypatch):
+    path = tmp_path / "key.pem"
+    public = keys.generate(path, b"right").public
+    asked = typed(monkeypatch, "right")
+    monkeypatch.setenv("PLACET_PASSPHRASE", "right")
+    assert signer(path).public == public
+    monkeypatch.setenv("PLACET_PASSPHRASE", "wrong")
+    with pytest.raises(Refused) as caught:
+        signer(path)
+    assert caught.value.kind == "key-passphrase" and "wrong." in caught.value.what
+    assert asked == []
+    keys.generate(tmp_path / "bare.pem")
+    with pytest.raises(Refused) as caught:
+        signer(tmp_path / "bare.pem")
+    assert "another key in its place" in caught.value.why
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("words"))
+    assert config.ask("Passphrase: ") is None
+
+
+def test_which_key_a_setting_means(tmp_path, monkeypatch):
+    assert config.key_of(tmp_path, "a.key") == tmp_path / "a.key"
+    assert config.key_of(tmp_path, "/b/a.key") == Path("/b/a.key")
+    for text in ("ssh-agent:alice", "ssh-agent:", "pkcs11:object=a?module-path=/x.so"):
+        assert config.key_of(tmp_path, text) == text
+    with pytest.raises(Invalid) as caught:
+        config.key_of(tmp_path, "pkcs11:object=a?pin-value=hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert kind_of(NotFound, signer, None) == "no-key"
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    assert kind_of(Unavailable, signer, "ssh-agent:alice") == "ssh-agent"
+
+
+@pytest.mark.parametrize(
+    ("key", "library", "extra"),
+    [("ssh-agent:a", "asyncssh", "ssh-agent"), ("pkcs11:object=a?module-path=/x.so", "pkcs11", "pkcs11")],
+)
+def test_a_missing_library_is_named(key, library, extra, monkeypatch):
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/none")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(NotFound) as caught:
+        signer(key)
+    assert caught.value.kind == "no-library" and f"placet[{extra}]" in caught.value.mend
+
+
+def test_a_wrong_signature_gets_into_no_envelope(monkeypatch):
+    class Broken:
+        public = Key("alice").public
+
+        def sign(self, message):
+            return Key("mallory").sign(message)
+
+    with pytest.raises(Corrupt) as caught:
+        envelope.sign(b"{}", (Broken.public, Broken().sign))
+    assert caught.value.kind == "bad-signature"
+    monkeypatch.setattr(envelope, "require_signature", lambda *_: None)
+    assert envelope.sign(b"{}", (Broken.public, Broken().sign)).signed_by([Broken.public]) == frozenset()

@@ -8,6 +8,7 @@ import pytest
 from keys import POLICY, Key
 from placet.core import envelope as dsse
 from placet.core import policy as policies
+from placet.core import policyform
 from placet.core import statement as st
 from placet.errors import Invalid
 
@@ -147,7 +148,7 @@ def test_the_published_schema_accepts_it_and_nothing_else(name):
 
 
 def test_the_policy_schema_accepts_a_policy():
-    schema = policies.schema()
+    schema = policyform.schema()
     form = msgspec.to_builtins(policies.parse_policy(POLICY.encode()).form)
     jsonschema.validate(json.loads(json.dumps(form)), schema)
     with pytest.raises(jsonschema.ValidationError):

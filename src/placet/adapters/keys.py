@@ -92,6 +92,53 @@ def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
         Refused: kinds `key-permissions`, `key-passphrase`.
         Invalid: kind `key-format`.
     """
+    data = read_secret(path)
+    covered = b"ENCRYPTED" in data
+    if covered and not passphrase:
+        raise Refused(
+            f"The key {path} needs a passphrase.",
+            kind="key-passphrase",
+            mend="Set PLACET_PASSPHRASE, or run it on a terminal, where it is asked for.",
+        )
+    if passphrase and not covered:
+        raise Refused(
+            f"A passphrase was given, but the key {path} has none.",
+            kind="key-passphrase",
+            why="Somebody may have put another key in its place.",
+            mend="Unset PLACET_PASSPHRASE if the key is the right one.",
+        )
+    try:
+        key = load_pem_private_key(data, passphrase or None)
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        if covered:
+            raise Refused(
+                f"The passphrase of {path} is wrong.",
+                kind="key-passphrase",
+                mend="Try it again. A forgotten one cannot be recovered: see docs/how-to/keys.md.",
+            ) from None
+        raise _not_a_key(path) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _not_a_key(path)
+    return FileSigner(key)
+
+
+def is_covered(path: Path) -> bool:
+    """Does this key file ask for a passphrase? False too where it cannot be read: loading it says why."""
+    try:
+        with path.open("rb") as stream:
+            return b"ENCRYPTED" in stream.read(_MAX_KEY_BYTES)
+    except OSError:
+        return False
+
+
+def read_secret(path: Path) -> bytes:
+    """A small file that only its owner can read.
+
+    Raises:
+        NotFound: kind `no-key`.
+        Unavailable: kind `disk`.
+        Refused: kind `key-permissions`.
+    """
     try:
         with path.open("rb") as stream:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
@@ -106,21 +153,7 @@ def load(path: Path, passphrase: bytes | None = None) -> FileSigner:
             kind="key-permissions",
             mend=f"chmod 600 {path}",
         )
-    try:
-        key = load_pem_private_key(data, passphrase or None)
-    except TypeError as error:
-        raise Refused(
-            f"The key {path} needs a passphrase, or has none.",
-            kind="key-passphrase",
-            mend="Set PLACET_PASSPHRASE, or remove it.",
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        if b"ENCRYPTED" in data:
-            raise Refused(f"The passphrase of {path} is wrong.", kind="key-passphrase") from error
-        raise _not_a_key(path) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _not_a_key(path)
-    return FileSigner(key)
+    return data
 
 
 def _not_a_key(path: Path) -> Invalid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import logging
 import sys
 import traceback
@@ -11,7 +11,8 @@ from importlib import import_module
 import click
 
 from placet.cli import interrupt
-from placet.cli.output import Output, output, plain
+from placet.cli.clean import clean
+from placet.cli.output import CleanFormatter, Output, as_json, output, plain
 from placet.errors import PlacetError
 
 EPILOG = (
@@ -61,11 +62,9 @@ app = _Lazy(
 def run(argv: list[str]) -> int:
     """Run the program with these arguments; returns the exit code, and never raises."""
     arguments = output.take(argv)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if output.verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(CleanFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG if output.verbose else logging.WARNING)
     try:
         try:
             code = app.main(arguments, prog_name="placet", standalone_mode=False)
@@ -89,34 +88,40 @@ def run(argv: list[str]) -> int:
 
 def _failed(out: Output, error: PlacetError) -> int:
     if out.json:
-        print(json.dumps(plain(error.to_dict())))
+        print(as_json(plain(error.to_dict())))
     else:
-        print(f"error: {error.what}", file=sys.stderr)
-        for text in (error.why, error.mend):
-            if text:
-                print(f"       {text}", file=sys.stderr)
-    if out.verbose:
-        traceback.print_exception(error)
+        _complain(error.what, error.why, error.mend)
+    _trace(out, error)
     return error.exit_code
 
 
 def _usage(out: Output, error: click.ClickException) -> int:
     if out.json:
-        print(json.dumps({"error": "Usage", "kind": "usage", "what": error.format_message(), "exit_code": 2}))
+        print(as_json({"error": "Usage", "kind": "usage", "what": error.format_message(), "exit_code": 2}))
     else:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        print(clean(text.getvalue()), file=sys.stderr, end="")
     return 2
 
 
 def _bug(out: Output, error: Exception) -> int:
     what = f"Placet made a mistake: {type(error).__name__}: {error}"
     if out.json:
-        print(json.dumps({"error": "Bug", "kind": "bug", "what": what, "exit_code": 1}))
+        print(as_json({"error": "Bug", "kind": "bug", "what": what, "exit_code": 1}))
     else:
-        print(f"error: {what}", file=sys.stderr)
-        print(
-            "       Please report it; -v shows where. Nothing that was written is half done.", file=sys.stderr
-        )
-    if out.verbose:
-        traceback.print_exception(error)
+        _complain(what, "Please report it; -v shows where. Nothing that was written is half done.")
+    _trace(out, error)
     return 1
+
+
+def _complain(what: str, *more: str) -> None:
+    print(clean(f"error: {what}"), file=sys.stderr)
+    for text in more:
+        if text:
+            print(clean(f"       {text}"), file=sys.stderr)
+
+
+def _trace(out: Output, error: Exception) -> None:
+    if out.verbose:
+        print(clean("".join(traceback.format_exception(error))), file=sys.stderr, end="")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from placet.cli.output import output, size, table
+from placet.cli import proposals
+from placet.cli.output import output
 from placet.core.states import State
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placet.engine.diff import Diff
     from placet.engine.propose import Proposed
-    from placet.engine.show import Detail, LogLine, Summary
 
 ident_argument = click.argument("ident", help="A proposal's id, or the first digits of it.")
 
@@ -34,12 +34,23 @@ def propose(paths: Sequence[str], message: str, tier: str) -> None:
 
 @click.command("list")
 @click.option("--state", type=click.Choice([one.value for one in State]), help="Only those in this state.")
-def list_(state: str | None) -> None:
+@click.option("--mine", is_flag=True, help="Only those that wait for your decision.")
+@click.option("--node", default="", help="Only those of this node.")
+@click.option("--path", default="", help="Only those with an artifact that this glob matches, or below it.")
+@click.option("--closed", is_flag=True, help="Also those that were closed without landing.")
+def list_(state: str | None, mine: bool, node: str, path: str, closed: bool) -> None:
     """List proposals, newest first."""
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.list(state=State(state) if state else None), _list, name="proposals")
+        found = client.list(
+            state=State(state) if state else None,
+            mine=mine,
+            node=node or None,
+            path=path or None,
+            closed=closed,
+        )
+        output.show(found, proposals.listed, name="proposals")
 
 
 @click.command()
@@ -49,17 +60,25 @@ def show(ident: str) -> None:
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.show(ident), _show)
+        output.show(client.show(ident), proposals.shown)
 
 
 @click.command()
 @ident_argument
-def diff(ident: str) -> None:
-    """Show what a proposal changes against what is published."""
+@click.option(
+    "--rows",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Of each table, so many of the rows that differ; on a terminal or with --json only.",
+)
+def diff(ident: str, rows: int) -> None:
+    """Show what a proposal changes against what is published: files, sizes, columns, counts of rows."""
     from placet.client import Client
 
-    with Client() as client:
-        output.show(client.diff(ident), _diff)
+    if rows and not (output.json or sys.stdout.isatty()):
+        raise click.BadParameter("--rows shows data: only on a terminal, or with --json.")
+    with Client(progress=output.progress()) as client:
+        output.show(client.diff(ident, rows=rows), proposals.diffed)
 
 
 @click.command()
@@ -81,7 +100,7 @@ def log(tier: str) -> None:
     from placet.client import Client
 
     with Client() as client:
-        output.show(client.log(tier=tier or None), _log, name="entries")
+        output.show(client.log(tier=tier or None), proposals.logged, name="entries")
 
 
 def proposed(found: Proposed, console: Console) -> None:
@@ -89,92 +108,3 @@ def proposed(found: Proposed, console: Console) -> None:
     console.print(found.id)
     if not found.created:
         console.print(f"It was there already, and is {found.case_state}.")
-
-
-def _list(found: Sequence[Summary], console: Console) -> None:
-    if not found:
-        console.print("There is no proposal.")
-        return
-    rows = [
-        (one.id[:12], one.state, one.by, ", ".join(one.paths), size(one.size), one.message.split("\n")[0])
-        for one in found
-    ]
-    console.print(table("", ("id", "state", "by", "paths", "size", "message"), rows))
-
-
-def _show(found: Detail, console: Console) -> None:
-    console.print(f"[bold]{found.id}[/bold]  {found.state}  ({found.kind} by {found.by})")
-    console.print(found.message, markup=False)
-    lines = {
-        "tier": found.tier,
-        "proposed": found.proposed,
-        "expires": found.expires,
-        "manifest": f"sha256:{found.manifest}",
-        "policy": f"number {found.policy}, rule {', '.join(found.rules) or '-'}",
-        "asset": found.provenance.asset,
-        "run": found.provenance.run,
-        "stale": found.stale,
-        "landed": found.landed,
-        "published": found.published and f"{found.published}, ledger entry {found.sequence}",
-    }
-    for name, value in lines.items():
-        if value:
-            console.print(f"  {name:<10}{value}", markup=False)
-    rows = [
-        (one.path, one.kind, one.files, size(one.size), one.change, one.sha256[:16])
-        for one in found.artifacts
-    ]
-    console.print(table("", ("artifact", "kind", "files", "size", "change", "sha256"), rows))
-    if found.checks:
-        checks = [
-            (one.check, one.path, "passed" if one.passed else "FAILED", one.summary) for one in found.checks
-        ]
-        console.print(table("", ("check", "path", "result", "summary"), checks))
-    if found.decisions:
-        given = [
-            (
-                one.person,
-                one.organisation,
-                one.verdict,
-                one.seen,
-                one.time,
-                one.comment,
-                "" if one.counts else "void",
-            )
-            for one in found.decisions
-        ]
-        columns = ("person", "organisation", "verdict", "saw", "time", "comment", "")
-        console.print(table("", columns, given))
-    for text in (*found.reasons, *found.missing):
-        console.print(text, markup=False)
-
-
-def _diff(found: Diff, console: Console) -> None:
-    for one in found.artifacts:
-        console.print(f"[bold]{one.path}[/bold]  {one.change}")
-        console.print(f"  size  {size(one.size[0])} -> {size(one.size[1])}")
-        console.print(f"  files {one.files[0]} -> {one.files[1]}")
-        if not one.listed:
-            console.print("  (the lists of files are not readable here)")
-            continue
-        for sign, names, count in zip("+~-", (one.added, one.changed, one.removed), one.counts, strict=True):
-            for name in names[:10]:
-                console.print(f"  {sign} {name or one.path}", markup=False)
-            if count > len(names[:10]):
-                console.print(f"  {sign} ... {count} in all")
-
-
-def _log(found: Sequence[LogLine], console: Console) -> None:
-    rows = [
-        (
-            one.branch,
-            one.sequence,
-            one.time,
-            one.kind,
-            one.actor,
-            (one.proposal or "")[:12],
-            ", ".join(one.paths),
-        )
-        for one in found
-    ]
-    console.print(table("", ("branch", "n", "time", "kind", "by", "proposal", "paths"), rows))

@@ -9,6 +9,8 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from placet.cli.clean import clean
+
 
 class Bars:
     """Progress as bars, one a phase; by bytes where their number is known, else by objects.
@@ -19,7 +21,7 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self._bars = Progress(
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[done]}/{task.fields[objects]} objects"),
             _Moved(),
@@ -39,7 +41,7 @@ class Bars:
         self._done = self._moved = 0
         self._bars.start()
         self._task = self._bars.add_task(
-            phase,
+            clean(phase),
             total=size if self._by_size else objects,
             objects="?" if objects is None else objects,
             done=0,

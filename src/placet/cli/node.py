@@ -83,7 +83,7 @@ def _promotions(found: Sequence[Promotion], console: Console) -> None:
     if not found:
         console.print("Nothing waits to be promoted.")
     for one in found:
-        console.print(f"[bold]{one.id}[/bold]  {one.state}")
+        console.print(f"{one.id}  {one.state}", style="bold")
         for part in one.artifacts:
             ways = ", ".join(f"{count} by {way}" for way, count in part.ways.items()) or "none copied"
             console.print(

@@ -1,17 +1,21 @@
-"""How results, tables and progress reach a person or a program."""
+"""How results, tables and progress reach a person or a program; every way to a terminal is cleaned."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from placet.cli.clean import clean
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleRenderable
+    from rich.segment import Segment
     from rich.table import Table
 
     from placet.cli.bars import Bars
@@ -49,25 +53,23 @@ class Output:
         if self.json:
             self._print(result, name)
         elif not self.quiet:
-            from rich.console import Console
-
-            human(result, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
+            human(result, terminal())
 
     def say(self, result: T, words: Callable[[T], str], *, name: str = "") -> None:
         """As `show`, where plain words are enough; they start faster than a drawing."""
         if self.json:
             self._print(result, name)
         elif not self.quiet:
-            print(words(result))
+            print(clean(words(result)))
 
     def warn(self, lines: Iterable[str]) -> None:
         """What a person must see even with `-q`, on stderr; a program finds it in the result."""
         if not self.json:
             for line in lines:
-                print(f"warning: {line}", file=sys.stderr)
+                print(clean(f"warning: {line}"), file=sys.stderr)
 
     def _print(self, result: object, name: str) -> None:
-        print(json.dumps({name: plain(result)} if name else plain(result), ensure_ascii=False))
+        print(as_json({name: plain(result)} if name else plain(result)))
 
     def progress(self) -> Bars | None:
         """Progress bars on stderr, if a person looks at them."""
@@ -106,16 +108,77 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON is any value
     return str(value) if isinstance(value, Path) else value
 
 
+def as_json(value: object) -> str:
+    """A value as JSON on one line, readable, with nothing in it that a terminal would obey."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if clean(text) == text else json.dumps(value)
+
+
+def terminal(file: IO[str] | None = None, width: int | None = None) -> Console:
+    """Where results are drawn: no markup, no emoji, no links, whatever a text says; everything cleaned."""
+    from rich.console import Console, RenderHook
+    from rich.segment import Segment
+    from rich.text import Text
+
+    class Cleaned:
+        def __init__(self, inner: ConsoleRenderable) -> None:
+            self.inner = inner
+            if isinstance(inner, Text):
+                inner.plain = clean(inner.plain)
+
+        def __rich_console__(self, console: Console, options: Any) -> Iterable[Segment]:  # noqa: ANN401
+            for one in console.render(self.inner, options):
+                yield Segment(clean(one.text), one.style, one.control)
+
+    class Hook(RenderHook):
+        def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+            return [Cleaned(one) for one in renderables]
+
+    wide = None if (file or sys.stdout).isatty() else 200
+    out = Console(file=file, width=width or wide, highlight=False, markup=False, emoji=False)
+    out.push_render_hook(Hook())
+    return out
+
+
+class CleanFormatter(logging.Formatter):
+    """Log lines whose texts may be hostile."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, cleaned."""
+        return clean(super().format(record))
+
+
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """A table for a terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         out.add_column(column, overflow="fold")
     for row in rows:
-        out.add_row(*(str(cell) for cell in row))
+        out.add_row(*(Text(clean(str(cell))) for cell in row))
     return out
+
+
+def quoted(text: str) -> list[str]:
+    """Somebody else's words, each line marked as theirs."""
+    return [f"  | {line}" for line in clean(text).split("\n")]
+
+
+def when(moment: str, at: str) -> str:
+    """A time for a person: to the minute, and how far it is from `at`."""
+    from datetime import datetime
+
+    there, here = datetime.fromisoformat(moment), datetime.fromisoformat(at)
+    seconds = int((there - here).total_seconds())
+    count, unit = next(
+        (abs(seconds) // length, name)
+        for length, name in ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+        if abs(seconds) >= 2 * length or length == 1
+    )
+    far = f"in {count} {unit}" if seconds > 0 else f"{count} {unit} ago"
+    return f"{moment[:16].replace('T', ' ')} UTC ({far})"
 
 
 def size(count: int) -> str:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
+from placet.cli import proposals
 from placet.cli.author import ident_argument
-from placet.cli.output import output, table
+from placet.cli.output import output
+from placet.core.statement import Verdict
 
-if TYPE_CHECKING:
-    from rich.console import Console
+_OPTIONS = (
+    click.option(
+        "--on",
+        nargs=2,
+        multiple=True,
+        metavar="PATH TEXT",
+        help="A comment on one artifact: its path, then the text; may be repeated.",
+    ),
+    click.option(
+        "--manifest",
+        default="",
+        help="The digest that `placet show` printed; nothing is decided about another one.",
+    ),
+)
 
-    from placet.engine.checks import Checked
-    from placet.engine.review import Decided
 
-reason_option = click.option("-m", "--message", required=True, help="The reason; the node reads it.")
+def deciding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every decision."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return ident_argument(command)
 
 
 @click.command()
@@ -26,43 +43,34 @@ def check(ident: str) -> None:
 
     with Client(progress=output.progress()) as client:
         found = client.check(ident)
-        output.show(found, _checked)
+        output.show(found, proposals.checked)
         if not found.passed:
             raise click.exceptions.Exit(12)
 
 
 @click.command()
-@ident_argument
+@deciding
 @click.option("-m", "--message", default="", help="A comment.")
 @click.option("--days", type=click.IntRange(min=1), help="Days until it expires.")
-def approve(ident: str, message: str, days: int | None) -> None:
+def approve(ident: str, on: Sequence[tuple[str, str]], manifest: str, message: str, days: int | None) -> None:
     """Approve exactly these bytes with your own key; the checks run again first."""
-    from placet.client import Client
-
-    with Client(progress=output.progress()) as client:
-        output.show(client.decide(ident, "approve", comment=message, days=days), _decided)
+    _decide(ident, "approve", message, on, manifest, days)
 
 
 @click.command()
-@ident_argument
-@reason_option
-def reject(ident: str, message: str) -> None:
+@deciding
+@click.option("-m", "--message", default="", help="The reason; the node reads it.")
+def reject(ident: str, on: Sequence[tuple[str, str]], manifest: str, message: str) -> None:
     """Say no."""
-    from placet.client import Client
-
-    with Client() as client:
-        output.show(client.decide(ident, "reject", comment=message), _decided)
+    _decide(ident, "reject", message, on, manifest)
 
 
 @click.command("return")
-@ident_argument
-@reason_option
-def return_(ident: str, message: str) -> None:
-    """Send a proposal back to its node with comments."""
-    from placet.client import Client
-
-    with Client() as client:
-        output.show(client.decide(ident, "return", comment=message), _decided)
+@deciding
+@click.option("-m", "--message", default="", help="The reason; the node reads it.")
+def return_(ident: str, on: Sequence[tuple[str, str]], manifest: str, message: str) -> None:
+    """Send a proposal back to its node with comments; what the node proposes next follows it."""
+    _decide(ident, "return", message, on, manifest)
 
 
 @click.command()
@@ -76,13 +84,16 @@ def merge(ident: str) -> None:
         output.show({"commit": commit}, lambda found, console: console.print(f"landed as {found['commit']}"))
 
 
-def _checked(found: Checked, console: Console) -> None:
-    rows = [(one.check, one.path, "passed" if one.passed else "FAILED", one.summary) for one in found.results]
-    console.print(table("", ("check", "path", "result", "summary"), rows))
-    console.print(f"Looked at: the {found.on}.")
+def _decide(
+    ident: str,
+    verdict: Verdict,
+    message: str,
+    on: Sequence[tuple[str, str]],
+    manifest: str,
+    days: int | None = None,
+) -> None:
+    from placet.client import Client
 
-
-def _decided(found: Decided, console: Console) -> None:
-    console.print(f"{found.person}: {found.verdict} {found.id[:12]} (decision {found.n})")
-    for text in found.missing:
-        console.print(text, markup=False)
+    with Client(progress=output.progress()) as client:
+        found = client.decide(ident, verdict, comment=message, on=on, manifest=manifest or None, days=days)
+        output.show(found, proposals.decided)

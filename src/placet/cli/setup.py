@@ -19,11 +19,9 @@ from placet.cli.output import output
 )
 @click.option("--ctrl", is_flag=True, help="Make an empty Git repository a Ctrl repository.")
 @click.option("--policy", type=click.Path(path_type=Path), help="With --ctrl: the policy to begin with.")
-@click.option(
-    "--key", type=click.Path(path_type=Path), help="With --ctrl: the key of who may change the policy."
-)
+@click.option("--key", help="With --ctrl: the key of who may change the policy.")
 @click.option("--tier", default="", help="With --ctrl: begin this tier's published branch.")
-def init(path: Path, ctrl: bool, policy: Path | None, key: Path | None, tier: str) -> None:
+def init(path: Path, ctrl: bool, policy: Path | None, key: str | None, tier: str) -> None:
     """Make this DVC project a node's workspace, or with --ctrl a repository a Ctrl repository.
 
     With --ctrl, prints the digest of policy 0: every party pins it as `trust_root`.
@@ -50,10 +48,10 @@ def init(path: Path, ctrl: bool, policy: Path | None, key: Path | None, tier: st
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path), help="The new key file; never overwritten.")
+@click.argument("file", help="The new key file; never overwritten. Or ssh-agent:... or pkcs11:...")
 @click.option("--passphrase", is_flag=True, help="Ask for a passphrase.")
-def keygen(file: Path, passphrase: bool) -> None:
-    """Make a signing key (Ed25519) and print the line for the policy."""
+def keygen(file: str, passphrase: bool) -> None:
+    """Make a signing key (Ed25519), or find one in an agent or token, and print the line for the policy."""
     from placet.wire import setup
 
     secret = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None

@@ -6,14 +6,22 @@ operators of the proposing node fill none; nothing matches -> denied.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from placet.core import globs
 from placet.core.guards import guard
-from placet.core.policy import Approvals, Policy, Rule
+from placet.core.policy import Approvals, FileType, Policy, Rule
+from placet.core.quorum import Seats, Voter, fills
 from placet.core.statement import Artifact, CheckResult, Manifest, Sees
+
+IMPLIED: Mapping[FileType, str] = {
+    "archive": "archives",
+    "numpy": "pickle",
+    "pickle": "pickle",
+    "xlsx": "formulas",
+}
+"""Types that are allowed only together with a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,16 @@ def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
         ):
             return rule
     return None
+
+
+def asked_checks(rule: Rule) -> frozenset[str]:
+    """The checks that a rule asks for: by name, and those that its limits on types and rows need."""
+    asked = {*rule.checks, *(IMPLIED[kind] for kind in rule.limits.types or () if kind in IMPLIED)}
+    if rule.limits.types:
+        asked.add("type")
+    if rule.limits.rows is not None:
+        asked.add("rows")
+    return frozenset(asked)
 
 
 def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> Outcome:
@@ -111,12 +129,12 @@ def unmet(
     policy: Policy, requirement: Requirement, assents: Mapping[str, Assent], barred: frozenset[str]
 ) -> list[str]:
     """One sentence for each need of a requirement that is not met; empty if all are met together."""
-    if _fill(policy, requirement.needs, frozenset(assents), assents):
+    if fills(seats(policy, requirement.needs, assents)):
         return []
     out = [
         _missing(policy, requirement.rule, need, assents, barred)
         for need in requirement.needs
-        if not _fill(policy, (need,), frozenset(assents), assents)
+        if not fills(seats(policy, (need,), assents))
     ]
     return out or [
         f"Rule {requirement.rule}: one person cannot fill two requirements; another one is needed."
@@ -138,16 +156,18 @@ def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
         if rule is None:
             reasons.append(f"No rule matches {node}/{artifact.path} for tier {tier}.")
             continue
-        reasons += _over_limits(rule, artifact)
-        reasons += _failed_checks(rule, artifact, manifest.checks)
+        results = [result for result in manifest.checks if result.path == artifact.path]
+        reasons += _over_limits(rule, artifact, results)
+        reasons += _failed_checks(rule, artifact, results)
         yield Requirement(rule.name, rule.approvals)
 
 
 @guard(26)
-def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
+def _over_limits(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
     for name, limit, value in (
         ("bytes", rule.limits.bytes, artifact.size),
         ("files", rule.limits.files, artifact.files),
+        ("rows", rule.limits.rows, max((one.facts.get("rows", 0) for one in results), default=0)),
     ):
         if limit is not None and value > limit:
             yield f"{artifact.path} has {value} {name}; rule {rule.name} allows {limit}."
@@ -155,11 +175,9 @@ def _over_limits(rule: Rule, artifact: Artifact) -> Iterator[str]:
 
 @guard(29, 31)
 def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult]) -> Iterator[str]:
-    of_artifact = [result for result in results if result.path == artifact.path]
-    wanted = {*rule.checks, *(["type"] if rule.limits.types is not None else [])}
-    for name in sorted(wanted - {result.check for result in of_artifact}):
+    for name in sorted(asked_checks(rule) - {result.check for result in results}):
         yield f"Check {name} of {artifact.path} is missing."
-    for result in of_artifact:
+    for result in results:
         if not result.passed:
             yield f"Check {result.check} of {artifact.path} failed: {result.summary}"
 
@@ -174,34 +192,23 @@ def _countable(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) ->
     return out
 
 
-def _fill(
-    policy: Policy, needs: tuple[Approvals, ...], free: frozenset[str], assents: Mapping[str, Assent]
-) -> bool:
-    """Can distinct people out of `free` fill every need? Exhaustive over equivalent choices."""
-    if not needs:
-        return True
-    need, rest = needs[0], needs[1:]
-    members = {person for group in need.groups for person in policy.form.groups[group].members}
-    seen_kinds: set[tuple[object, ...]] = set()
-    for chosen in itertools.combinations(sorted(free & members), need.count):
-        kind = tuple(sorted(_traits(policy, person, assents) for person in chosen))
-        if kind in seen_kinds:
-            continue
-        seen_kinds.add(kind)
-        organisations = {policy.form.people[person].organisation for person in chosen}
-        with_bytes = sum(assents[person].seen == "bytes" for person in chosen)
-        if (
-            len(organisations) >= need.organisations
-            and with_bytes >= need.bytes
-            and _fill(policy, rest, free - set(chosen), assents)
-        ):
-            return True
-    return False
+def everybody(policy: Policy, barred: frozenset[str] = frozenset()) -> dict[str, Assent]:
+    """As if all people but these had approved, each having seen all that the policy shows them."""
+    people = policy.form.people.keys() - barred
+    return {name: Assent(name, sees(policy, name)) for name in sorted(people)}
 
 
-def _traits(policy: Policy, person: str, assents: Mapping[str, Assent]) -> tuple[object, ...]:
-    groups = tuple(sorted(name for name, group in policy.form.groups.items() if person in group.members))
-    return policy.form.people[person].organisation, assents[person].seen, groups
+def seats(policy: Policy, needs: Iterable[Approvals], assents: Mapping[str, Assent]) -> list[Seats]:
+    """The requirements with those of these people who may fill them."""
+    voters = {
+        name: Voter(name, policy.form.people[name].organisation, one.seen == "bytes")
+        for name, one in assents.items()
+    }
+    out = []
+    for need in needs:
+        members = {person for group in need.groups for person in policy.form.groups[group].members}
+        out.append(Seats(need, frozenset(voters[name] for name in members & voters.keys())))
+    return out
 
 
 def _missing(

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from placet.core import limits
 from placet.core.digest import sha256_hex
 from placet.core.guards import guard
-from placet.errors import Invalid
+from placet.errors import Corrupt, Invalid
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_PAYLOAD = limits.PAYLOAD_BYTES
@@ -83,11 +83,30 @@ def sign(payload: bytes, *signers: tuple[str, Callable[[bytes], bytes]]) -> Enve
 
     Raises:
         Invalid: kind `statement-too-large`: over 1 MiB.
+        Corrupt: kind `bad-signature`: a signing function does not sign with its public key.
     """
     if len(payload) > MAX_PAYLOAD:
         raise Invalid("The statement is larger than 1 MiB.", kind="statement-too-large")
     message = pae(PAYLOAD_TYPE, payload)
-    return Envelope(payload, tuple(Signature(key_id(key), make(message)) for key, make in signers))
+    signatures = tuple(Signature(key_id(key), make(message)) for key, make in signers)
+    for (key, _), one in zip(signers, signatures, strict=True):
+        require_signature(key, one.sig, message)
+    return Envelope(payload, signatures)
+
+
+def require_signature(key: str, signature: bytes, message: bytes) -> None:
+    """Did the key's holder (file, agent, HSM) sign exactly this, before anybody relies on it?
+
+    Raises:
+        Corrupt: kind `bad-signature`.
+    """
+    if not _verifies(key, signature, message):
+        raise Corrupt(
+            "The signature that was made does not verify against its public key. Nothing was pushed.",
+            kind="bad-signature",
+            why=f"The key is {key}.",
+            mend="The agent or token signs with another key, or is broken: `placet doctor`.",
+        )
 
 
 def parse_envelope(data: bytes) -> Envelope:

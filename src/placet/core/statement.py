@@ -32,6 +32,7 @@ CommitId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$(?
 Name = Annotated[  # as `layout.is_name`
     str, msgspec.Meta(pattern=r"^(?!.*\.\.)(?!.*\.lock$)[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)")
 ]
+Fact = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)")]
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
@@ -76,14 +77,21 @@ class Artifact(_Struct, frozen=True, kw_only=True):
     previous: Sha256 | None = None
 
 
-class CheckResult(_Struct, frozen=True, kw_only=True):
-    """What a check said about one artifact, and the digest of the bytes that it looked at."""
+class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a check said about one artifact, and the digest of the bytes that it looked at.
+
+    Attributes:
+        tool: Name and version of what looked.
+        facts: Whole numbers (files, rows, columns, ...); never data.
+    """
 
     check: Name
     path: Path
     digest: Sha256
     passed: bool
     summary: Short
+    tool: Short = ""
+    facts: Annotated[dict[Fact, Count], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=dict)
 
 
 class Provenance(_Struct, frozen=True, kw_only=True):
@@ -122,7 +130,14 @@ class Seen(_Struct, frozen=True, kw_only=True):
     digests: Annotated[tuple[Sha256, ...], msgspec.Meta(max_length=2000)] = ()
 
 
-class Decision(Predicate, frozen=True, kw_only=True):
+class Comment(_Struct, frozen=True, kw_only=True):
+    """A remark about one artifact of the manifest, by its path."""
+
+    path: Path
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+
+
+class Decision(Predicate, frozen=True, kw_only=True, omit_defaults=True):
     """A person's verdict on one manifest; their n-th."""
 
     TYPE: ClassVar[str] = "urn:placet:decision:v1"
@@ -137,6 +152,7 @@ class Decision(Predicate, frozen=True, kw_only=True):
     comment: Text
     policy: Sha256
     expires: Time | None
+    comments: Annotated[tuple[Comment, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class Withdrawal(Predicate, frozen=True, kw_only=True):

@@ -23,12 +23,16 @@ people:
     name: Bob Lindqvist, data steward
     organisation: hospital-b
     keys: ["{bob}"]
+  erin:
+    name: Erin Vos, data protection officer; her key is kept in a safe
+    organisation: consortium
+    keys: ["ed25519:QljXm8615coMXDIpczJIot/81kZNCLzdpanQjVbqzVw="]
 groups:
   stewards:
     members: [alice, bob]
     sees: bytes
   trustees:
-    members: [dana, alice, bob]
+    members: [dana, alice, bob, erin]
     sees: report
 nodes:
   site-a:
@@ -46,14 +50,15 @@ tiers:
 rules:
   - name: calibration
     paths: ["*/outputs/calibration.bin"]
-    approvals: [{{count: 2, groups: [stewards], organisations: 2}}]
-    limits: {{bytes: 1000, files: 1}}
+    approvals: [{{count: 2, groups: [stewards], organisations: 2, bytes: 1}}]
+    limits: {{bytes: 1000, files: 1, rows: 1, types: [any]}}
     expires_days: 7
   - name: aggregates
     paths: ["*/outputs/**"]
     approvals: [{{count: 2, groups: [stewards], organisations: 2, bytes: 1}}]
-    limits: {{bytes: 100000000, files: 2000, types: [csv, parquet, pickle, text]}}
-    checks: [formulas, type]
+    limits: {{bytes: 100000000, files: 2000, rows: 20000, types: [csv, parquet, pickle, text]}}
+    checks: [formulas, pickle, secrets, type]
+    options: {{pickle: {{allow: [numpy, sklearn]}}}}
     expires_days: 30
 governance:
   policy: [{{count: 2, groups: [trustees], organisations: 2}}]

@@ -13,7 +13,7 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, Decision, Manifest, Signed, parse_time, proposal_id
+from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
 from placet.errors import Invalid
 
@@ -48,6 +48,11 @@ class Case:
     decisions: list[Recorded] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What the proposal is about, as people name it: its artifacts, or the policy file."""
+        return tuple(one.path for one in self.manifest.body.artifacts) or (layout.POLICY,)
 
     def metafiles(self) -> dict[str, str]:
         """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
@@ -86,7 +91,7 @@ def outcome(case: Case, when: datetime | None) -> Outcome:
         case: The proposal.
         when: Decisions that have expired by then do not count; None: expiry is not looked at.
     """
-    return judge_manifest(case.policy, case.manifest.body, list(_assents(case, when)))
+    return judge_manifest(case.policy, case.manifest.body, list(assents(case, when)))
 
 
 def state(
@@ -98,7 +103,7 @@ def state(
 ) -> State:
     """The state of a proposal at a time; see `placet.core.states`."""
     verdicts = {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if _may_judge(case, person)
+        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
     }
     adopted_anyway = case.manifest.body.kind == "policy" and case.landed is not None
     return derive(
@@ -126,15 +131,40 @@ def succession_problem(before: Policy, after: Policy) -> str:
     return ""
 
 
-def _assents(case: Case, when: datetime | None) -> Iterator[Assent]:
+def assents(case: Case, when: datetime | None) -> Iterator[Assent]:
+    """The approvals that stand: each the last word of an unbroken chain, given under the effective policy."""
     for person, chain in chains(case).items():
         body = chain[-1].decision.body
         late = when is not None and body.expires is not None and parse_time(body.expires) <= when
         if body.verdict == "approve" and not late and body.policy == case.policy.digest:
-            yield Assent(person, body.seen.level)
+            yield Assent(person, seen_level(case, body))
 
 
-def _may_judge(case: Case, person: str) -> bool:
+@guard(35)
+def seen_level(case: Case, decision: Decision) -> Sees:
+    """What a decision shows that its person had before them: bytes only if it names all bytes there are."""
+    wanted = {one.value for one in case.manifest.subjects}
+    complete = decision.seen.level == "bytes" and wanted <= set(decision.seen.digests)
+    return "bytes" if complete else "report"
+
+
+@guard(32)
+def check_comments(case: Case, decision: Decision) -> None:
+    """Is every comment about something that the proposal holds?
+
+    Raises:
+        Invalid: kind `comment-path`.
+    """
+    foreign = next((one.path for one in decision.comments if one.path not in case.paths), None)
+    if foreign is not None:
+        raise Invalid(
+            f"Proposal {case.id[:12]} has no artifact {foreign!r}.",
+            kind="comment-path",
+            mend=f"It has: {', '.join(case.paths[:20])}.",
+        )
+
+
+def may_judge(case: Case, person: str) -> bool:
     """May this person's `return` or `reject` stop the proposal? Whoever could have approved it may."""
     policy, body = case.policy, case.manifest.body
     barred = excluded(policy, body)

@@ -1,52 +1,45 @@
-"""The checks that run before people look, on streams, in bounded memory; each result names its digest.
+"""Which checks run before people look, on which bytes, and what goes into the manifest.
 
-Built in: `type` (the content is what the suffix says, and the rule allows it) and `formulas` (no cell of a
-table starts a spreadsheet formula). No result holds an excerpt of data.
+Every file is read once, proven by its SHA-256 and kept in a nameless temporary file while its checks run, so
+that all of them see the bytes that the result names. The checks themselves are in `placet.checks`; they run
+behind the port `placet.ports.Checks`. No result holds an excerpt of data.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import IO, Literal
 
-from placet.core.assent import rule_for
-from placet.core.policy import FileType, Policy, Rule
+from placet.checks.api import MAX_FACTS, Finding, OptionValue
+from placet.core.assent import asked_checks, rule_for
+from placet.core.digest import Hasher, tee
+from placet.core.guards import guard
+from placet.core.policy import Policy, Rule
 from placet.core.statement import CheckResult
 from placet.engine.transfer import run
-from placet.errors import Refused
-from placet.ports import Progress
+from placet.errors import Corrupt, Refused
+from placet.ports import Checks, Progress
 
-_SUFFIXES: Mapping[str, FileType] = {
-    "csv": "csv",
-    "json": "json",
-    "md": "text",
-    "parquet": "parquet",
-    "pdf": "pdf",
-    "pickle": "pickle",
-    "pkl": "pickle",
-    "png": "png",
-    "txt": "text",
-}
-_HEADS: Mapping[FileType, bytes] = {
-    "parquet": rb"PAR1",
-    "pdf": rb"%PDF-",
-    "pickle": rb"\x80[\x02-\x05]",
-    "png": rb"\x89PNG\r\n\x1a\n",
-}
-_TAILS: Mapping[FileType, bytes] = {"parquet": b"PAR1", "pickle": b"."}
-_MAX_CELL = 100_000
-_HELD = 4 << 20
+_MOST = (1 << 53) - 1
+_AT_ONCE = 4
+"""Files checked at once, each with a copy on disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """One file of an artifact; `name` is empty for a file artifact; `read` begins a new stream."""
+    """One file of an artifact.
+
+    Attributes:
+        name: Its path in the artifact; empty for a file artifact.
+        sha256: What its bytes must be.
+        read: Begins a new stream.
+    """
 
     name: str
+    sha256: str
     read: Callable[[], Iterator[bytes]]
 
 
@@ -73,159 +66,139 @@ class Checked:
         return all(one.passed for one in self.results)
 
 
-Check = Callable[[FileSource, str, Rule], str]
-
-
 def check_artifacts(
-    policy: Policy, node: str, tier: str, artifacts: Iterable[ArtifactFiles], jobs: int, progress: Progress
+    policy: Policy,
+    node: str,
+    tier: str,
+    artifacts: Iterable[ArtifactFiles],
+    checks: Checks,
+    jobs: int,
+    progress: Progress,
 ) -> list[CheckResult]:
-    """Run the checks that the rule of each artifact asks for; every file is read to its end, mostly once.
+    """Run the checks that the rule of each artifact asks for, on proven bytes.
 
     Raises:
-        Refused: kind `unknown-check`: the policy names a check that is not installed here (I7).
-        Corrupt: a stream is not what its digest says.
+        Refused: kinds `unknown-check`, `check-options`, `no-sandbox`: a check cannot run as it should (I7).
+        Corrupt: kind `digest-mismatch`: a stream is not what its digest says.
     """
     out: list[CheckResult] = []
     for artifact in artifacts:
         rule = rule_for(policy, node, artifact.path, tier)
-        if rule is None:
-            continue
-        names = sorted({*rule.checks, *(["type"] if rule.limits.types is not None else [])})
-        checks = {name: _installed(name) for name in names}
-        progress.start(f"check {artifact.path}", len(artifact.files))
-        found = run(_task(artifact, checks, rule, progress), artifact.files, jobs)
-        out += [_result(name, artifact, [texts[name] for texts in found]) for name in names]
-        progress.done()
+        if rule is not None and (wanted := _wanted(rule)):
+            out += _check(artifact, wanted, checks, jobs, progress)
     return out
 
 
-def _task(
-    artifact: ArtifactFiles, checks: Mapping[str, Check], rule: Rule, progress: Progress
-) -> Callable[[FileSource], dict[str, str]]:
-    def one(source: FileSource) -> dict[str, str]:
-        held = _held(source)
-        name = source.name or artifact.path
-        texts = {check: look(held, name, rule) for check, look in checks.items()}
-        progress.advance(1)
-        return {check: f"{name}: {text}" if text else "" for check, text in texts.items()}
+@guard(31)
+def refuse_failed(ident: str, results: Iterable[CheckResult]) -> None:
+    """Stop a promotion whose checks fail on the bytes of the internal tier.
 
-    return one
-
-
-def _held(source: FileSource) -> FileSource:
-    """The source, read to its end once; small ones are kept, so that checks do not read them again."""
-    parts: list[bytes] = []
-    size = 0
-    for chunk in source.read():
-        size += len(chunk)
-        if size <= _HELD:
-            parts.append(chunk)
-    return FileSource(source.name, lambda: iter(parts)) if size <= _HELD else source
-
-
-def _installed(name: str) -> Check:
-    check = CHECKS.get(name)
-    if check is None:
+    Raises:
+        Refused: kind `checks-failed`.
+    """
+    failed = [one for one in results if not one.passed]
+    if failed:
         raise Refused(
-            f"The policy asks for a check {name!r} that is not installed here.",
-            kind="unknown-check",
-            mend=f"Installed: {', '.join(CHECKS)}.",
+            f"Proposal {ident[:12]} does not pass its checks and was not promoted.",
+            kind="checks-failed",
+            why=" ".join(f"Check {one.check} of {one.path} failed: {one.summary}." for one in failed),
+            mend=f"placet withdraw {ident[:12]} -m REASON",
         )
-    return check
 
 
-def _result(name: str, artifact: ArtifactFiles, texts: Sequence[str]) -> CheckResult:
-    problems = [text for text in texts if text]
-    count = len(texts)
-    summary = f"{count} file{'s' * (count != 1)}, no finding"
-    if problems:
-        summary = f"{len(problems)} of {count} files: {problems[0]}"
+def _wanted(rule: Rule) -> dict[str, Mapping[str, OptionValue]]:
+    """The checks of a rule with their options; its limits ask for checks too."""
+    limits: dict[str, dict[str, OptionValue]] = {}
+    if rule.limits.types is not None:
+        limits["type"] = {"allow": rule.limits.types}
+    if rule.limits.rows is not None:
+        limits["rows"] = {"most": rule.limits.rows}
+    names = sorted(asked_checks(rule))
+    return {name: {**rule.options.get(name, {}), **limits.get(name, {})} for name in names}
+
+
+def _check(
+    artifact: ArtifactFiles,
+    wanted: Mapping[str, Mapping[str, OptionValue]],
+    checks: Checks,
+    jobs: int,
+    progress: Progress,
+) -> list[CheckResult]:
+    own = artifact.path.rsplit("/", 1)[-1]
+    listing = {one.name or own: one.sha256 for one in artifact.files}
+    progress.start(f"check {artifact.path}", len(artifact.files))
+
+    def look(source: FileSource) -> dict[str, Finding]:
+        name = source.name or own
+        with _private(source) as (file, size):
+            found = session.look(name, source.sha256, size, file)
+        progress.advance(1)
+        return {
+            check: Finding(f"{name}: {one.problem}" if one.problem else "", one.facts)
+            for check, one in found.items()
+        }
+
+    at_once = min(jobs, _AT_ONCE)
+    with checks.session(wanted, listing, at_once) as session:
+        found = run(look, artifact.files, at_once)
+        facts = {name: _added([one[name] for one in found]) for name in wanted}
+        together = session.conclude(facts)
+        tools = session.tools
+    progress.done()
+    return [
+        _result(
+            name, artifact, [*(one[name] for one in found), together[name]], facts[name], tools.get(name, "")
+        )
+        for name in wanted
+    ]
+
+
+@contextmanager
+def _private(source: FileSource) -> Iterator[tuple[IO[bytes], int]]:
+    """The bytes of a file in a temporary file that nobody else can change, and their number; proven."""
+    hasher = Hasher()
+    with tempfile.TemporaryFile() as file:
+        for chunk in tee(source.read(), hasher):
+            file.write(chunk)
+        file.flush()
+        found = hasher.digests()
+        _require_named(source, found.sha256)
+        file.seek(0)
+        yield file, found.size
+
+
+@guard(1, 32)
+def _require_named(source: FileSource, sha256: str) -> None:
+    """What is checked must be what the result will name."""
+    if sha256 != source.sha256:
+        raise Corrupt(
+            f"CORRUPT: {source.name or 'the file'} changed before it was checked.",
+            kind="digest-mismatch",
+            mend="Find out who writes to it, then run the same command again.",
+        )
+
+
+def _added(found: Sequence[Finding]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for one in found:
+        for fact, value in one.facts.items():
+            out[fact] = min(out.get(fact, 0) + value, _MOST)
+    return dict(sorted(out.items())[: MAX_FACTS - 1])
+
+
+def _result(
+    name: str, artifact: ArtifactFiles, found: Sequence[Finding], facts: Mapping[str, int], tool: str
+) -> CheckResult:
+    problems = [one.problem for one in found if one.problem]
+    count = len(artifact.files)
+    of = f"{count} file{'s' * (count != 1)}"
+    summary = f"{len(problems)} of {of}: {problems[0]}" if problems else f"{of}, no finding"
     return CheckResult(
-        check=name, path=artifact.path, digest=artifact.sha256, passed=not problems, summary=summary[:300]
+        check=name,
+        path=artifact.path,
+        digest=artifact.sha256,
+        passed=not problems,
+        summary=summary[:300],
+        tool=tool[:300],
+        facts={**facts, "files": count},
     )
-
-
-def _type(source: FileSource, path: str, rule: Rule) -> str:
-    allowed = rule.limits.types or ("any",)
-    declared = _declared(path)
-    if declared is None:
-        return "" if "any" in allowed else "its suffix names no type that this check knows"
-    if declared not in allowed and "any" not in allowed:
-        return f"type {declared} is not allowed by rule {rule.name}"
-    return "" if _looks_like(declared, source) else f"its content is not {declared}"
-
-
-def _formulas(source: FileSource, path: str, rule: Rule) -> str:
-    del rule
-    if _declared(path) != "csv":
-        return ""
-    try:
-        for number, row in enumerate(csv.reader(_lines(source.read())), start=1):
-            for cell in row:
-                if cell[:1] in {"=", "@", "\t"} or (cell[:1] in {"+", "-"} and not _number(cell)):
-                    return f"row {number} has a cell that a spreadsheet runs as a formula"
-    except (csv.Error, UnicodeDecodeError):
-        return "it cannot be read as a table"
-    return ""
-
-
-CHECKS: Mapping[str, Check] = {"formulas": _formulas, "type": _type}
-
-
-def _declared(path: str) -> FileType | None:
-    return _SUFFIXES.get(path.rsplit("/", 1)[-1].rpartition(".")[2].lower())
-
-
-def _looks_like(kind: FileType, source: FileSource) -> bool:
-    if kind == "csv":
-        return _is_table(source)
-    if kind in {"text", "json"}:
-        return _is_text(source, kind)
-    head, tail = b"", b""
-    for chunk in source.read():
-        head = head if len(head) >= 16 else head + chunk[:16]  # noqa: PLR2004
-        tail = (tail + chunk)[-16:]
-    return re.match(_HEADS[kind], head) is not None and tail.endswith(_TAILS.get(kind, b""))
-
-
-def _is_table(source: FileSource) -> bool:
-    try:
-        widths = {len(row) for row in csv.reader(_lines(source.read()), strict=True) if row}
-    except (csv.Error, UnicodeDecodeError):
-        return False
-    return len(widths) == 1
-
-
-def _is_text(source: FileSource, kind: FileType) -> bool:
-    first = ""
-    try:
-        for line in _lines(source.read()):
-            if "\x00" in line:
-                return False
-            first = first or line.strip()[:1]
-    except UnicodeDecodeError:
-        return False
-    return kind != "json" or (first != "" and first in '{["-0123456789tfn')
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Lines of a UTF-8 stream; a line without end is cut, so that memory stays bounded."""
-    decode = codecs.getincrementaldecoder("utf-8")("strict")
-    rest = ""
-    for chunk in chunks:
-        *lines, rest = (rest + decode.decode(chunk)).split("\n")
-        yield from (line + "\n" for line in lines)
-        if len(rest) > _MAX_CELL:
-            yield rest
-            rest = ""
-    rest += decode.decode(b"", final=True)
-    if rest:
-        yield rest
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -67,6 +67,18 @@ class View:
             case = firewall.admit(self.history, ident, self.closed[ident])
         return case
 
+    def ended(self, prefix: str = "") -> dict[str, Case]:
+        """The proposals whose branch was closed without landing; what is not one is left out."""
+        out = {}
+        for ident, commit in self.closed.items():
+            landed = self.history.cases.get(ident)
+            if ident.startswith(prefix) and ident not in self.branches and not (landed and landed.landed):
+                try:
+                    out[ident] = firewall.admit(self.history, ident, commit)
+                except (Conflict, Corrupt, Invalid, NotFound, Refused):
+                    continue
+        return out
+
     def state(self, case: Case, now: datetime) -> State:
         """The state of one proposal now."""
         publication = self.publications.get(case.manifest.body.tier or "")
@@ -77,14 +89,15 @@ class View:
         return state(case, now, drift=self.history.drift(), published=standing)
 
     def find(self, prefix: str) -> Case:
-        """The proposal whose id begins so.
+        """The proposal whose id begins so, closed ones included.
 
         Raises:
             NotFound: kind `no-proposal`.
             Refused: kind `proposal-refused`: its branch carries what no proposal may carry.
             Conflict: kind `ambiguous-id`.
         """
-        found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
+        everything = {**self.ended(prefix), **self.cases()} if prefix else {}
+        found = {key: case for key, case in everything.items() if key.startswith(prefix)}
         refused = [key for key in self.refused if prefix and key.startswith(prefix)]
         if refused and not found:
             raise Refused(
@@ -93,7 +106,7 @@ class View:
                 why="Nobody is shown a branch that carries anything but its proposal.",
                 mend="Ask who pushed to its branch. The node may propose it again.",
             )
-        if not prefix or not found:
+        if not found:
             raise NotFound(
                 f"There is no proposal {prefix!r}.",
                 kind="no-proposal",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from placet.core import layout
+from placet.core import layout, windows
 from placet.core.assent import judge_manifest
 from placet.core.guards import guard
+from placet.core.statement import parse_time
 from placet.core.states import State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
@@ -101,7 +102,15 @@ def _explained(history: History, commit: Commit, change: Change, now: datetime) 
 
 @guard(9, 10, 12)
 def _valid(history: History, case: Case | None, now: datetime) -> bool:
-    return case is not None and state(case, now, drift=history.drift()) is State.LANDED
+    if case is None or (case.manifest.body.kind == "policy" and _late(case, now)):
+        return False
+    return state(case, now, drift=history.drift()) is State.LANDED
+
+
+@guard(21)
+def _late(case: Case, now: datetime) -> bool:
+    """Has a proposal of the next policy expired? Here only a clock decides it: the chain has none."""
+    return parse_time(case.manifest.body.expires) <= now
 
 
 def _record_of(case: Case, change: Change) -> bool:
@@ -131,6 +140,9 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
         case = view.history.cases[entry.proposal or ""]
         if entry.kind == "publish" and state(case, now, drift=view.history.drift()) is not State.LANDED:
             raise refuse(update.ref, f"Proposal {case.id} can no longer be published: see main.")
+        held = windows.window_problem(view.history.policy, case.manifest.body, now)
+        if entry.kind == "publish" and held:
+            raise refuse(update.ref, f"By the clock here, {held}.")
 
 
 def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:

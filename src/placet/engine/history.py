@@ -17,7 +17,7 @@ from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
 from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
-from placet.engine.cases import Case, Recorded, check_manifest, outcome, succession_problem
+from placet.engine.cases import Case, Recorded, check_comments, check_manifest, outcome, succession_problem
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
 
@@ -153,6 +153,7 @@ class History:
             raise Invalid(f"{path} does not hold the decision of its name.", kind="decision-name")
         if not _about(body, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="decision-subject")
+        check_comments(case, body)
         for policy in policies:
             _require_person(path, decision, policy)
         recorded = Recorded(decision, path, blob)

@@ -10,8 +10,9 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from placet.core import layout
+from placet.core import layout, windows
 from placet.core.digest import digest
 from placet.core.guards import guard
 from placet.core.policy import Tier
@@ -22,6 +23,7 @@ from placet.core.statement import (
     Receipt,
     Signed,
     format_time,
+    parse_time,
     subject,
 )
 from placet.core.states import State
@@ -38,8 +40,10 @@ from placet.engine.published import (
     pending_policy,
     publish_problem,
 )
+from placet.engine.recheck import recheck
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
+    Checks,
     Clock,
     CopyWay,
     ObjectStore,
@@ -90,6 +94,7 @@ class Promoter:
     targets: Mapping[str, Target]
     jobs: int
     progress: Progress
+    checks: Checks
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -98,9 +103,11 @@ class Promoter:
 
         Raises:
             Corrupt: the Ctrl repository does not recompute, or was rolled back: nothing is promoted.
+            Refused: kind `not-a-node`: the effective policy does not know the key.
             NotFound: kind `no-proposal`.
         """
         view = self._load()
+        _require_key(view.history, self.node, self.signer)
         self._follow_policies(view)
         cases = [view.find(ident) for ident in ids] if ids else self._waiting(view)
         out = []
@@ -149,6 +156,7 @@ class Promoter:
             return Promotion(ident, standing, None, ())
         target = self._target(view, tier)
         contents = read_contents(self.source, case.manifest)
+        recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
         promoted = tuple(self._copy(one, target.store) for one in contents)
         for _ in range(_RACES):
             view = self._load()
@@ -197,16 +205,7 @@ class Promoter:
         now = self.clock.now()
         problem = publish_problem(view.history, publication, case, now)
         if problem:
-            verdict = outcome(case, now)
-            drift = (
-                ("The policy files on main were changed without approval.",) if view.history.drift() else ()
-            )
-            raise Refused(
-                f"Proposal {ident[:12]} was not promoted: {problem}.",
-                kind="not-approved",
-                why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
-                mend=f"`placet show {ident[:12]}` tells what is missing.",
-            )
+            raise _refused(view, case, problem, now)
         require_landed(view.history, case, publication)
         return case, body.tier
 
@@ -306,10 +305,13 @@ class Promoter:
         before = publication.entries[-1]
         if history.tip is None:
             raise Invalid("The Ctrl repository is empty.", kind="no-main")
+        _require_key(history, self.node, self.signer)
         now = self.clock.now()
+        time = max(format_time(now), before.body.time)
+        _require_open(history, case, parse_time(time))
         body = LedgerEntry(
             repository=history.repository,
-            time=max(format_time(now), before.body.time),
+            time=time,
             branch=publication.branch,
             sequence=before.body.sequence + 1,
             previous=before.digest,
@@ -360,6 +362,45 @@ def _require_size(contents: Contents, size: int) -> None:
             f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
             f" {contents.artifact.size}.",
             kind="digest-mismatch",
+        )
+
+
+@guard(17)
+def _require_key(history: History, node: str, signer: Signer) -> None:
+    """An entry of a key that was revoked would make the branch invalid for everybody."""
+    if signer.public not in history.policy.node_keys(node):
+        raise Refused(
+            f"The effective policy does not know this key as a key of node {node}.",
+            kind="not-a-node",
+            mend=f"Name the new one in placet.toml, or ask for a policy change that adds {signer.public}",
+        )
+
+
+def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    _require_open(view.history, case, now, problem)
+    verdict = outcome(case, now)
+    drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
+    return Refused(
+        f"Proposal {case.id[:12]} was not promoted: {problem}.",
+        kind="not-approved",
+        why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
+        mend=f"`placet show {case.id[:12]}` tells what is missing.",
+    )
+
+
+@guard(21)
+def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
+    """No window may be closed at the time that the ledger will name.
+
+    Raises:
+        Refused: kind `window`, if that is the `problem`, or whatever the problem.
+    """
+    found = windows.window_problem(history.policy, case.manifest.body, when)
+    if found and problem in {None, found}:
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: {found}.",
+            kind="window",
+            mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
 
 

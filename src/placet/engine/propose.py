@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
 from placet.core.assent import judge_manifest, rule_for
 from placet.core.digest import sha256_hex
+from placet.core.guards import guard
+from placet.core.lint import locked
 from placet.core.policy import Policy, parse_policy
 from placet.core.statement import (
     Artifact,
@@ -129,7 +132,7 @@ def propose_policy(
 
     Raises:
         Invalid: kind `policy`: the file is malformed.
-        Refused: kinds `not-a-person`, `policy`.
+        Refused: kinds `not-a-person`, `policy`, `policy-locked`.
     """
     before = view.history.policy
     after = parse_policy(data)
@@ -142,6 +145,7 @@ def propose_policy(
     problem = succession_problem(before, after)
     if problem:
         raise Refused("This policy cannot follow the effective one.", kind="policy", why=f"{problem}.")
+    _require_open(after)
     subjects = (subject(layout.POLICY, after.digest),)
     body = Manifest(
         repository=view.history.repository,
@@ -160,6 +164,18 @@ def propose_policy(
         expires=format_time(now + timedelta(days=before.form.governance.expires_days)),
     )
     return _push(view, subjects, body, files=after.derived(), signer=signer, now=now)
+
+
+@guard(12)
+def _require_open(after: Policy) -> None:
+    """A policy that nobody could change any more is never meant."""
+    if locked(after):
+        raise Refused(
+            "Nobody could change this policy any more, so it is not proposed.",
+            kind="policy-locked",
+            why="Without its proposer, too few people are left for governance.policy.",
+            mend="Name more people there, or ask for fewer approvals.",
+        )
 
 
 def _standing(view: View, subjects: tuple[Subject, ...], tier: str, now: datetime) -> Proposed | None:
@@ -224,9 +240,13 @@ def _push(
     signer: Signer,
     now: datetime,
 ) -> Proposed:
-    ident, body, older = _continue(view, subjects, body, now)
-    if older is not None and not older[1]:
-        return Proposed(ident, view.state(older[0], now), created=False, branch=layout.proposal_ref(ident))
+    refuse_telling({**told(body), **_policy_text(files)})
+    twin = _open_twin(view, subjects, body, now)
+    if twin is not None:
+        found = view.state(twin, now)
+        return Proposed(twin.id, found, created=False, branch=layout.proposal_ref(twin.id))
+    body, older = _continue(view, subjects, body, now)
+    ident = proposal_id(subjects, body)
     manifest = Signed.make(subjects, body, (signer.public, signer.sign))
     commit = view.repo.commit(
         view.main,
@@ -237,26 +257,64 @@ def _push(
         when=now,
     )
     updates = [RefUpdate(layout.proposal_ref(ident), None, commit)]
-    updates += closing(view, older[0].id) if older else []
+    updates += [update for one in older for update in closing(view, one.id)]
     view.repo.push(updates)
     return Proposed(ident, State.PROPOSED, created=True, branch=layout.proposal_ref(ident))
 
 
+def _policy_text(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: data.decode("utf-8", "replace") for path, data in files.items() if path == layout.POLICY}
+
+
+def _open_twin(view: View, subjects: tuple[Subject, ...], body: Manifest, now: datetime) -> Case | None:
+    """The proposal of the same content on the same state that has not ended."""
+
+    def matter(one: Manifest) -> tuple[object, ...]:
+        return one.kind, one.node, one.tier, [artifact.previous for artifact in one.artifacts]
+
+    for case in view.cases().values():
+        same = case.manifest.subjects == subjects and matter(case.manifest.body) == matter(body)
+        if same and view.state(case, now) not in _ENDED:
+            return case
+    return None
+
+
 def _continue(
     view: View, subjects: tuple[Subject, ...], body: Manifest, now: datetime
-) -> tuple[str, Manifest, tuple[Case, bool] | None]:
-    """The id to use, and the proposal of the same content: (case, has it ended?), if there is one."""
-    older: tuple[Case, bool] | None = None
-    while (case := view.known(ident := proposal_id(subjects, body))) is not None:
-        if view.state(case, now) not in _ENDED:
-            return ident, body, (case, False)
-        older = (case, True)
-        body = _following(body, case)
-    return ident, body, older
+) -> tuple[Manifest, list[Case]]:
+    """The manifest with what it follows, and all that it thereby closes.
+
+    It follows the last proposal of its paths that was returned, refused, taken back or ran out, whatever the
+    content of that was; and one of the same content, also where that was closed.
+    """
+    older: list[Case] = []
+    last = _last_ended(view, body, now)
+    while True:
+        if last is not None:
+            older.append(last)
+            body = msgspec.structs.replace(body, follows=last.manifest.digest)
+        last = view.known(proposal_id(subjects, body))
+        if last is None:
+            return body, older
 
 
-def _following(body: Manifest, case: Case) -> Manifest:
-    return msgspec.structs.replace(body, follows=case.manifest.digest)
+def _last_ended(view: View, body: Manifest, now: datetime) -> Case | None:
+    paths = {one.path for one in body.artifacts}
+
+    def continued(case: Case) -> bool:
+        other = case.manifest.body
+        if (other.kind, other.node, other.person, other.tier) != (
+            body.kind,
+            body.node,
+            body.person,
+            body.tier,
+        ):
+            return False
+        shared = body.kind == "policy" or not paths.isdisjoint(case.paths)
+        return shared and view.state(case, now) in _ENDED
+
+    found = [case for case in view.open.values() if case.id in view.branches and continued(case)]
+    return max(found, key=lambda one: (set(one.paths) == paths, one.manifest.body.time, one.id), default=None)
 
 
 def closing(view: View, ident: str) -> list[RefUpdate]:

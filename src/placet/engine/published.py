@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from placet.core import layout
+from placet.core import layout, windows
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.ledger import check_next
@@ -270,7 +270,9 @@ def publish_problem(history: History, publication: Publication, case: Case, when
         return f"it is {found}"
     others = {path for path in publication.current if path not in case.metafiles()}
     pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
-    return f"{pair[0]} and {pair[1]} clash" if pair else ""
+    if pair:
+        return f"{pair[0]} and {pair[1]} clash"
+    return windows.window_problem(history.policy, case.manifest.body, when)
 
 
 def _blob(commit: Commit, path: str) -> str:

@@ -1,24 +1,25 @@
-"""What a person needs to see: proposals in a list, one with everything, the ledger as a timeline."""
+"""What a person needs to see: proposals in a list, the ledger as a timeline, what a policy asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from placet.core import layout
-from placet.core.assent import could_approve, excluded, rule_for
-from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, CheckResult, Provenance
+from placet.core import globs, layout
 from placet.core.states import State
-from placet.engine.cases import Case, chains, needs_of, outcome
+from placet.engine.cases import Case, outcome
 from placet.engine.ctrl import View
+from placet.engine.detail import WAITING, is_closed, waits_for
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One line of `placet list`."""
+    """One line of `placet list`.
+
+    Attributes:
+        waits_for: Who could still help it by an approval.
+        closed: Its branch was closed without landing; another one may follow it.
+    """
 
     id: str
     state: State
@@ -30,65 +31,30 @@ class Summary:
     files: int
     message: str
     proposed: str
-    missing: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactView:
-    """One artifact of a proposal; `change` compares it with the version that landed before."""
-
-    path: str
-    kind: Literal["file", "directory"]
-    size: int
-    files: int
-    sha256: str
-    md5: str
-    change: Literal["new", "changed"]
-    previous: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionView:
-    """One decision as a person reads it; `counts` is whether it is part of an unbroken chain."""
-
-    person: str
-    organisation: str
-    verdict: str
-    seen: str
-    role: str
-    comment: str
-    time: str
-    expires: str | None
-    n: int
-    counts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """Everything a reviewer needs of one proposal, but the bytes."""
-
-    id: str
-    state: State
-    kind: str
-    by: str
-    tier: str | None
-    message: str
-    proposed: str
     expires: str
     manifest: str
-    policy: int
-    rules: tuple[str, ...]
-    artifacts: tuple[ArtifactView, ...]
-    checks: tuple[CheckResult, ...]
-    decisions: tuple[DecisionView, ...]
     missing: tuple[str, ...]
-    reasons: tuple[str, ...]
-    may_approve: tuple[str, ...]
-    provenance: Provenance
-    stale: str
-    landed: str | None
-    published: str | None
-    sequence: int | None
+    waits_for: tuple[str, ...]
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which proposals a list has.
+
+    Attributes:
+        state: Only those in this state.
+        person: Only those that wait for a decision of this person.
+        node: Only those of this node.
+        path: Only those with an artifact that matches this glob, or lies below it; `<node>/` may be in front.
+        closed: Also those whose branch was closed without landing.
+    """
+
+    state: State | None = None
+    person: str | None = None
+    node: str | None = None
+    path: str | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,66 +72,18 @@ class LogLine:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Which rule holds for a path, and who could satisfy it."""
-
-    node: str
-    path: str
-    tier: str
-    rule: str | None
-    needs: tuple[str, ...]
-    people: tuple[str, ...]
-    checks: tuple[str, ...]
-    limits: Mapping[str, object]
-
-
-def summaries(view: View, now: datetime, state: State | None = None) -> list[Summary]:
-    """All proposals, newest first, or those in one state."""
-    found = [_summary(view, case, now) for case in view.cases().values()]
-    wanted = [one for one in found if state is None or one.state is state]
-    return sorted(wanted, key=lambda one: (one.proposed, one.id), reverse=True)
-
-
-def detail(view: View, case: Case, now: datetime) -> Detail:
-    """One proposal with everything."""
-    body = case.manifest.body
-    verdict = outcome(case, now)
-    able = {
-        person
-        for need in needs_of(case.policy, body)
-        for person in could_approve(case.policy, need, excluded(case.policy, body))
-    }
-    counted = {one.path for chain in chains(case).values() for one in chain}
-    publication = view.publications.get(body.tier or "")
-    published = publication.publications.get(case.id) if publication else None
-    return Detail(
-        id=case.id,
-        state=view.state(case, now),
-        kind=body.kind,
-        by=body.node or body.person or "",
-        tier=body.tier,
-        message=body.message,
-        proposed=body.time,
-        expires=body.expires,
-        manifest=case.manifest.digest,
-        policy=case.policy.form.number,
-        rules=verdict.rules,
-        artifacts=tuple(
-            _artifact(artifact, subject.value)
-            for artifact, subject in zip(body.artifacts, case.manifest.subjects, strict=False)
-        ),
-        checks=body.checks,
-        decisions=tuple(_decisions(case, counted)),
-        missing=verdict.missing,
-        reasons=verdict.reasons,
-        may_approve=tuple(sorted(able)),
-        provenance=body.provenance,
-        stale=case.stale,
-        landed=case.landed,
-        published=published.entry.body.time if published else None,
-        sequence=published.entry.body.sequence if published else None,
-    )
+def summaries(view: View, now: datetime, wanted: Wanted | None = None) -> list[Summary]:
+    """All proposals that are wanted, newest first."""
+    wanted = wanted or Wanted()
+    cases = [*view.cases().values(), *(view.ended().values() if wanted.closed else ())]
+    found = [_summary(view, case, now) for case in cases if _matches(wanted, case)]
+    kept = [
+        one
+        for one in found
+        if wanted.state in {None, one.state}
+        and (wanted.person is None or (wanted.person in one.waits_for and not one.closed))
+    ]
+    return sorted(kept, key=lambda one: (one.proposed, one.id), reverse=True)
 
 
 def timeline(view: View, tier: str | None = None) -> list[LogLine]:
@@ -195,92 +113,35 @@ def timeline(view: View, tier: str | None = None) -> list[LogLine]:
     return sorted(lines, key=lambda one: (one.time, one.branch, one.sequence))
 
 
-def explain(policy: Policy, node: str, path: str, tier: str) -> Explanation:
-    """Which rule a policy has for a node's path, and who could approve."""
-    rule = rule_for(policy, node, path, tier)
-    if rule is None:
-        return Explanation(node, path, tier, None, (), (), (), {})
-    known = policy.form.nodes.get(node)
-    barred = frozenset(known.operators if known else ())
-    people = {one for need in rule.approvals for one in could_approve(policy, need, barred)}
-    limits: dict[str, object] = {
-        "bytes": rule.limits.bytes,
-        "files": rule.limits.files,
-        "types": list(rule.limits.types) if rule.limits.types else None,
-        "expires_days": rule.expires_days,
-    }
-    return Explanation(
-        node=node,
-        path=path,
-        tier=tier,
-        rule=rule.name,
-        needs=tuple(need_text(need) for need in rule.approvals),
-        people=tuple(sorted(people)),
-        checks=rule.checks,
-        limits={key: value for key, value in limits.items() if value is not None},
-    )
-
-
-def need_text(need: Approvals) -> str:
-    """A requirement in words."""
-    text = f"{need.count} of group {', '.join(need.groups)}"
-    if need.organisations > 1:
-        text += f", from {need.organisations} organisations"
-    if need.bytes:
-        text += f", {need.bytes} having seen the bytes"
-    return text
+def _matches(wanted: Wanted, case: Case) -> bool:
+    body = case.manifest.body
+    if wanted.node is not None and body.node != wanted.node:
+        return False
+    if wanted.path is None:
+        return True
+    pattern = wanted.path.removeprefix(layout.ARTIFACTS).rstrip("/")
+    names = [*case.paths, *(f"{body.node}/{path}" for path in case.paths)]
+    return any(globs.matches(one, name) for name in names for one in (pattern, f"{pattern}/**"))
 
 
 def _summary(view: View, case: Case, now: datetime) -> Summary:
     body = case.manifest.body
     state = view.state(case, now)
-    verdict = outcome(case, now)
-    waits = state in {State.PROPOSED, State.QUARANTINED}
+    waits = state in WAITING
     return Summary(
         id=case.id,
         state=state,
         kind=body.kind,
         by=body.node or body.person or "",
         tier=body.tier,
-        paths=tuple(one.path for one in body.artifacts) or (layout.POLICY,),
+        paths=case.paths,
         size=sum(one.size for one in body.artifacts),
         files=sum(one.files for one in body.artifacts),
         message=body.message,
         proposed=body.time,
-        missing=verdict.missing if waits else (),
+        expires=body.expires,
+        manifest=case.manifest.digest,
+        missing=outcome(case, now).missing if waits else (),
+        waits_for=waits_for(case, now) if waits else (),
+        closed=is_closed(view, case),
     )
-
-
-def _artifact(artifact: Artifact, sha256: str) -> ArtifactView:
-    return ArtifactView(
-        path=artifact.path,
-        kind="directory" if artifact.dir else "file",
-        size=artifact.size,
-        files=artifact.files,
-        sha256=sha256,
-        md5=artifact.md5,
-        change="new" if artifact.previous is None else "changed",
-        previous=artifact.previous,
-    )
-
-
-def _decisions(case: Case, counted: set[str]) -> list[DecisionView]:
-    out = []
-    for one in sorted(case.decisions, key=lambda one: (one.decision.body.time, one.path)):
-        body = one.decision.body
-        person = case.policy.form.people.get(body.person)
-        out.append(
-            DecisionView(
-                person=body.person,
-                organisation=person.organisation if person else "",
-                verdict=body.verdict,
-                seen=body.seen.level,
-                role=body.role,
-                comment=body.comment,
-                time=body.time,
-                expires=body.expires,
-                n=body.n,
-                counts=one.path in counted and body.policy == case.policy.digest,
-            )
-        )
-    return out

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from placet import config
-from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo
+from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
 from placet.core import layout
-from placet.core.digest import Hasher, sha256_hex, tee
+from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.guards import guard
 from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
@@ -27,10 +26,12 @@ from placet.engine.ctrl import View, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
+from placet.engine.recheck import proven
 from placet.engine.transfer import run
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
+from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
+from placet.wire.keys import signer
 
 
 class Wire(DataWire):
@@ -61,6 +62,11 @@ class Wire(DataWire):
             )
         return PlainForge()
 
+    @cached_property
+    def checks(self) -> Sandbox:
+        """Where checks run, apart from keys and credentials."""
+        return Sandbox(config.environment())
+
     def trust_root(self, repo: Repo | None = None) -> str:
         """The pinned digest of policy 0; recorded, and said loudly, if there is no pin yet."""
         if self.settings.trust_root is not None:
@@ -77,18 +83,16 @@ class Wire(DataWire):
         return known
 
     def signer(self) -> Signer:
-        """The signing key.
+        """The signing key; opened once, so that nobody is asked twice.
 
         Raises:
-            NotFound: kind `no-key`.
+            NotFound: kind `no-key`; and what the kinds of keys raise.
         """
-        if self.settings.key is None:
-            raise NotFound(
-                "No signing key is set.",
-                kind="no-key",
-                mend='Make one with `placet keygen FILE`, and write key = "FILE" to placet.toml.',
-            )
-        return keys.load(self.settings.key, config.passphrase())
+        return self._signer
+
+    @cached_property
+    def _signer(self) -> Signer:
+        return signer(self.settings.key)
 
     def reviewer_store(self, node: str | None) -> ObjectStore | None:
         """A node's internal tier, if this party has settings for reading it."""
@@ -111,6 +115,7 @@ class Wire(DataWire):
             targets=targets,
             jobs=self.settings.jobs,
             progress=self.progress,
+            checks=self.checks,
         )
 
     def clone_root(self) -> Path | None:
@@ -194,7 +199,7 @@ class Wire(DataWire):
         for one in tracked:
             loaded = load_artifact(self.workspace, one.path, self.state, jobs)
             files = [
-                FileSource(name, _reader(str(cache / layout.data_key(digests.md5))))
+                FileSource(name, digests.sha256, _reader(str(cache / layout.data_key(digests.md5))))
                 for name, digests in loaded.files
             ]
             out.append(ArtifactFiles(one.path, one.digests.sha256, files))
@@ -232,18 +237,6 @@ def candidate(tracked: Tracked) -> Candidate:
     )
 
 
-def remote_files(store: ObjectStore, contents: Sequence[Contents]) -> list[ArtifactFiles]:
-    """The files of a proposal, as a tier holds them; a stream of other bytes than the manifest's fails."""
-    return [
-        ArtifactFiles(
-            one.artifact.path,
-            one.sha256,
-            [FileSource(item.path, _proven(store, item)) for item in one.items],
-        )
-        for one in contents
-    ]
-
-
 def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Path, jobs: int) -> list[Path]:
     """Write a proposal's files below a new folder, each proven; the folder appears complete or not at all."""
     if folder.exists():
@@ -255,7 +248,7 @@ def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Pat
         path = partial / pair[0]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as stream:
-            stream.writelines(_proven(store, pair[1])())
+            stream.writelines(proven(store, pair[1])())
         return folder / pair[0]
 
     with disk(folder):
@@ -277,23 +270,3 @@ def read_file(path: Path) -> bytes:
 
 def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
     return lambda: chunks(path)
-
-
-def _proven(store: ObjectStore, item: Item) -> Any:  # noqa: ANN401 - a stream factory
-    def read() -> Iterator[bytes]:
-        hasher = Hasher()
-        yield from tee(store.get(item.key), hasher)
-        _require_shown(item, hasher.digests().sha256)
-
-    return read
-
-
-@guard(1, 32)
-def _require_shown(item: Item, sha256: str) -> None:
-    """What a reviewer or a check was shown must be what the manifest names."""
-    if sha256 != item.sha256:
-        raise Corrupt(
-            f"CORRUPT: {item.path or item.key} in the internal tier is not what the manifest says.",
-            kind="digest-mismatch",
-            mend="Do not approve. Ask the node who changed it.",
-        )

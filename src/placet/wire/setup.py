@@ -19,14 +19,16 @@ from placet.errors import Conflict, NotFound
 from placet.ports import RefUpdate
 from placet.wire.ctrl import read_file
 from placet.wire.data import SystemClock
+from placet.wire.keys import signer
 
 _MAX_PUSH = 64 << 20
 _UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (\S+)")
 
 
-def generate_key(file: Path, passphrase: bytes | None) -> str:
-    """Make a key file; returns the public key as policy writes it."""
-    return keys.generate(file, passphrase).public
+def generate_key(key: str, passphrase: bytes | None) -> str:
+    """Make a key file, or find a key of an agent or token; returns the public key as policy writes it."""
+    found = config.key_of(Path(), key)
+    return keys.generate(found, passphrase).public if isinstance(found, Path) else signer(found).public
 
 
 def init_workspace(folder: Path) -> Path:
@@ -45,7 +47,7 @@ def init_workspace(folder: Path) -> Path:
     return path
 
 
-def init_ctrl(path: Path, policy_file: Path, key: Path) -> dict[str, str]:
+def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
     """Make an empty (or no) bare Git repository a Ctrl repository with the gate installed.
 
     Returns:
@@ -57,7 +59,7 @@ def init_ctrl(path: Path, policy_file: Path, key: Path) -> dict[str, str]:
         Refused: kind `not-a-governor`.
     """
     policy = parse_policy(config.complete_policy(read_file(policy_file)))
-    signer = keys.load(key, config.passphrase())
+    governor = signer(config.key_of(Path(), key))
     default = layout.published_name(next(iter(policy.form.tiers)))
     init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
     with ExitStack() as stack:
@@ -72,7 +74,7 @@ def init_ctrl(path: Path, policy_file: Path, key: Path) -> dict[str, str]:
                 kind="not-empty",
                 mend="Name a new folder or an empty bare repository.",
             )
-        trust_root = begin.begin(repo, policy, signer, SystemClock().now())
+        trust_root = begin.begin(repo, policy, governor, SystemClock().now())
     install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
     return {
         "trust_root": trust_root,
