@@ -15,7 +15,7 @@ from placet.core.dvcfile import Output, encode_dir, encode_metafile
 from placet.core.statement import DirObject, Provenance
 from placet.core.sums import encode_sums
 from placet.engine import promote as promoting
-from placet.engine import propose, published
+from placet.engine import propose
 from placet.engine.promote import Promoter, Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, NotFound, Refused
@@ -402,23 +402,6 @@ def test_a_revoked_node_key_publishes_no_more(lab):
     with pytest.raises(Refused, match="published") as caught:
         lab.judge(RefUpdate(PUBLISHED, before, after))
     assert "revoked" in caught.value.why
-
-
-def test_the_guard_of_i1_is_what_refuses(lab, monkeypatch):
-    """Taken away in the test, unapproved bytes would go out: the refusal is the guard's, nobody else's."""
-    promoter = make(lab)
-    hold(promoter.source, b"x")
-    ident = lab.decide(lab.propose("outputs/x", b"x"), "alice")
-    tree = lab.repo.tree(lab.branch(ident))
-    lab.force(MAIN, lab.commit(lab.tip(), dict(tree.items())))
-    assert promoter.run()[0].error is not None
-    assert keys(promoter.targets[TIER].store) == set()
-    for module in (promoting, published):
-        monkeypatch.setattr(module, "publish_problem", lambda *_: "")
-    assert promoter.run([ident])[0].error is None
-    assert keys(promoter.targets[TIER].store) != set()
-    monkeypatch.undo()
-    assert isinstance(lab.view().broken[TIER], Corrupt)
 
 
 def report(lab, root=None, targets=()):

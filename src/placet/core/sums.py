@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import DirEntry
-from placet.core.guards import guard
 from placet.errors import Invalid
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n\r\\]+)")
@@ -71,7 +70,6 @@ def dir_hash(entries: Iterable[tuple[str, str]]) -> str:
     return sha256_hex(encode_sums(entries))
 
 
-@guard(1, 4)
 def check_same_paths(listing: Sequence[DirEntry], sums: Sequence[SumEntry]) -> None:
     """Refuse a `.dir` object and a digest list that do not name exactly the same files.
 

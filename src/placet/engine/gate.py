@@ -164,6 +164,7 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
 
 
+@guard(34)
 def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
     ident = update.ref.removeprefix(layout.CLOSED_REFS)
     ref = layout.proposal_ref(ident)

@@ -1,0 +1,171 @@
+"""Each guard taken away, and the attack that succeeds then. One line a guard.
+
+`also` are other guards that would refuse the same attack, taken away on both sides: with them away and the
+guard in place the attack is refused; without the guard it succeeds. `instead` is what the guard answers
+when it is away, where that does not follow from its type.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from attacks import approvals, histories, metafiles, storage
+
+
+@dataclass(frozen=True)
+class Away:
+    guard: str
+    attack: Callable
+    instead: Callable | None = None
+    also: tuple[str, ...] = ()
+
+    @property
+    def name(self):
+        return f"{self.guard.removeprefix('placet.')}-{self.attack.__name__}"
+
+    @property
+    def answers(self):
+        """What the guards answer that are away."""
+        others = {one.guard: one.instead for one in MUTATIONS if one.guard in self.also}
+        return {name: one for name, one in {**others, self.guard: self.instead}.items() if one is not None}
+
+
+def nothing(*_args, **_kwargs):
+    return iter(())
+
+
+def every_key(_envelope, keys):
+    return frozenset(keys)
+
+
+def unbroken(case):
+    out = {}
+    for one in sorted(case.decisions, key=lambda one: one.decision.body.n):
+        out.setdefault(one.decision.body.person, []).append(one)
+    return out
+
+
+def whatever_came(repo, update):
+    known = {one.id for one in repo.line(update.old)}
+    return [one for one in repo.line(update.new) if one.id not in known]
+
+
+def unread(store, key, *_):
+    return b"".join(store.get(key))
+
+
+FIREWALL = "placet.engine.firewall:"
+GATE, CTRL, HISTORY = "placet.engine.gate:", "placet.engine.ctrl:", "placet.engine.history:"
+PUBLISHED, ASSENT, LAYOUT = "placet.engine.published:", "placet.core.assent:", "placet.core.layout:"
+
+MUTATIONS = (
+    # bytes
+    Away("placet.adapters.objects.obs:require_same", storage.swap_after_approval),
+    Away("placet.adapters.objects.obs:require_same", storage.swap_between_check_and_copy),
+    Away("placet.adapters.objects.obs:require_same", storage.swap_of_a_large_object),
+    Away("placet.engine.contents:read_object", storage.swapped_digest_list, instead=unread),
+    Away("placet.wire.ctrl:_require_shown", storage.the_reviewer_is_shown_other_bytes),
+    Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
+    Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
+    Away(
+        "placet.engine.verify:_check_bytes",
+        storage.publication_bucket_overwritten,
+        instead=lambda *_: ("", "verified"),
+    ),
+    Away("placet.engine.transfer:_require_digests", storage.pulled_bytes_are_not_what_their_name_says),
+    Away("placet.engine.promote:_require_size", storage.declared_smaller_than_it_is),
+    # what a proposal carries
+    Away(LAYOUT + "forbidden_in_directory", metafiles.directory_that_escapes),
+    Away(LAYOUT + "forbidden_in_directory", metafiles.names_that_escape),
+    Away(LAYOUT + "clash", metafiles.names_that_clash),
+    Away(LAYOUT + "unsafe", metafiles.artifact_in_a_reserved_place),
+    Away(FIREWALL + "require_free", metafiles.artifact_inside_another),
+    Away(GATE + "_explained", metafiles.poisoned_files_in_a_merge),
+    Away(FIREWALL + "require_own", metafiles.poisoned_files_in_a_proposal),
+    Away(FIREWALL + "require_plain", metafiles.program_in_a_proposal),
+    Away(HISTORY + "_plain", metafiles.symlink_written_past_the_gate, also=(FIREWALL + "require_canonical",)),
+    Away(HISTORY + "History.drift", metafiles.poisoned_configuration_past_the_gate, instead=lambda _: False),
+    Away("placet.engine.cases:_publish_problem", metafiles.metafile_with_options),
+    Away(
+        "placet.engine.cases:_publish_problem",
+        metafiles.metafile_with_options_past_the_gate,
+        also=(FIREWALL + "require_canonical",),
+    ),
+    Away(
+        "placet.engine.cases:_publish_problem",
+        metafiles.forged_import,
+        also=(FIREWALL + "require_canonical",),
+    ),
+    Away(ASSENT + "_over_limits", metafiles.too_large_for_the_policy, instead=nothing),
+    Away(ASSENT + "_failed_checks", metafiles.failed_check, instead=nothing),
+    Away("placet.core.envelope:_unique", metafiles.more_than_one_truth, instead=dict),
+    # approval
+    Away(GATE + "_valid", approvals.merge_without_enough_approvals),
+    Away(PUBLISHED + "publish_problem", approvals.merge_past_the_gate),
+    Away(PUBLISHED + "publish_problem", approvals.publication_by_hand_past_the_gate),
+    Away(GATE + "_judge_published", approvals.publication_by_hand),
+    Away(GATE + "_judge_published", approvals.revoked_node_key),
+    Away(GATE + "_judge_published", histories.entry_dated_back),
+    Away(ASSENT + "unmet", approvals.merge_past_the_gate, instead=lambda *_: []),
+    Away(ASSENT + "unmet", approvals.squash_without_the_decisions, instead=lambda *_: []),
+    Away(ASSENT + "unmet", approvals.one_organisation, instead=lambda *_: []),
+    Away(ASSENT + "excluded", approvals.own_proposal, instead=lambda *_: frozenset()),
+    Away(ASSENT + "sees", approvals.approval_without_looking, instead=lambda *_: "bytes"),
+    Away(FIREWALL + "require_canonical", approvals.metafile_changed_and_merged),
+    Away(
+        HISTORY + "History.complete",
+        approvals.metafile_changed_on_main,
+        also=(FIREWALL + "require_canonical",),
+    ),
+    Away(HISTORY + "History.stale", approvals.stale_version_lands),
+    Away("placet.adapters.git:_lease", approvals.objection_in_the_last_second, instead=lambda _: "--force"),
+    Away(HISTORY + "_about", approvals.decision_replayed_for_another_manifest),
+    Away(
+        HISTORY + "_require_person",
+        approvals.decision_by_a_stranger,
+        also=(HISTORY + "History._drop_unsigned",),
+    ),
+    Away(HISTORY + "_require_proposer", approvals.manifest_by_a_stranger),
+    Away("placet.core.envelope:Envelope.signed_by", approvals.decision_by_a_stranger, instead=every_key),
+    Away(HISTORY + "History._drop_unsigned", approvals.revoked_reviewer_key),
+    Away(PUBLISHED + "PublishedLine._check_signer", approvals.another_nodes_publication_past_the_gate),
+    Away("placet.core.policy:_double_keys", approvals.one_key_for_two_people, instead=nothing),
+    Away("placet.engine.cases:chains", approvals.hidden_objection, instead=unbroken),
+    Away("placet.core.statement:_check_times", approvals.expired_before_it_began),
+    # history and rule
+    Away("placet.engine.cases:succession_problem", histories.old_policy_again),
+    Away(HISTORY + "_adoptable", histories.attacker_on_the_roster),
+    Away(HISTORY + "_require_root", histories.another_root),
+    Away(CTRL + "_compare", histories.rollback),
+    Away(GATE + "_continued", histories.parents_swapped, instead=whatever_came),
+    Away("placet.adapters.git_process:environment", histories.replaced_commit, instead=dict),
+    Away("placet.core.ledger:holds", histories.split_view),
+    Away("placet.core.ledger:check_next", histories.entry_from_the_future),
+    Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
+    Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
+    Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
+    Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
+)
+
+# Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
+_FIREWALL, _RESEARCHER = "tests/governance/test_firewall.py::", "tests/governance/test_researcher.py::"
+ELSEWHERE: dict[str, str] = {
+    "placet.adapters.git_process:offline": _RESEARCHER
+    + "test_a_hostile_clone_configuration_starts_nothing_offline",
+    "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",
+    "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
+    "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
+    "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
+    "placet.engine.clone:require_known_config": _RESEARCHER
+    + "test_no_credential_goes_where_a_changed_configuration_points",
+    "placet.engine.firewall:require_new": _FIREWALL + "test_without_the_guard_a_decision_could_be_exchanged",
+    "placet.engine.contents:require_listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
+    "placet.engine.firewall:own_commits": _FIREWALL + "test_the_bounds_are_what_stops_the_reader",
+    "placet.engine.firewall:require_derived": _FIREWALL
+    + "test_a_policy_proposal_carries_its_policy_and_what_follows_from_it",
+    "placet.engine.worktree:require_as_published": _RESEARCHER
+    + "test_without_the_guard_a_changed_configuration_would_be_obeyed",
+    "placet.engine.worktree:require_no_link": _RESEARCHER
+    + "test_without_the_guard_verify_would_go_through_a_linked_folder",
+    "placet.engine.worktree:require_object": _RESEARCHER
+    + "test_without_the_guard_verify_would_look_elsewhere",
+}

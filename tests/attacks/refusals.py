@@ -1,0 +1,137 @@
+"""Every function of the governed path that refuses, found in the source, and those that are no guards.
+
+A function refuses if it makes a `Refused` or `Corrupt`, or raises what another function made that does. It
+must be marked as a guard, call one or be called by one, or stand in `NO_GUARDS` with the reason.
+"""
+
+import ast
+from collections import defaultdict
+
+from attacks import guards
+
+_LAYERS = ("placet.core.", "placet.engine.", "placet.adapters.", "placet.wire.", "placet.client")
+
+# The data plane of one workspace, its own remotes and its own cache: what is governed there is in other modules.
+DATA_PLANE = {
+    "placet.core": {"outputs", "pipeline"},
+    "placet.engine": {
+        "artifact", "checkout", "disk", "fetch", "gc", "gcguard", "gclock", "gcsweep", "heal", "legacy", "metafiles",
+        "outputs", "parts", "placed", "push", "status", "track", "workspace",
+    },
+    "placet.adapters.objects": {
+        "awskeys", "awsprofile", "azure", "dvcfs", "gcs", "local", "memory", "multipart", "open", "options", "s3",
+        "s3errors", "s3http", "s3open", "sigv4",
+    },
+}  # fmt: skip
+
+_OWN = "the party's own client, which only spares a refusal later: the gate and everybody else recompute it"
+_KEY = "the party's own key file"
+_GIT = "what Git or its server said"
+_LIMIT = "bounds memory; what is longer than it must be is refused by its digest too"
+_ABSENT = "there is nothing to judge: what is asked for is not there"
+NO_GUARDS = {
+    "placet.adapters.git:GitRepo.push": _GIT,
+    "placet.adapters.git_past:_parse": _GIT,
+    "placet.adapters.git_walk:_parsed": _GIT,
+    "placet.adapters.git_past:GitPast._read": _GIT,
+    "placet.adapters.git_past:GitPast.read": _GIT,
+    "placet.adapters.git_process:Reader._ask": _GIT,
+    "placet.adapters.git_process:Reader.read": _GIT,
+    "placet.adapters.git_process:check": _GIT,
+    "placet.adapters.keys:load": _KEY,
+    "placet.adapters.objects.obs:bounded": _LIMIT,
+    "placet.adapters.objects.proven:ProvenStream.prove": "the comparison of `require_same`, for libraries that read a file",
+    "placet.client:Client.decide": _OWN,
+    "placet.client:Client.propose": _OWN,
+    "placet.engine.begin:_governor": _OWN,
+    "placet.engine.checks:_installed": "at the node and the reviewer; what is missing then refuses (`_failed_checks`)",
+    "placet.engine.clone:_publication": _ABSENT,
+    "placet.engine.contents:from_lists": "what the lists say was proven by their digests before",
+    "placet.engine.ctrl:View.find": "tells why the firewall refused",
+    "placet.engine.gate:judge_push": "turns any error of the recomputation into a refusal",
+    "placet.engine.pin:first_policy": _ABSENT,
+    "placet.engine.propose:_refuse_hopeless": _OWN,
+    "placet.engine.propose:propose": _OWN,
+    "placet.engine.published:PublishedLine._entry": _ABSENT,
+    "placet.engine.published:PublishedLine.take": _ABSENT,
+    "placet.engine.published:_blob": _ABSENT,
+    "placet.engine.review:_check_entitled": _OWN,
+    "placet.engine.review:decide": _OWN,
+    "placet.engine.review:merge": _OWN,
+    "placet.engine.review:withdraw": _OWN,
+    "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
+    "placet.engine.transfer:_read_object": "a stock remote's object, which an MD5 names; what is governed goes by SHA-256",
+    "placet.engine.transfer:bounded": _LIMIT,
+    "placet.wire.ctrl:Wire.tier_store": _OWN,
+    "placet.wire.data:DataWire.admit_config": "admits nothing at all; `require_known_config` admits in its place",
+}
+
+
+def refusing():
+    """`module:function` of every function of the governed path that refuses."""
+    found, _ = _read()
+    return found
+
+
+def unexplained():
+    """Those of them that are no guards, have nothing to do with one, and are not excused."""
+    found, calls = _read()
+    marked = guards.marked()
+    names = {name.rpartition(":")[2].rpartition(".")[2] for name in marked}
+    called = {one for name in marked for one in calls[name]}
+    return sorted(
+        name
+        for name in found
+        if name not in marked
+        and name not in NO_GUARDS
+        and not calls[name] & names
+        and name.rpartition(":")[2].rpartition(".")[2] not in called
+    )
+
+
+def _read():
+    nodes, calls, makers, names = {}, defaultdict(set), set(), {}
+    for module, path in guards.modules():
+        if module.startswith(_LAYERS) and not _data_plane(module):
+            names[module] = dict(_imported(guards.tree(path)))
+            nodes |= {f"{module}:{name}": node for name, node in guards.functions(guards.tree(path))}
+    for name, node in nodes.items():
+        calls[name] = set(_called(node))
+        if {"Refused", "Corrupt"} & calls[name]:
+            makers.add(name)
+    only = {name for name in makers if _returns(nodes[name])}
+    for name, node in nodes.items():
+        module = name.partition(":")[0]
+        here = {one.rpartition(":")[2].rpartition(".")[2] for one in only if one.startswith(f"{module}:")}
+        here |= {local for local, full in names[module].items() if full in only}
+        if set(_raised(node)) & here:
+            makers.add(name)
+    return makers - only, calls
+
+
+def _imported(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((one.asname or one.name, f"{node.module}:{one.name}") for one in node.names)
+
+
+def _data_plane(module):
+    package, _, name = module.rpartition(".")
+    return name in DATA_PLANE.get(package, ())
+
+
+def _returns(node):
+    """Does it only make the error, for others to raise?"""
+    return node.returns is not None and ast.unparse(node.returns) in {"Refused", "Corrupt", "PlacetError"}
+
+
+def _called(node):
+    for one in ast.walk(node):
+        if isinstance(one, ast.Call):
+            yield ast.unparse(one.func).rpartition(".")[2]
+
+
+def _raised(node):
+    for one in ast.walk(node):
+        if isinstance(one, ast.Raise) and isinstance(one.exc, ast.Call):
+            yield ast.unparse(one.exc.func).rpartition(".")[2]
