@@ -63,7 +63,7 @@ MUTATIONS = (
     Away("placet.adapters.objects.obs:require_same", storage.swap_between_check_and_copy),
     Away("placet.adapters.objects.obs:require_same", storage.swap_of_a_large_object),
     Away("placet.engine.contents:read_object", storage.swapped_digest_list, instead=unread),
-    Away("placet.wire.ctrl:_require_shown", storage.the_reviewer_is_shown_other_bytes),
+    Away("placet.engine.recheck:_require_shown", storage.the_reviewer_is_shown_other_bytes),
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
     Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
     Away(
@@ -128,7 +128,7 @@ MUTATIONS = (
     Away("placet.core.envelope:Envelope.signed_by", approvals.decision_by_a_stranger, instead=every_key),
     Away(HISTORY + "History._drop_unsigned", approvals.revoked_reviewer_key),
     Away(PUBLISHED + "PublishedLine._check_signer", approvals.another_nodes_publication_past_the_gate),
-    Away("placet.core.policy:_double_keys", approvals.one_key_for_two_people, instead=nothing),
+    Away("placet.core.policymistakes:_double_keys", approvals.one_key_for_two_people, instead=nothing),
     Away("placet.engine.cases:chains", approvals.hidden_objection, instead=unbroken),
     Away("placet.core.statement:_check_times", approvals.expired_before_it_began),
     # history and rule
@@ -148,6 +148,13 @@ MUTATIONS = (
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
 _FIREWALL, _RESEARCHER = "tests/governance/test_firewall.py::", "tests/governance/test_researcher.py::"
+_CHECKS, _RECHECK = "tests/checks/test_guards.py::", "tests/checks/test_recheck.py::"
+_REVIEW, _CHAIN = "tests/governance/test_review.py::", "tests/governance/test_policy_chain.py::"
+_WINDOWS, _POLICY = "tests/governance/test_windows.py::", "tests/unit/test_policy.py::"
+_LOOKS = (
+    "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
+    "sacro:Sacro", "secrets:Secrets", "types:Type",
+)  # fmt: skip
 ELSEWHERE: dict[str, str] = {
     "placet.adapters.git_process:offline": _RESEARCHER
     + "test_a_hostile_clone_configuration_starts_nothing_offline",
@@ -168,4 +175,28 @@ ELSEWHERE: dict[str, str] = {
     + "test_without_the_guard_verify_would_go_through_a_linked_folder",
     "placet.engine.worktree:require_object": _RESEARCHER
     + "test_without_the_guard_verify_would_look_elsewhere",
+    **{f"placet.checks.{one}.look": _CHECKS + "test_without_a_check_its_attack_passes" for one in _LOOKS},
+    "placet.adapters.sandbox:_Session.look": _CHECKS + "test_without_the_sandbox_looking_nothing_is_found",
+    "placet.checks.archives:_require_within": _CHECKS + "test_without_the_limits_a_bomb_passes",
+    "placet.checks.archives:_safe": _CHECKS + "test_without_the_safety_of_names_a_traversal_passes",
+    "placet.checks.metadata:refuse_telling": _RECHECK + "test_without_the_scan_it_would_be_pushed",
+    "placet.checks.registry:load": _CHECKS + "test_without_the_registry_a_plug_in_takes_a_built_in_name",
+    "placet.checks.registry:read_options": _CHECKS
+    + "test_without_the_options_being_read_a_wrong_one_counts_for_nothing",
+    "placet.engine.checks:_require_named": _CHECKS + "test_without_the_comparison_other_bytes_are_checked",
+    "placet.engine.checks:refuse_failed": _RECHECK + "test_without_the_guard_it_would_publish",
+    "placet.engine.recheck:recheck": _RECHECK + "test_without_the_guard_it_would_publish",
+    "placet.cli.clean:clean": "tests/unit/test_show.py::test_nothing_hostile_reaches_the_terminal",
+    "placet.engine.cases:check_comments": _REVIEW + "test_comments_are_about_artifacts_of_the_proposal",
+    "placet.engine.cases:seen_level": _REVIEW
+    + "test_a_rubber_stamp_does_not_count_as_having_seen_the_bytes",
+    "placet.engine.review:check_seen": _REVIEW + "test_a_decision_names_what_was_seen",
+    "placet.engine.review:check_shown": _REVIEW + "test_what_was_shown_is_what_is_approved",
+    "placet.core.policymistakes:_accounts": _POLICY + "test_two_accounts_are_one_person_only_because_the_reader_says_so",
+    "placet.core.windows:window_problem": _WINDOWS
+    + "test_what_was_published_in_a_window_is_found_by_everybody",
+    "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",
+    "placet.engine.promote:_require_key": _CHAIN + "test_an_agent_with_an_old_key_would_break_the_branch",
+    "placet.engine.promote:_require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
+    "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
 }
