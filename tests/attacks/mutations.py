@@ -188,11 +188,11 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.recheck:recheck": _RECHECK + "test_without_the_guard_it_would_publish",
     "placet.cli.clean:clean": "tests/unit/test_show.py::test_nothing_hostile_reaches_the_terminal",
     "placet.engine.cases:check_comments": _REVIEW + "test_comments_are_about_artifacts_of_the_proposal",
-    "placet.engine.cases:seen_level": _REVIEW
-    + "test_a_rubber_stamp_does_not_count_as_having_seen_the_bytes",
+    "placet.engine.cases:seen_level": _REVIEW + "test_a_rubber_stamp_does_not_count_as_having_seen_the_bytes",
     "placet.engine.review:check_seen": _REVIEW + "test_a_decision_names_what_was_seen",
     "placet.engine.review:check_shown": _REVIEW + "test_what_was_shown_is_what_is_approved",
-    "placet.core.policymistakes:_accounts": _POLICY + "test_two_accounts_are_one_person_only_because_the_reader_says_so",
+    "placet.core.policymistakes:_accounts": _POLICY
+    + "test_two_accounts_are_one_person_only_because_the_reader_says_so",
     "placet.core.windows:window_problem": _WINDOWS
     + "test_what_was_published_in_a_window_is_found_by_everybody",
     "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",
