@@ -270,7 +270,8 @@ class Client(DataPlane):
         repo = self._wire.clone_repo(fetch=fetch)
         in_clone = self._wire.clone_root() is not None
         trust_root = self._wire.trust_root(repo if in_clone else None)
-        return load(repo, trust_root, self.now(), self._wire.memory, fetch=False, lagging=in_clone)
+        memory = self._wire.memory
+        return load(repo, trust_root, self.now(), memory, fetch=False, lagging=in_clone, fresh=fetch)
 
     def _check(self, case: Case) -> Checked:
         body = case.manifest.body

@@ -434,11 +434,15 @@ class Remembered:
 
     Attributes:
         main: The last tip of `main` that was accepted.
+        position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
+        decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
     """
 
     main: str | None = None
+    position: int | None = None
     published: Mapping[str, tuple[str, int, str]] = dataclass_field(default_factory=dict)
+    decisions: Mapping[str, Mapping[str, tuple[int, str]]] = dataclass_field(default_factory=dict)
 
 
 class TrustMemory(Protocol):
@@ -448,6 +452,6 @@ class TrustMemory(Protocol):
         """What was remembered; empty if nothing was."""
         ...
 
-    def remember(self, repository: str, what: Remembered) -> None:
-        """Replace the record."""
+    def update(self, repository: str, change: Callable[[Remembered], Remembered]) -> None:
+        """Replace the record by what `change` makes of it; no other process writes it in between."""
         ...

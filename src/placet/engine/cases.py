@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -36,6 +36,7 @@ class Case:
         landed: The landing commit, or None.
         stale: Why it is STALE, or empty.
         ended: What happened to its metafiles after landing.
+        lost: Which decision this party saw before and is gone now, or empty. Nothing is allowed then.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Case:
     decisions: list[Recorded] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
+    lost: str = ""
 
     def metafiles(self) -> dict[str, str]:
         """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
@@ -86,7 +88,8 @@ def outcome(case: Case, when: datetime | None) -> Outcome:
         case: The proposal.
         when: Decisions that have expired by then do not count; None: expiry is not looked at.
     """
-    return judge_manifest(case.policy, case.manifest.body, list(_assents(case, when)))
+    found = judge_manifest(case.policy, case.manifest.body, list(_assents(case, when)))
+    return replace(found, allowed=False, reasons=(case.lost, *found.reasons)) if case.lost else found
 
 
 def state(

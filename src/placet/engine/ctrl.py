@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from placet.core.statement import Id
 from placet.core.states import State
 from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
+from placet.engine.memory import Sight, advanced, lost_decisions, refuse_rollback, rolled_back
 from placet.engine.published import Publication, PublishedLine
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit, Remembered, Repo, TrustMemory
@@ -128,6 +129,7 @@ def load(
     *,
     fetch: bool = True,
     lagging: bool = False,
+    fresh: bool = False,
 ) -> View:
     """Fetch (unless told not to), recompute everything, and compare with what was remembered.
 
@@ -139,7 +141,9 @@ def load(
         now: For expiry and entries from the future.
         memory: What was verified before.
         fetch: Bring the copy up to date first.
-        lagging: The copy is a clone that may be older than what is remembered; a fork is still found.
+        lagging: The copy is a clone that may be older than what is remembered; a fork is still found, once
+            the copy is as long as what is remembered.
+        fresh: The clone's remote-tracking branches were fetched just now, and must not be older.
 
     Raises:
         Unavailable: kind `ctrl-unreachable`.
@@ -158,7 +162,7 @@ def load(
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     view.alarms += view.history.alarms
     if memory is not None:
-        _compare(view, memory, lagging=lagging)
+        _compare(view, memory, lagging=lagging, fresh=fresh)
     return view
 
 
@@ -237,30 +241,51 @@ def _check_metafiles(history: History, case: Case, commit: str) -> None:
 
 
 @guard(13, 15)
-def _compare(view: View, memory: TrustMemory, *, lagging: bool) -> None:
+def _compare(view: View, memory: TrustMemory, *, lagging: bool, fresh: bool) -> None:
+    """Refuse what is less than was seen before; remember what is more."""
     repository = view.history.repository
     before = memory.recall(repository)
-    main = view.main
-    if before.main is not None and before.main not in view.history.positions:
-        if not lagging:
-            raise _rolled_back("main", before.main)
-        main = before.main
-    published = dict(before.published)
-    for publication in view.publications.values():
-        last = publication.entries[-1]
-        found = (publication.tip, last.body.sequence, last.digest)
-        known = before.published.get(publication.branch, found)
-        behind = known[1] >= len(publication.entries)
-        if (behind and not lagging) or (not behind and publication.entries[known[1]].digest != known[2]):
-            raise _rolled_back(publication.branch, known[0])
-        published[publication.branch] = known if behind else found
-    memory.remember(repository, Remembered(main, published))
-
-
-def _rolled_back(branch: str, commit: str) -> Corrupt:
-    return Corrupt(
-        f"The branch {branch} was rolled back or rewritten.",
-        kind="rolled-back",
-        why=f"Commit {commit[:12]}, seen and verified here before, is no longer on its first-parent line.",
-        mend="Do not go on. Ask the administrator of the Ctrl repository and other nodes what they see.",
+    if fresh and lagging:
+        refuse_old_server(view.repo, before)
+    tiers = view.history.policy.form.tiers
+    sight = Sight(
+        line=view.history.positions,
+        publications=view.publications.values(),
+        checked={layout.published_name(tier) for tier in tiers if tier not in view.broken},
+        cases=view.cases(),
+        closed=dict(_closed(view, before)),
+        lagging=lagging,
     )
+    refuse_rollback(before, sight)
+    lost = lost_decisions(before, sight)
+    for ident, text in sorted(lost.items()):
+        view.alarms.append(Alarm(view.branches.get(ident, ""), f"proposal {ident}: {text}"))
+        if ident in sight.cases:
+            sight.cases[ident].lost = text
+    memory.update(repository, lambda latest: advanced(latest, sight, lost))
+
+
+def _closed(view: View, before: Remembered) -> Iterator[tuple[str, Case]]:
+    """Proposals that were remembered and are closed now without having landed."""
+    for ident in before.decisions.keys() & view.closed.keys() - view.cases().keys():
+        try:
+            yield ident, read_open(view.history, ident, view.closed[ident])
+        except (Corrupt, Invalid, NotFound) as error:
+            view.alarms.append(Alarm(view.closed[ident], f"closed proposal {ident} cannot be read: {error}"))
+
+
+@guard(13, 15)
+def refuse_old_server(repo: Repo, before: Remembered) -> None:
+    """In a clone that was fetched just now: does the server show all that was seen here before?
+
+    Raises:
+        Corrupt: kind `rolled-back`.
+    """
+    refs = repo.refs("refs/remotes/origin/")
+    known = {branch: commit for branch, (commit, _, _) in before.published.items()}
+    if before.main is not None:
+        known["main"] = before.main
+    for branch, commit in sorted(known.items()):
+        tip = refs.get(f"refs/remotes/origin/{branch}")
+        if tip is not None and all(one.id != commit for one in repo.line(tip)):
+            raise rolled_back(branch, commit)

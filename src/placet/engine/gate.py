@@ -104,8 +104,14 @@ def _valid(history: History, case: Case | None, now: datetime) -> bool:
 
 
 def _record_of(case: Case, change: Change) -> bool:
-    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
-    return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
+    return (change.path, change.blob) in _records(case)
+
+
+def _records(case: Case) -> set[tuple[str, str]]:
+    """Path and blob of every record of a proposal."""
+    withdrawal = {case.withdrawal} if case.withdrawal else set()
+    decisions = {(one.path, one.blob) for one in case.decisions}
+    return {(layout.manifest_path(case.id), case.blob)} | decisions | withdrawal
 
 
 @guard(9, 17, 21)
@@ -147,8 +153,8 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
-    elif read_open(view.history, ident, update.old).blob != case.blob:
-        raise refuse(update.ref, "The manifest of a proposal never changes.")
+    elif not _records(read_open(view.history, ident, update.old)) <= _records(case):
+        raise refuse(update.ref, "The manifest of a proposal and its decisions never change.")
     _check_own_changes(update, case, commits)
 
 
@@ -169,10 +175,8 @@ def _check_own_changes(update: RefUpdate, case: Case, commits: Sequence[Commit])
         own |= set(layout.POLICY_FILES)
     if update.old is not None:
         own = set()
-    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
     for change in (change for commit in commits for change in commit.changes):
-        is_record = (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
-        if change.mode != "100644" or not (change.path in own or is_record):
+        if change.mode != "100644" or not (change.path in own or _record_of(case, change)):
             raise refuse(update.ref, f"It changes {change.path}, which is not its own, or removes it.")
 
 

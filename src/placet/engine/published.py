@@ -19,7 +19,7 @@ from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_tim
 from placet.core.states import State
 from placet.engine.cases import Case, chains, state
 from placet.engine.history import Adopted, History
-from placet.errors import Corrupt, Invalid, NotFound
+from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
 
 _REGULAR = "100644"
@@ -83,15 +83,18 @@ class PublishedLine:
         """Recompute the whole branch.
 
         Raises:
-            Corrupt: kind `published-branch` or `ledger`: the first commit that does not recompute; what
-                came before it is valid.
+            Corrupt: kind `published-branch`, `ledger` or another: the first commit that does not recompute.
+                What came before it is valid, and named: `valid_tip` and `valid_entries` in its details.
         """
         if len(commits) < 2 or commits[0].id != self._line[0].id:  # noqa: PLR2004 - root and genesis
             raise self._bad("does not begin with the root commit and a genesis entry")
         self.take(commits[0].id)
         publication = self._genesis(commits[0], commits[1])
         for commit in commits[2:]:
-            self.follow(publication, commit)
+            try:
+                self.follow(publication, commit)
+            except (Corrupt, Invalid, NotFound) as error:
+                raise _after(publication, error) from error
         return publication
 
     def take(self, judged: str) -> None:
@@ -271,6 +274,18 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     others = {path for path in publication.current if path not in case.metafiles()}
     pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
     return f"{pair[0]} and {pair[1]} clash" if pair else ""
+
+
+def _after(publication: Publication, error: PlacetError) -> Corrupt:
+    """The error of a branch that recomputes up to `publication` and no further: validity is a prefix's."""
+    entries = len(publication.entries)
+    return Corrupt(
+        error.what,
+        kind=error.kind,
+        why=f"{error.why} Its {entries} entries up to commit {publication.tip} are valid.".strip(),
+        mend="Trust nothing after that commit; an administrator moves the branch back to it.",
+        details={"valid_tip": publication.tip, "valid_entries": entries},
+    )
 
 
 def _blob(commit: Commit, path: str) -> str:
