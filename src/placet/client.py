@@ -13,7 +13,8 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -31,18 +32,23 @@ from placet.engine.artifact import require_files, require_whole
 from placet.engine.begin import begin_tier
 from placet.engine.cases import Case
 from placet.engine.checks import Checked, check_artifacts
-from placet.engine.contents import read_contents
+from placet.engine.contents import objects, read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
 from placet.engine.doctor import Finding
 from placet.engine.gc import Collected
 from placet.engine.promote import Promotion
+from placet.engine.twins import refuse_twins
 from placet.engine.verify import Report, verify
-from placet.errors import Invalid, NotFound, Refused
+from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import Progress
 from placet.wire import doctor
 from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
 from placet.wire.gc import collect
+
+log = logging.getLogger(__name__)
+
+_ALARMS = 5
 
 
 class Client(DataPlane):
@@ -81,6 +87,7 @@ class Client(DataPlane):
         tracked = self.track(wanted)
         require_files(tracked)
         files = self._wire.artifact_files(tracked)
+        refuse_twins(self.view().objects(), self._wire.objects(tracked))
         pushed = self.push(wanted, remote=self.internal_remote())
         if pushed.skipped:
             raise Refused(
@@ -92,26 +99,29 @@ class Client(DataPlane):
         tier = tier or layout.DEFAULT_TIER
         jobs = self.settings.jobs
         checks = check_artifacts(view.history.policy, node, tier, files, jobs, self._wire.progress)
-        proposed = proposing.propose(
-            view,
-            [candidate(one) for one in tracked],
-            self._wire.signer(),
-            node=node,
-            tier=tier,
-            message=message,
-            checks=checks,
-            provenance=provenance or Provenance(),
-            now=self.now(),
-        )
-        return self._announce(proposed, message)
+
+        def push(seen: View) -> proposing.Proposed:
+            return proposing.propose(
+                seen,
+                [candidate(one) for one in tracked],
+                self._wire.signer(),
+                node=node,
+                tier=tier,
+                message=message,
+                checks=checks,
+                provenance=provenance or Provenance(),
+                now=self.now(),
+            )
+
+        return self._announce(self._pushed(push, view), message)
 
     def list(self, *, state: State | None = None) -> Sequence[showing.Summary]:
         """All proposals, newest first."""
-        return showing.summaries(self.view(), self.now(), state)
+        return showing.summaries(self._warned(self.view()), self.now(), state)
 
     def show(self, ident: str) -> showing.Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
-        view = self.view()
+        view = self._warned(self.view())
         return showing.detail(view, view.find(ident), self.now())
 
     def diff(self, ident: str) -> Diff:
@@ -123,7 +133,7 @@ class Client(DataPlane):
     def check(self, ident: str) -> Checked:
         """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
         view = self.view()
-        return self._check(view.find(ident))
+        return self._check(view, view.find(ident))
 
     def decide(
         self, ident: str, verdict: Verdict, *, comment: str = "", days: int | None = None
@@ -131,7 +141,7 @@ class Client(DataPlane):
         """Sign a decision; who may read the bytes has all of them proven first, and that is recorded."""
         view = self.view()
         case = view.find(ident)
-        checked = self._check(case) if verdict == "approve" else None
+        checked = self._check(view, case) if verdict == "approve" else None
         if checked is not None and not checked.passed:
             raise Refused(
                 f"Proposal {case.id[:12]} does not pass its checks and was not approved.",
@@ -229,16 +239,14 @@ class Client(DataPlane):
 
     def propose_policy(self, file: Path, *, message: str) -> proposing.Proposed:
         """Propose the next policy. `number` and `previous` must follow the effective one."""
-        view = self.view()
-        proposed = proposing.propose_policy(
-            view,
-            file.read_bytes(),
-            self._wire.signer(),
-            person=self._person(),
-            message=message,
-            now=self.now(),
-        )
-        return self._announce(proposed, message)
+        data = file.read_bytes()
+
+        def push(seen: View) -> proposing.Proposed:
+            return proposing.propose_policy(
+                seen, data, self._wire.signer(), person=self._person(), message=message, now=self.now()
+            )
+
+        return self._announce(self._pushed(push, self.view()), message)
 
     def explain(self, path: str, *, node: str | None = None, tier: str | None = None) -> showing.Explanation:
         """Which rule holds for a path, why, and who could approve."""
@@ -273,16 +281,34 @@ class Client(DataPlane):
         memory = self._wire.memory
         return load(repo, trust_root, self.now(), memory, fetch=False, lagging=in_clone, fresh=fetch)
 
-    def _check(self, case: Case) -> Checked:
+    def _check(self, view: View, case: Case) -> Checked:
         body = case.manifest.body
         store = self._wire.reviewer_store(body.node)
         if store is None or body.kind != "publish":
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
+        refuse_twins(view.objects(), objects(contents))
         jobs, progress = self.settings.jobs, self._wire.progress
         files = remote_files(store, contents)
         results = check_artifacts(case.policy, body.node or "", body.tier or "", files, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))
+
+    def _warned(self, view: View) -> View:
+        """The same view, with its alarms said where a person reads them."""
+        for alarm in view.alarms[-_ALARMS:]:
+            log.warning("ALARM at %s: %s", alarm.commit[:12] or "-", alarm.text)
+        if len(view.alarms) > _ALARMS:
+            log.warning("%d more alarms: placet verify -v", len(view.alarms) - _ALARMS)
+        return view
+
+    def _pushed(self, push: Callable[[View], proposing.Proposed], view: View) -> proposing.Proposed:
+        """Propose; if somebody proposed the same at the same time, the one proposal there is now."""
+        try:
+            return push(view)
+        except Conflict as error:
+            if error.kind != "ref-moved":
+                raise
+            return push(self.view())
 
     def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
         self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)

@@ -92,9 +92,9 @@ class Lab:
         for person in people:
             view = self.view()
             case = view.find(ident)
-            seen = Seen(level=saw, digests=())
-            if saw == "bytes" and person == "dana":
-                seen = Seen(level="report", digests=())
+            seen = Seen(level="report", digests=())
+            if saw == "bytes" and person != "dana":
+                seen = review.seen_bytes(case)
             review.decide(
                 view,
                 case,

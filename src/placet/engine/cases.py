@@ -15,6 +15,7 @@ from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
 from placet.core.statement import Artifact, Decision, Manifest, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
+from placet.engine.twins import Pair, objects_of
 from placet.errors import Invalid
 
 
@@ -50,6 +51,10 @@ class Case:
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
     lost: str = ""
+
+    def objects(self) -> Iterator[Pair]:
+        """The objects that its manifest names, with their SHA-256."""
+        return objects_of(self.manifest.subjects, self.manifest.body)
 
     def metafiles(self) -> dict[str, str]:
         """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
@@ -134,7 +139,13 @@ def _assents(case: Case, when: datetime | None) -> Iterator[Assent]:
         body = chain[-1].decision.body
         late = when is not None and body.expires is not None and parse_time(body.expires) <= when
         if body.verdict == "approve" and not late and body.policy == case.policy.digest:
-            yield Assent(person, body.seen.level)
+            yield Assent(person, body.seen.level if _saw_all(case, body) else "report")
+
+
+@guard(32)
+def _saw_all(case: Case, body: Decision) -> bool:
+    """Do the digests that a reviewer signed name all bytes of the proposal?"""
+    return {one.value for one in case.manifest.subjects} <= set(body.seen.digests)
 
 
 def _may_judge(case: Case, person: str) -> bool:

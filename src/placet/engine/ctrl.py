@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
 from placet.engine.memory import Sight, advanced, lost_decisions, refuse_rollback, rolled_back
 from placet.engine.published import Publication, PublishedLine
+from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit, Remembered, Repo, TrustMemory
 
@@ -50,6 +52,16 @@ class View:
         """All proposals: what landed on `main`, what is open, what was closed without landing."""
         on_main = {key: case for key, case in self.history.cases.items() if case.landed is not None}
         return {**self.open, **on_main}
+
+    def objects(self) -> dict[str, str]:
+        """Key -> SHA-256 of every object that a manifest here names: landed, open, or closed."""
+        out = dict(self.history.objects)
+        for case in self.open.values():
+            out.update(case.objects())
+        for ident in self.closed.keys() - self.cases().keys():
+            with contextlib.suppress(Corrupt, Invalid, NotFound):
+                out.update(read_open(self.history, ident, self.closed[ident]).objects())
+        return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
         """The proposal of exactly this id, closed ones included."""
@@ -160,6 +172,7 @@ def load(
         _load_open(view, ref.removeprefix(layout.PROPOSAL_BRANCHES), commit)
     prefix = layout.CLOSED_REFS
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
+    _drop_twins(view)
     view.alarms += view.history.alarms
     if memory is not None:
         _compare(view, memory, lagging=lagging, fresh=fresh)
@@ -204,6 +217,24 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
         view.branches[proposal] = commit
     except (Corrupt, Invalid, NotFound) as error:
         view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is not a proposal: {error}"))
+
+
+def _drop_twins(view: View) -> None:
+    """Two open proposals with one MD5 for two contents: neither is one; nobody can tell which came first."""
+    known: dict[str, tuple[str, str]] = {}
+    bad: dict[str, str] = {}
+    for ident, case in view.open.items():
+        for key, sha256 in case.objects():
+            other, before = known.setdefault(key, (ident, sha256))
+            try:
+                refuse_twins({key: before}, [(key, sha256)])
+            except Corrupt as error:
+                bad[ident] = bad[other] = str(error)
+    for ident, why in sorted(bad.items()):
+        view.alarms.append(
+            Alarm(view.branches.pop(ident), f"branch proposals/{ident} is not a proposal: {why}")
+        )
+        del view.open[ident]
 
 
 def read_open(history: History, proposal: str, commit: str) -> Case:

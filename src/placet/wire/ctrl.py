@@ -128,6 +128,13 @@ class Wire(DataWire):
             repo.fetch()
         return repo
 
+    def objects(self, tracked: Sequence[Tracked]) -> Iterator[tuple[str, str]]:
+        """Key and SHA-256 of every object of tracked artifacts, as the cache holds them."""
+        for one in tracked:
+            loaded = load_artifact(self.workspace, one.path, self.state, self.settings.jobs)
+            yield from ((layout.data_key(known.md5), known.sha256) for _, known in loaded.files)
+            yield from ((key, known.sha256) for key, known in loaded.lists)
+
     def artifact_files(self, tracked: Sequence[Tracked]) -> list[ArtifactFiles]:
         """The files of tracked artifacts, as the cache holds them."""
         cache, jobs = self.workspace.cache, self.settings.jobs
