@@ -183,13 +183,22 @@ class Client(DataPlane):
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
     ) -> Report:
-        """From the bytes of this clone back to the trust root."""
+        """From the bytes of this clone back to the trust root.
+
+        Args:
+            targets: Proposals by the beginning of their ids, or artifacts by path, from the clone's top
+                or from the working folder; none = everything that stands published.
+            tier: The publication tier.
+            fetch: Ask the server first; else what the clone holds.
+            data: Also the bytes here; else the record only.
+        """
         view = self._clone_view(fetch=fetch)
         return verify(
             view,
             tier=tier or layout.DEFAULT_TIER,
             root=self._wire.clone_root() if data else None,
-            targets=list(targets),
+            targets=[self._wire.in_clone(target) for target in targets],
+            pinned="settings" if self.settings.trust_root is not None else "first-use",
             now=self.now(),
             jobs=self.settings.jobs,
             progress=self._wire.progress,

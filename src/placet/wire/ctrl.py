@@ -116,6 +116,14 @@ class Wire(DataWire):
         folder = self.folder.resolve()
         return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
 
+    def in_clone(self, target: str) -> str:
+        """A path from the working folder as one from the clone's top; anything else stays as it is."""
+        root, path = self.clone_root(), self.folder.resolve() / target
+        there = path.exists() or path.with_name(f"{path.name}.dvc").exists()
+        if root is not None and there and path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+        return target
+
     def clone_repo(self, *, fetch: bool) -> GitRepo:
         """The clone here, or this party's own copy where this is no clone."""
         root = self.clone_root()
