@@ -343,6 +343,14 @@ class Repo(Protocol):
         """
         ...
 
+    def raw(self, commit: str) -> bytes:
+        """The bytes of a commit object; with its type and length before them, they hash to its id.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        ...
+
     def commit(
         self,
         base: str | None,
