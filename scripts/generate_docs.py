@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from placet.cli.app import EPILOG, app
-from placet.core import policy, states
+from placet.core import bundle, policy, states
 from placet.core.statement import PREDICATES, schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +27,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "states.md": state_page(),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "schemas" / "policy.json": _json(policy.schema()),
+        REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
     }
     for kind in PREDICATES:
         out[REFERENCE / "schemas" / f"{kind.TYPE.split(':')[2]}.json"] = _json(schema(kind))

@@ -20,9 +20,11 @@ from pathlib import Path
 
 from placet.config import complete_policy
 from placet.core import layout
+from placet.core.bundle import MAX_BUNDLE
+from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import lint
 from placet.core.policy import Policy, parse_policy
-from placet.core.statement import Provenance, Verdict
+from placet.core.statement import Checkpoint, Provenance, Verdict
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -30,7 +32,9 @@ from placet.engine import review
 from placet.engine import show as showing
 from placet.engine.artifact import require_files, require_whole
 from placet.engine.begin import begin_tier
+from placet.engine.bundle import Made
 from placet.engine.cases import Case
+from placet.engine.checkpoint import Compared, compare
 from placet.engine.checks import Checked, check_artifacts
 from placet.engine.contents import objects, read_contents
 from placet.engine.ctrl import View, load
@@ -42,8 +46,8 @@ from placet.engine.twins import refuse_twins
 from placet.engine.verify import Report, verify
 from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import Progress
-from placet.wire import doctor
-from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_proposal
+from placet.wire import doctor, proof
+from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_file, write_proposal
 from placet.wire.gc import collect
 
 log = logging.getLogger(__name__)
@@ -203,6 +207,40 @@ class Client(DataPlane):
             jobs=self.settings.jobs,
             progress=self._wire.progress,
         )
+
+    def bundle(self, ident: str, file: Path, *, fetch: bool = True, sign: bool = True) -> Made:
+        """Write the whole proof of one publication to one file; it was proven to verify.
+
+        Args:
+            ident: The proposal that was published.
+            file: Written complete or not at all; one that is there is replaced.
+            fetch: Ask the server first.
+            sign: With this party's checkpoint, if it has a key that the policy knows. Without, the same
+                state gives the same bytes.
+        """
+        data, made = proof.bundle(self._wire, self.view(fetch=fetch), ident, self.now(), sign=sign)
+        write_file(self._wire.folder / file, data)
+        return made
+
+    def verify_bundle(
+        self, file: Path, data: Iterable[str | Path] = (), *, trust_root: str | None = None
+    ) -> Report:
+        """What a bundle proves, of itself and of these files and folders: no repository, network or Git."""
+        paths = [self._wire.folder / path for path in data]
+        content = read_file(self._wire.folder / file, MAX_BUNDLE)
+        return proof.judge(self._wire, content, paths, trust_root, self.now())
+
+    def checkpoint(self, file: Path, *, tier: str | None = None, fetch: bool = True) -> Checkpoint:
+        """Write how long a ledger is and its last entry to a file, signed by this party."""
+        view = self.view(fetch=fetch)
+        made = proof.checkpoint(self._wire, view, tier or layout.DEFAULT_TIER, self.now())
+        write_file(self._wire.folder / file, made.envelope.to_bytes())
+        return made.body
+
+    def compare_checkpoints(self, files: Iterable[Path], *, fetch: bool = True) -> Compared:
+        """Do checkpoints of several parties belong to one history, and is it the ledger here?"""
+        found = {str(file): read_file(file, MAX_ENVELOPE) for file in files}
+        return compare(self.view(fetch=fetch), found)
 
     def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:
         """The bytes of a proposal, verified, into a new folder; for reviewers who see bytes."""

@@ -25,7 +25,7 @@ _COMMANDS = {
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "agent", "doctor"),
-    "proof": ("verify",),
+    "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}

@@ -1,18 +1,21 @@
-"""Commands of everybody who checks afterwards: verify."""
+"""Commands of everybody who checks afterwards: verify, bundle, checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from placet.cli.author import ident_argument
 from placet.cli.data import targets_argument
 from placet.cli.output import output, size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from placet.engine.checkpoint import Compared
     from placet.engine.verify import Report, Verified
 
 _FEW = 4
@@ -25,15 +28,90 @@ _UNITS = (("days", 86400), ("hours", 3600), ("minutes", 60))
 @click.option("--tier", default="", help="The publication tier.")
 @click.option("--no-fetch", is_flag=True, help="Offline: with what the clone holds.")
 @click.option("--record", is_flag=True, help="The record only, not the bytes here.")
-def verify(targets: Sequence[str], tier: str, no_fetch: bool, record: bool) -> None:
+@click.option(
+    "--bundle", type=click.Path(path_type=Path), help="A bundle; the targets are files and folders."
+)
+@click.option("--trust-root", default="", help="With --bundle: the SHA-256 of policy 0, from elsewhere.")
+def verify(
+    targets: Sequence[str], tier: str, no_fetch: bool, record: bool, bundle: Path | None, trust_root: str
+) -> None:
     """Check, from the bytes in this clone back to the trust root; exit 13 if anything is wrong.
 
-    Prints each step, totals, and what is wrong; -v every artifact.
+    Prints each step, totals, and what is wrong; -v every artifact. With --bundle the proof is one file,
+    and neither a clone nor a network is needed.
+    """
+    from placet.client import Client
+
+    if bundle is not None and (tier or no_fetch or record):
+        raise click.UsageError("--bundle goes with files, folders and --trust-root only.")
+    if bundle is None and trust_root:
+        raise click.UsageError("--trust-root goes with --bundle; else it is a setting: PLACET_TRUST_ROOT.")
+    with Client(progress=output.progress()) as client:
+        if bundle is not None:
+            _finish(client.verify_bundle(bundle, targets, trust_root=trust_root or None))
+        else:
+            _finish(client.verify(targets, tier=tier or None, fetch=not no_fetch, data=not record))
+
+
+@click.command()
+@ident_argument
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The new file.")
+@click.option("--no-fetch", is_flag=True, help="Offline: with what is here.")
+@click.option("--no-checkpoint", is_flag=True, help="Do not sign; the same state gives the same bytes then.")
+def bundle(ident: str, file: Path, no_fetch: bool, no_checkpoint: bool) -> None:
+    """Write the whole proof of one publication to one file, for `placet verify --bundle`.
+
+    It holds the record of the published branch and of main up to there: whoever gets it can read what the
+    Ctrl repository says, of other publications also.
     """
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        _finish(client.verify(targets, tier=tier or None, fetch=not no_fetch, data=not record))
+        made = client.bundle(ident, file, fetch=not no_fetch, sign=not no_checkpoint)
+    shown = {
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "proposal": made.bundle.proposal,
+        "published": made.bundle.published,
+        "entries": made.entries,
+        "checkpoint_by": made.checkpoint_by,
+        "without_list": made.without_list,
+    }
+    output.show(shown, _bundled)
+
+
+@click.group(no_args_is_help=True)
+def checkpoint() -> None:
+    """Sign how long a ledger is, and compare what several parties signed."""
+
+
+@checkpoint.command()
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The new file.")
+@click.option("--tier", default="", help="The publication tier.")
+@click.option("--no-fetch", is_flag=True, help="Offline: with what is here.")
+def sign(file: Path, tier: str, no_fetch: bool) -> None:
+    """Write a signed checkpoint of a tier's ledger, to be given to other parties."""
+    from placet.client import Client
+
+    with Client() as client:
+        body = client.checkpoint(file, tier=tier or None, fetch=not no_fetch)
+    shown = {"file": str(file), "branch": body.branch, "sequence": body.sequence, "entry": body.entry}
+    words = f"{body.branch}, entry {body.sequence}, sha256:{body.entry}"
+    output.show(shown, lambda _, console: console.print(words, markup=False))
+
+
+@checkpoint.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), help="Checkpoint files.")
+@click.option("--no-fetch", is_flag=True, help="Offline: with what is here.")
+def compare(files: Sequence[Path], no_fetch: bool) -> None:
+    """Compare checkpoints with one another and with the ledger here; exit 13 unless it is one history."""
+    from placet.client import Client
+
+    with Client() as client:
+        found = client.compare_checkpoints(files, fetch=not no_fetch)
+    output.show(found, _compared)
+    if not found.ok:
+        raise click.exceptions.Exit(13)
 
 
 def _finish(found: Report) -> None:
@@ -66,6 +144,34 @@ def _lines(found: Report, most: int | None) -> Iterator[tuple[str, str]]:
     yield from _some("PROBLEM: ", found.problems, most, "red")
     yield from ((text, "") for text in found.limits)
     yield "Everything that is here is exactly what was approved." if found.ok else "NOT verified.", "bold"
+
+
+def _bundled(found: dict[str, Any], console: Console) -> None:
+    by = ", ".join(found["checkpoint_by"])
+    lines = [
+        f"{found['file']}: {size(found['bytes'])}, {found['entries']} ledger entries",
+        f"checkpoint of {by}" if by else "no checkpoint: no key here that the policy knows, or not wanted",
+        *(f"{path}: its digest list cannot be read here; it can be checked as a whole only"
+          for path in found["without_list"]),
+    ]  # fmt: skip
+    for text in lines:
+        console.print(text, markup=False, highlight=False)
+
+
+def _compared(found: Compared, console: Console) -> None:
+    words = {
+        "same": "All name the same entry, and so does the ledger here.",
+        "consistent": "One history: all are in the ledger here.",
+        "ahead": "NOT proven: one names an entry that the ledger here does not have. Fetch; if it stays so,"
+        " this side is shown an old state.",
+        "fork": "FORK: two histories were shown.",
+    }
+    for one in found.checkpoints:
+        text = f"{one.name}: {', '.join(one.by)}, {one.time}: entry {one.sequence} {one.entry[:16]}"
+        console.print(f"{text} ({one.standing})", markup=False, highlight=False, soft_wrap=True)
+    for text in found.proofs:
+        console.print(f"PROOF: {text}", markup=False, highlight=False, soft_wrap=True, style="red")
+    console.print(words[found.verdict], style="bold", soft_wrap=True)
 
 
 def _artifact(one: Verified) -> str:

@@ -142,6 +142,7 @@ def load(
     fetch: bool = True,
     lagging: bool = False,
     fresh: bool = False,
+    tiers: Sequence[str] | None = None,
 ) -> View:
     """Fetch (unless told not to), recompute everything, and compare with what was remembered.
 
@@ -155,6 +156,7 @@ def load(
         fetch: Bring the copy up to date first.
         lagging: The copy is a clone that may be older than what is remembered; a fork is still found, once
             the copy is as long as what is remembered.
+        tiers: Whose published branches are looked at; None = all of the effective policy.
         fresh: The clone's remote-tracking branches were fetched just now, and must not be older.
 
     Raises:
@@ -166,7 +168,7 @@ def load(
     line = repo.line(main_tip(repo))
     view = View(repo, History(repo, trust_root), line)
     view.history.advance(line)
-    for tier in view.history.policy.form.tiers:
+    for tier in view.history.policy.form.tiers if tiers is None else tiers:
         _load_published(view, tier, now)
     for ref, commit in sorted(repo.refs(layout.PROPOSAL_BRANCHES).items()):
         _load_open(view, ref.removeprefix(layout.PROPOSAL_BRANCHES), commit)

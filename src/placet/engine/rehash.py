@@ -58,7 +58,17 @@ def check_data(data: Path, artifact: Artifact, sha256: str, how: Reading) -> str
 
 
 def folder_hash(folder: Path, most: int, how: Reading, name: str = "") -> tuple[str, int]:
-    """The `dirHash` of a folder, and how many files it has; no more than `most` + 1 are read.
+    """The `dirHash` of a folder, and how many files it has; empty if they are more than `most`.
+
+    Raises:
+        Invalid: as `folder_list`.
+    """
+    data = folder_list(folder, most, how, name)
+    return ("", most + 1) if data is None else (sha256_hex(data), data.count(b"\n"))
+
+
+def folder_list(folder: Path, most: int, how: Reading, name: str = "") -> bytes | None:
+    """The digest list of a folder; None, and nothing is read, if it has more than `most` files.
 
     Raises:
         Invalid: kind `not-a-file`: it holds something else than files, or a link to a folder.
@@ -68,11 +78,11 @@ def folder_hash(folder: Path, most: int, how: Reading, name: str = "") -> tuple[
     for path in _files(folder):
         files.append(path)
         if len(files) > most:
-            return "", len(files)
+            return None
     how.progress.start(f"verify {name or folder.name}", len(files), None)
     digests = run(lambda path: sha256_of(folder / path, how.progress), sorted(files), how.jobs)
     how.progress.done()
-    return sha256_hex(encode_sums(zip(sorted(files), digests, strict=True))), len(files)
+    return encode_sums(zip(sorted(files), digests, strict=True))
 
 
 def sha256_of(path: Path, progress: Progress) -> str:

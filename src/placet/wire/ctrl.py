@@ -17,6 +17,7 @@ from placet.core import layout
 from placet.core.digest import Hasher, sha256_hex, tee
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
+from placet.core.policy import MAX_POLICY
 from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
@@ -221,14 +222,26 @@ def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Pat
     return written
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, limit: int = MAX_POLICY) -> bytes:
     """A small file that a person named.
 
     Raises:
         NotFound: kind `no-file`.
+        Invalid: kind `too-large`: it has more than `limit` bytes.
     """
+    with disk(path), path.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise Invalid(f"{path} has more than {limit} bytes.", kind="too-large")
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """A file that a person asked for, complete or not at all; one that is there is replaced."""
+    partial = path.with_name(f".{path.name}.partial")
     with disk(path):
-        return path.read_bytes()
+        partial.write_bytes(data)
+        partial.replace(path)
 
 
 def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
