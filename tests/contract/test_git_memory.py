@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from placet.adapters import gitmemory
 from placet.adapters.git import GitRepo, init_bare
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.gitobject import Tree, leaf
@@ -84,6 +85,16 @@ def test_changes_that_are_not_exactly_the_difference_are_refused(git, lie):
     with pytest.raises((Corrupt, Invalid)) as caught:
         made.take(git.raw(tip), changes)
     assert caught.value.kind == "git-object"
+
+
+def test_the_tree_is_what_refuses_changes_that_are_left_out(git, monkeypatch):
+    root = write(git, None, {"x": b"1"})
+    tip = write(git, root, {"x": b"2", "y": b"3"})
+    made = copied(git, root)
+    with pytest.raises(Corrupt):
+        made.take(git.raw(tip), git.line(tip)[-1].changes[:1])
+    monkeypatch.setattr(gitmemory, "require_tree", lambda *_: None)
+    assert made.take(git.raw(tip), git.line(tip)[-1].changes[:1]) == tip
 
 
 @pytest.mark.parametrize(

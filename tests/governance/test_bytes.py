@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from dvc.repo import Repo
 
 from governance.lab import MAIN, PUBLISHED, TIER
 from governance.test_promote import hold, land, land_folder, make
 from keys import Key
+from placet import client
+from placet.client import Client
+from placet.config import Settings
 from placet.core import envelope as dsse
 from placet.core import layout
 from placet.core.digest import digest
@@ -153,6 +157,33 @@ def test_proposing_the_same_at_once_is_one_proposal(lab):
     assert caught.value.kind == "ref-moved"
     assert lab.propose(data=b"same", message="again") == first
     assert list(lab.view().open) == [first]
+
+
+def test_a_twin_inside_a_directory_is_found_before_its_node_pushes_anything(lab, tmp_path, monkeypatch):
+    lab.landed("outputs/a", twins.A, node="site-a")
+    work = tmp_path / "work"
+    (work / "outputs/folder").mkdir(parents=True)
+    (work / "outputs/folder/member").write_bytes(twins.B)
+    Repo.init(str(work), no_scm=True).close()
+    (work / ".dvc/config").write_text(
+        f"[core]\n    no_scm = true\n    remote = internal\n['remote \"internal\"']\n    url = {tmp_path}/tier\n"
+    )
+    settings = Settings(
+        root=work,
+        home=tmp_path / "home",
+        node="site-b",
+        ctrl=str(lab.folder / "ctrl.git"),
+        trust_root=lab.trust_root,
+    )
+    monkeypatch.chdir(work)
+    with Client(work, settings=settings) as node:
+        node._wire.clock, node._wire.signer = lab.clock, lambda: Key("site-b")
+        with pytest.raises(Corrupt, match="TWIN") as caught:
+            node.propose(["outputs/folder"], message="m")
+        assert caught.value.kind == "md5-twin"
+        assert not (tmp_path / "tier").exists()
+        monkeypatch.setattr(client, "refuse_twins", lambda *_: None)
+        assert node.propose(["outputs/folder"], message="m").created
 
 
 # --- envelopes are malleable, payload digests are not ----------------------------------------------

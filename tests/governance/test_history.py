@@ -135,6 +135,41 @@ def test_it_is_not_promoted_either_if_it_landed_so(lab):
     assert lab.state(ident) == "QUARANTINED"
 
 
+def test_a_policy_that_lost_a_decision_stops_everything_until_it_is_back(lab, monkeypatch):
+    kept = Memory()
+    ident = lab.change_policy(("expires_days: 30", "expires_days: 20"), merge=False)
+    before = lab.branch(ident)
+    lab.decide(ident, "bob", verdict="reject", saw="report")
+    hidden = layout.decision_path(ident, "bob", 2)
+    entry = lab.repo.tree(lab.branch(ident))[hidden]
+    lab.view(kept)
+    lab.force(f"refs/heads/proposals/{ident}", before)
+    lab.merge(ident)
+    assert lab.view().history.policy.form.number == 1
+    with pytest.raises(Corrupt) as caught:
+        lab.view(kept)
+    assert caught.value.kind == "decision-lost"
+    assert "decision 2 of bob is gone" in caught.value.why
+    with monkeypatch.context() as patch:
+        patch.setattr(ctrl, "lost_decisions", lambda *_: {})
+        assert lab.view(Memory()).history.policy.form.number == 1
+    lab.force(MAIN, lab.commit(lab.tip(), {hidden: entry}))
+    assert lab.view(kept).history.policy.form.number == 1
+
+
+def test_a_stale_landing_is_no_lost_decision(lab):
+    """A key that was revoked in between makes its decisions void, not lost."""
+    kept = Memory()
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    lab.view(kept)
+    lab.change_policy((Key("bob").public, Key("bob-new").public))
+    lab.force(MAIN, lab.commit(lab.tip(), lab.repo.tree(lab.branch(ident), layout.ARTIFACTS)))
+    lab.force(MAIN, lab.commit(lab.tip(), lab.repo.tree(lab.branch(ident), layout.folder(ident))))
+    view = lab.view(kept)
+    assert str(view.state(view.find(ident), lab.now)) == "STALE"
+    assert not any("is gone" in alarm.text for alarm in view.alarms)
+
+
 def test_a_branch_that_vanishes_is_an_alarm_and_still_remembered(lab):
     ident, kept = lab.decide(lab.propose(), "bob", verdict="return"), Memory()
     lab.view(kept)
@@ -190,7 +225,7 @@ def test_a_tier_that_policy_gave_up_is_not_missed(lab):
 
 def remember_many(folder, branch):
     kept = FileMemory(Path(folder))
-    for number in range(60):
+    for number in range(20):
         kept.update(
             REPOSITORY,
             lambda before, n=number: replace(before, published={**before.published, branch: ("c", n, "d")}),
@@ -209,8 +244,8 @@ def test_processes_that_write_the_memory_at_once_lose_nothing(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     found = FileMemory(tmp_path).recall(REPOSITORY)
-    assert {branch: one[1] for branch, one in found.published.items()} == {"b0": 59, "b1": 59, "b2": 59}
-    assert len(json.loads((tmp_path / "pins.json").read_text())) == 180
+    assert {branch: one[1] for branch, one in found.published.items()} == {"b0": 19, "b1": 19, "b2": 19}
+    assert len(json.loads((tmp_path / "pins.json").read_text())) == 60
 
 
 def test_a_broken_memory_is_not_taken_for_an_empty_one(tmp_path):

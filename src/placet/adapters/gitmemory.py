@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from placet.core.gitobject import SHA1, Leaf, Tree, encode_commit, head, leaf, object_id
+from placet.core.guards import guard
 from placet.errors import Conflict, Corrupt, Invalid, NotFound
 from placet.ports import Change, Commit, RefUpdate, TreeEntry
 
@@ -112,8 +113,7 @@ class MemoryRepo:
             raise _corrupt(data, "its changes are not in order, or too deep")
         wanted = {one.path: leaf(one.mode, one.blob) if one.blob else None for one in changes}
         tree = above.changed(wanted, strict=True)
-        if tree.id != tree_id:
-            raise _corrupt(data, "its changes do not make its tree")
+        require_tree(tree, tree_id, data)
         return self._keep(data, parents, message, tuple(changes), tree)
 
     def blob(self, data: bytes) -> str:
@@ -164,6 +164,17 @@ class MemoryRepo:
         if isinstance(one, bytes):
             return Leaf("100644", self.blob(one))
         return leaf(one.mode, one.blob) if one is not None else None
+
+
+@guard(13)
+def require_tree(tree: Tree, wanted: str, commit: bytes) -> None:
+    """Refuse changes that do not make the tree that a commit object names.
+
+    Raises:
+        Corrupt: kind `git-object`.
+    """
+    if tree.id != wanted:
+        raise _corrupt(commit, "its changes do not make its tree")
 
 
 def _difference(before: Tree, after: Tree) -> tuple[Change, ...]:

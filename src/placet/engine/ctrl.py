@@ -13,7 +13,7 @@ from placet.core.statement import Id
 from placet.core.states import State
 from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
-from placet.engine.memory import Sight, advanced, lost_decisions, refuse_rollback, rolled_back
+from placet.engine.memory import Sight, advanced, lost_decisions, lost_policy, refuse_rollback, rolled_back
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
@@ -59,8 +59,10 @@ class View:
         for case in self.open.values():
             out.update(case.objects())
         for ident in self.closed.keys() - self.cases().keys():
+            path = layout.manifest_path(ident)
+            found = self.repo.tree(self.closed[ident], path).get(path)
             with contextlib.suppress(Corrupt, Invalid, NotFound):
-                out.update(read_open(self.history, ident, self.closed[ident]).objects())
+                out.update(self.history.read_case(ident, found.blob if found else "", None).objects())
         return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
@@ -161,7 +163,7 @@ def load(
 
     Raises:
         Unavailable: kind `ctrl-unreachable`.
-        Corrupt: kinds `trust-root`, `root-commit`, `rolled-back`.
+        Corrupt: kinds `trust-root`, `root-commit`, `rolled-back`, `decision-lost`.
     """
     if fetch:
         repo.fetch()
@@ -295,6 +297,8 @@ def _compare(view: View, memory: TrustMemory, *, lagging: bool, fresh: bool) -> 
         view.alarms.append(Alarm(view.branches.get(ident, ""), f"proposal {ident}: {text}"))
         if ident in sight.cases:
             sight.cases[ident].lost = text
+        if view.history.standing(ident) != "no":
+            raise lost_policy(ident, text)
     memory.update(repository, lambda latest: advanced(latest, sight, lost))
 
 

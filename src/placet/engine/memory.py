@@ -72,6 +72,8 @@ def lost_decisions(before: Remembered, sight: Sight) -> dict[str, str]:
         if case is None:
             out[ident] = "Its branch, seen here before, was removed without being closed."
             continue
+        if case.landed is not None and case.stale:
+            continue
         held = {
             (one.decision.body.person, one.decision.body.n, one.decision.digest) for one in case.decisions
         }
@@ -135,4 +137,14 @@ def rolled_back(branch: str, commit: str) -> Corrupt:
         kind="rolled-back",
         why=f"Commit {commit[:12]}, seen and verified here before, is no longer on its first-parent line.",
         mend="Do not go on. Ask the administrator of the Ctrl repository and other nodes what they see.",
+    )
+
+
+def lost_policy(ident: str, why: str) -> Corrupt:
+    """The refusal of a repository whose policy was adopted without a decision that was seen here."""
+    return Corrupt(
+        f"The policy of proposal {ident[:12]} was adopted without a decision that was seen here.",
+        kind="decision-lost",
+        why=why,
+        mend="Do not go on. Let its decisions be restored on main, as the branch had them, and try again.",
     )
