@@ -106,9 +106,11 @@ class Tree:
     def _differs(self, name: str, own: Mapping[str, Leaf | None], part: Mapping[str, Leaf | None]) -> bool:
         """Is this how a difference of two trees tells of an entry: every file that goes or comes, once?"""
         before = self._entries.get(name)
+        if isinstance(before, Tree) and name not in own:
+            return True
         if isinstance(before, Tree):
             emptied = {path for path, _ in before.files()} == part.keys() and not any(part.values())
-            return emptied and own[name] is not None if name in own else bool(part)
+            return emptied and own[name] is not None
         if not part:
             return own[name] != before
         return name not in own if before is None else name in own and own[name] is None
