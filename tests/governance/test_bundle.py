@@ -332,6 +332,19 @@ def test_what_is_not_published_has_no_bundle(stage):
     assert caught.value.kind == "not-published"
 
 
+def test_a_bundle_is_made_of_an_old_state_too_and_says_its_age_when_it_is_read(tmp_path):
+    place = 'endpointurl: "http://127.0.0.1:1"'
+    lab = Lab.make(tmp_path, (place, f"{place}, max_age_days: 3"))
+    promoter = make(lab)
+    ident = land(lab, promoter)
+    promoter.run()
+    lab.later(days=9)
+    data, made_of = proof.bundle(Wire(), lab.view(), ident[:8], lab.now, sign=True)
+    assert (made_of.entries, made_of.checkpoint_by) == (2, ())
+    assert judge(lab, data).problems == ("the newest entry is older than 3 days: this may be an old state",)
+    lab.repo.close()
+
+
 def test_a_list_or_a_checkpoint_of_something_else_is_what_the_guards_refuse(stage, monkeypatch):
     data = edited(made(stage, "folder", "alice"), another_list)
     with pytest.raises(Corrupt):

@@ -104,6 +104,7 @@ def test_the_json_is_complete(lab, published):
     assert (one["proposal"], one["manifest"]) == (ids[0], case.manifest.digest)
     assert sorted(one["decisions"]) == sorted(each.decision.digest for each in case.decisions)
     assert one["receipt"] == lab.view().publications[TIER].publications[ids[0]].receipt.digest
+    assert value["ok"] is True
     assert (value["trust_root"], value["repository"], value["pinned"]) == (
         lab.trust_root,
         "ab" * 16,

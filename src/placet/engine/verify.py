@@ -67,9 +67,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a verification; `ok` is the whole answer.
+    """The result of a verification.
 
     Attributes:
+        ok: The whole answer: everything that was looked at is as approved.
         steps: The walk, from the bytes to the trust root and to the published branch.
         newest: Time of the newest entry; `age_s` is how long ago that was.
         max_age_days: Above which age verification fails, where policy sets it.
@@ -77,6 +78,7 @@ class Report:
         limits: What this cannot show, in sentences.
     """
 
+    ok: bool
     repository: str
     tier: str
     trust_root: str
@@ -94,11 +96,6 @@ class Report:
     alarms: tuple[str, ...]
     problems: tuple[str, ...]
     limits: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Everything that was looked at is as approved."""
-        return not self.problems
 
 
 def verify(
@@ -176,7 +173,9 @@ def report(
     newest = publication.entries[-1].body.time
     age = now - parse_time(newest)
     limit = view.history.policy.form.tiers[publication.tier].max_age_days
+    wrong = (*problems, *too_old(age, limit))
     return Report(
+        ok=not wrong,
         repository=view.history.repository,
         tier=publication.tier,
         trust_root=view.history.trust_root,
@@ -192,7 +191,7 @@ def report(
         steps=tuple(_steps(view, publication, found, pinned, looked=looked)),
         strays=tuple(strays),
         alarms=tuple(alarm.text for alarm in view.alarms),
-        problems=(*problems, *too_old(age, limit)),
+        problems=wrong,
         limits=tuple(limits),
     )
 

@@ -11,7 +11,7 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core import layout
 from placet.core.bundle import MAX_LISTS, Bundle, decode_bundle, encode_bundle, raw
 from placet.core.digest import sha256_hex
-from placet.core.statement import Artifact, Checkpoint, Signed
+from placet.core.statement import Artifact, Checkpoint, Signed, parse_time
 from placet.engine.bundle import Made, judge_bundle, make_bundle
 from placet.engine.checkpoint import make_checkpoint, read_checkpoint
 from placet.engine.contents import read_object
@@ -43,7 +43,8 @@ def bundle(wire: Wire, view: View, ident: str, now: datetime, *, sign: bool) -> 
     own = _checkpoint(wire, view, publication, now) if sign else None
     made = make_bundle(view, published, tier, _Lists(wire, tier).read, own)
     data = encode_bundle(made.bundle)
-    found = _judge(data, (), made.bundle.trust_root, wire, now, remember=False)
+    newest = parse_time(publication.entries[-1].body.time)
+    found = _judge(data, (), made.bundle.trust_root, wire, newest, remember=False)
     if not found.ok:
         raise Corrupt("The bundle that was made does not verify.", kind="bundle", why=found.problems[0])
     return data, made
