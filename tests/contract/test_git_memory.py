@@ -8,9 +8,9 @@ from placet.adapters import gitmemory
 from placet.adapters.git import GitRepo, init_bare
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.gitobject import Tree, leaf
-from placet.errors import Corrupt, Invalid
-from placet.ports import Change
-from placet.testing.repo_suite import ODD_PATHS, WHEN, RepoContract, Repos, write
+from placet.errors import Corrupt, Invalid, Refused
+from placet.ports import Change, RefUpdate
+from placet.testing.repo_suite import MAIN, ODD_PATHS, WHEN, RepoContract, Repos, write
 
 ENV = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
 
@@ -35,6 +35,28 @@ def history(repo):
     side = write(repo, root, {"side": b"s"})
     second = write(repo, root, {"plain": None, "plain/x": b"1", "deep/er/more": b"2"}, side)
     return write(repo, second, {"b/c": None, "b/d": None, "b": b"b"})
+
+
+def test_the_hook_judges_what_is_pushed_and_not_what_is_forced():
+    def never(repo, updates):
+        assert repo.refs() == {}
+        raise Refused("no", kind="push-refused")
+
+    repo = MemoryRepo(MemoryServer(hook=never))
+    update = RefUpdate(MAIN, None, write(repo, None, {"a": b"a"}))
+    with pytest.raises(Refused):
+        repo.push([update])
+    assert repo.refs() == {}
+    repo.force([update])
+    assert set(repo.refs()) == {MAIN}
+
+
+def test_a_folder_may_take_the_place_of_a_file_and_back():
+    repo = MemoryRepo(MemoryServer())
+    root = write(repo, None, {"a": b"1"})
+    below = write(repo, root, {"a/b": b"2"})
+    assert set(repo.tree(below)) == {"a/b"}
+    assert set(repo.tree(write(repo, below, {"a": b"3"}))) == {"a"}
 
 
 def test_the_same_commits_have_the_same_ids_as_with_git(git):

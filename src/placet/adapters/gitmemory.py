@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +15,9 @@ from placet.ports import Change, Commit, RefUpdate, TreeEntry
 _DEPTH = 200
 
 
+Hook = Callable[["MemoryRepo", Sequence[RefUpdate]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Kept:
     data: bytes
@@ -24,13 +27,14 @@ class _Kept:
 
 @dataclass(slots=True)
 class MemoryServer:
-    """Objects and refs that several `MemoryRepo` share, as parties share a server."""
+    """Objects and refs that several `MemoryRepo` share, as parties share a server; `hook` judges a push."""
 
     digits: int = SHA1
     blobs: dict[str, bytes] = field(default_factory=dict)
     commits: dict[str, _Kept] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    hook: Hook | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 class MemoryRepo:
@@ -134,13 +138,20 @@ class MemoryRepo:
             for one in updates:
                 if one.new is not None:
                     self._kept(one.new)
-                if server.refs.get(one.ref) != one.old:
+                if server.refs.get(one.ref) not in {one.old, one.new}:
                     raise Conflict(
                         "Somebody else changed the Ctrl repository at the same time.",
                         kind="ref-moved",
                         mend="Run the same command again.",
                     )
-            for refs in (server.refs, self._refs):
+            if server.hook is not None:
+                server.hook(MemoryRepo(server), updates)
+            self.force(updates)
+
+    def force(self, updates: Sequence[RefUpdate]) -> None:
+        """Move refs past the hook, from wherever they are: what can be done with the server's files."""
+        with self._server.lock:
+            for refs in (self._server.refs, self._refs):
                 for one in updates:
                     if one.new is None:
                         refs.pop(one.ref, None)
