@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ import msgspec
 
 from keys import POLICY, Key
 from placet import config
-from placet.adapters import git_parse, git_past, keys, trust
+from placet.adapters import git_parse, git_past, gitmemory, keys, trust
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -25,9 +26,11 @@ from placet.adapters.objects.s3http import Answer, Service
 from placet.adapters.objects.sigv4 import Credentials
 from placet.adapters.state import StateDb
 from placet.core import (
+    bundle,
     digest,
     dvcfile,
     envelope,
+    gitobject,
     layout,
     mentions,
     metayaml,
@@ -37,9 +40,10 @@ from placet.core import (
     sums,
 )
 from placet.core.lint import lint
-from placet.errors import Corrupt, Invalid, PlacetError, Refused, Unavailable
+from placet.engine import checkpoint
+from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import FileStamp, StoreTraits
-from placet.wire import setup
+from placet.wire import proof, setup
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = TESTS / "golden"
@@ -380,7 +384,47 @@ MEMORY = msgspec.json.encode({"main": "a" * 40, "published": {"published": ["b" 
 PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n"
 PROFILE = "[default]\nregion = x\ns3 =\n  addressing_style = path\n[profile a]\nservices = b\n[services b]\ns3 =\n  endpoint_url = http://x\n"
 
+
+def bundles() -> Sequence[bytes]:
+    """A small bundle: one file on `main`, one published commit, a digest list."""
+    repo = gitmemory.MemoryRepo(gitmemory.MemoryServer())
+    when = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    root = repo.commit(None, {"a/b": b"x", "c": b"y"}, parents=[], message="m", author="a", when=when)
+    tip = repo.commit(root, {"a/b": None, "d": b"z"}, parents=[root], message="m", author="a", when=when)
+
+    def commit(ident: str) -> bundle.BundledCommit:
+        changes = tuple((one.path, one.mode, one.blob) for one in repo.line(ident)[-1].changes)
+        return bundle.BundledCommit(object=bundle.text(repo.raw(ident)), changes=changes)
+
+    blobs = {gitobject.object_id("blob", one): bundle.text(one) for one in (b"x", b"y", b"z")}
+    made = bundle.Bundle(
+        format=bundle.FORMAT, repository="ab" * 16, trust_root="0" * 64, tier="publication-storage",
+        proposal="cd" * 16, published=tip, main=(commit(root),), branch=(commit(tip),), blobs=blobs,
+        lists={digest.sha256_hex(SUMS): SUMS.decode()}, checkpoint=None,
+    )  # fmt: skip
+    return [bundle.encode_bundle(made)]
+
+
+def read_bundle(data: bytes) -> object:
+    found = bundle.decode_bundle(data)
+    repo = proof.repository(found)
+    assert repo.line(found.published)[-1].id == found.published
+    return found
+
+
+def checkpoints() -> Sequence[bytes]:
+    body = statement.Checkpoint(
+        repository="ab" * 16, time="2026-11-24T10:00:00Z", branch="published", sequence=7, entry="0" * 64
+    )
+    about = (statement.subject(layout.ledger_path(7), "0" * 64),)
+    return [statement.Signed.make(about, body, Key("alice").pair).envelope.to_bytes()]
+
+
 TARGETS: tuple[Target, ...] = (
+    Target("bundle", read_bundle, bundles, ["core.bundle.decode_bundle"],
+           allowed=(Invalid, Corrupt, NotFound), write=bundle.encode_bundle, exact=True, cost=3),
+    Target("checkpoint", checkpoint.read_checkpoint, checkpoints, ["engine.checkpoint.read_checkpoint"]),
+    Target("git-object", gitobject.head, given(COMMIT), ["core.gitobject.head"]),
     Target("envelope", read_envelope, lambda: [one.read_bytes() for one in sorted(GOLDEN.glob("*.json"))],
            ["core.envelope.parse_envelope"], write=lambda one: one.to_bytes()),
     Target("json", envelope.strict_json, lambda: [*statements(statement.Manifest), b'{"a": [1, "x", null, true]}'],
@@ -433,6 +477,13 @@ NOT_PARSERS = {
     "core.digest.digest": "hashes",
     "core.digest.sha256_hex": "hashes",
     "core.digest.md5_hex": "hashes",
+    "core.gitobject.object_id": "hashes",
+    "core.bundle.text": "an encoder of our own bytes",
+    "adapters.gitmemory._corrupt": "words of an error",
+    "wire.proof.judge": "hands them to core.bundle.decode_bundle",
+    "wire.proof._judge": "hands them to core.bundle.decode_bundle",
+    "engine.bundle.is_list": "compares a hash",
+    "wire.ctrl.write_file": "writes our own bytes",
     "core.envelope.pae": "an encoder of our own payload",
     "core.envelope.sign": "an encoder of our own payload",
 }
