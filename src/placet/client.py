@@ -34,17 +34,22 @@ from placet.engine.artifact import require_files, require_whole
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.cases import Case
+from placet.engine.checkout import CheckedOut
 from placet.engine.checkpoint import Compared, compare
 from placet.engine.checks import Checked, check_artifacts
+from placet.engine.clone import checkout_published, fetch_published
 from placet.engine.contents import objects, read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.diff import Diff, diff
 from placet.engine.doctor import Finding
+from placet.engine.fetch import Fetched
 from placet.engine.gc import Collected
+from placet.engine.gclock import in_use
 from placet.engine.promote import Promotion
+from placet.engine.status import Status, status
 from placet.engine.twins import refuse_twins
 from placet.engine.verify import Report, verify
-from placet.errors import Conflict, Invalid, NotFound, Refused
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire import doctor, proof
 from placet.wire.ctrl import Wire, candidate, read_file, remote_files, write_file, write_proposal
@@ -62,6 +67,67 @@ class Client(DataPlane):
 
     def _parts(self, folder: Path, progress: Progress | None) -> Wire:
         return Wire(self.settings, folder, progress)
+
+    # --- the data plane, in a clone of a Ctrl repository ----------------------------------------
+
+    def fetch(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, verify: bool = False
+    ) -> Fetched:
+        """As `DataPlane.fetch`; in a clone of a Ctrl repository what was published, proven by SHA-256.
+
+        Raises:
+            Refused, Corrupt: there: the clone holds something else than what was published, or the tier does.
+        """
+        clone = self._wire.clone
+        if clone is None:
+            return super().fetch(targets, remote=remote, verify=verify)
+        store, jobs = self._wire.tier_store(clone.tier, remote), self.settings.jobs
+        with in_use(clone.workspace):
+            return fetch_published(
+                clone, store, targets, self._wire.state, jobs, self._wire.progress, verify=verify
+            )
+
+    def status(
+        self, targets: Iterable[str | Path] = (), *, remote: str | None = None, cloud: bool = False
+    ) -> Status:
+        """As `DataPlane.status`; in a clone of a Ctrl repository compared with what was published."""
+        clone = self._wire.clone
+        if clone is None:
+            return super().status(targets, remote=remote, cloud=cloud)
+        store = self._wire.tier_store(clone.tier, remote) if remote or cloud else None
+        wanted = [str(one) for one in targets]
+        return status(clone.workspace, store, wanted, self._wire.state, self.settings.jobs)
+
+    def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
+        """As `DataPlane.checkout`; in a clone of a Ctrl repository what was published, proven by SHA-256."""
+        clone = self._wire.clone
+        if clone is None:
+            return super().checkout(targets, force=force)
+        jobs, progress = self.settings.jobs, self._wire.progress
+        return checkout_published(clone, targets, self._wire.state, jobs, progress, force=force)
+
+    def pull(
+        self,
+        targets: Iterable[str | Path] = (),
+        *,
+        remote: str | None = None,
+        force: bool = False,
+        verify: bool = False,
+    ) -> tuple[Fetched, CheckedOut]:
+        """As `DataPlane.pull`; in a clone of a Ctrl repository what was published, proven by SHA-256."""
+        clone = self._wire.clone
+        wanted = list(targets)
+        if clone is None:
+            return super().pull(wanted, remote=remote, force=force, verify=verify)
+        try:
+            fetched = self.fetch(wanted, remote=remote, verify=verify)
+        except (Corrupt, Invalid, NotFound, Partial) as error:
+            failed = error.details.get("failed")
+            whole = clone.without(wanted, failed) if isinstance(failed, dict) and failed else []
+            if whole:
+                self.checkout(whole, force=force)
+            raise
+        return fetched, self.checkout(wanted, force=force)
 
     # --- the governed path ----------------------------------------------------------------------
 
@@ -206,6 +272,7 @@ class Client(DataPlane):
             now=self.now(),
             jobs=self.settings.jobs,
             progress=self._wire.progress,
+            cache=self._wire.workspace.cache if data and self._wire.clone_root() else None,
         )
 
     def bundle(self, ident: str, file: Path, *, fetch: bool = True, sign: bool = True) -> Made:

@@ -82,6 +82,11 @@ class DataPlane:
         """Close processes and databases; may be called twice."""
         self._wire.close()
 
+    @property
+    def in_clone(self) -> bool:
+        """Is this the clone of a Ctrl repository?"""
+        return self._wire.is_clone
+
     def internal_remote(self) -> str:
         """The DVC remote that is this node's internal tier."""
         return self._wire.internal_remote()
@@ -141,6 +146,7 @@ class DataPlane:
         """
         from placet.engine.fetch import fetch
 
+        DataWire.admit_config(self._wire)
         return fetch(
             self._wire.workspace,
             self._wire.routes(remote, self._wire.default_remote, others=verify),
@@ -184,6 +190,7 @@ class DataPlane:
     ) -> CheckedOut:
         from placet.engine.checkout import checkout
 
+        DataWire.admit_config(self._wire)
         return checkout(
             self._wire.workspace,
             [str(one) for one in targets],

@@ -6,13 +6,14 @@ Every adapter of a port passes the suite of the same name in `placet.testing`. E
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Literal, Protocol, Self, TypeVar
 
 from placet.core.digest import Digests
+from placet.core.limits import Bounds
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -330,8 +331,25 @@ class Repo(Protocol):
         """
         ...
 
+    def branch(self, tip: str, known: Container[str], bounds: Bounds) -> Sequence[Commit]:
+        """Of the first-parent line that ends at `tip` the commits behind the newest one that is `known`.
+
+        Oldest first. Whatever the branch holds, no more than the bounds is read of it.
+
+        Raises:
+            Conflict: kind `not-on-line`: no commit of the line is known.
+            Invalid: kind `too-large`: more commits, changes or folders than the bounds.
+            Corrupt: kind `git-tree`: a folder that names an entry twice.
+            NotFound: kinds `no-commit`, `no-tree`.
+        """
+        ...
+
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
-        """Path -> entry for all files of a commit under `prefix` (a folder path, or empty)."""
+        """Path -> entry for all files of a commit under `prefix` (a folder path, or empty).
+
+        Raises:
+            Invalid: kind `too-large`: so many files that they are no tree of a Ctrl repository.
+        """
         ...
 
     def read(self, blob: str, limit: int) -> bytes:

@@ -18,7 +18,7 @@ import msgspec
 
 from keys import POLICY, Key
 from placet import config
-from placet.adapters import git_parse, git_past, gitmemory, keys, trust
+from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -373,6 +373,7 @@ COMMIT = (
     + b"\nauthor x <x> 1 +0000\n\nmerge\n"
 )
 TREE = b"100644 blob " + b"1" * 40 + b"      12\ta\xff\tb\0160000 commit " + b"2" * 40 + b"       -\tsub\0"
+TREE_OBJECT = b"100644 a\xff\0" + b"1" * 20 + b"40000 b\0" + b"2" * 20
 LISTING = (
     '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Contents>'
     "<Key>prefix/files/md5/aa/bb%20c</Key><LastModified>2026-11-24T10:00:00.000Z</LastModified><Size>12</Size></Contents>"
@@ -455,6 +456,7 @@ TARGETS: tuple[Target, ...] = (
     Target("git-commit", git_parse.head, given(COMMIT), ["adapters.git_parse.head"], allowed=(Corrupt,)),
     Target("git-changes", git_parse.changes, given(RAW), ["adapters.git_parse.changes"], allowed=(Corrupt,)),
     Target("git-tree", lambda data: dict(git_parse.entries(data, "")), given(TREE), ["adapters.git_parse.entries"], allowed=(Corrupt,)),
+    Target("git-tree-object", lambda data: git_walk._parsed(data, 20), given(TREE_OBJECT), ["adapters.git_walk._parsed"], allowed=(Corrupt,)),
     Target("git-past", lambda data: list(git_past._parse(data)), given(RAW), ["adapters.git_past._parse"], allowed=(Corrupt,)),
     Target("hook", read_updates, given(f"{'0' * 40} {'1' * 40} refs/heads/main\n", f"{'1' * 40} {'0' * 40} refs/heads/é\u2028x\n{'1' * 40} {'2' * 40} refs/heads/a\n"),
            ["wire.setup.read_updates"], allowed=(Refused,)),

@@ -105,9 +105,11 @@ def test_the_highest_decision_counts(lab):
 def test_a_gap_in_somebodys_decisions_voids_them(lab):
     ident = lab.decide(lab.propose(), "alice", "bob")
     lab.decide(ident, "bob", verdict="return")
-    branch = f"refs/heads/proposals/{ident}"
-    without = lab.commit(lab.branch(ident), {layout.decision_path(ident, "bob", 1): None})
-    lab.force(branch, without)
+    branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
+    proposed = lab.repo.line(tip)[-4].id
+    later = {path: one for path, one in lab.repo.tree(tip).items() if "/decisions/" in path}
+    del later[layout.decision_path(ident, "bob", 1)]
+    lab.force(branch, lab.commit(proposed, later))
     assert lab.state(ident) == "PROPOSED"
 
 

@@ -6,15 +6,17 @@ import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from placet.adapters import git_parse as parse
+from placet.adapters import git_parse
 from placet.adapters import git_process as process
+from placet.adapters.git_walk import Walk, too_large
 from placet.core.guards import guard
+from placet.core.limits import LISTING_BYTES, Bounds
 from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Commit, RefUpdate, TreeEntry
 
@@ -90,6 +92,14 @@ class GitRepo:
         """End the reading process; may be called twice."""
         self._reader.close()
 
+    def head(self) -> str:
+        """The commit that a clone has checked out.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        return self._run("rev-parse", "--verify", "-q", "HEAD^{commit}").decode().strip()
+
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         """Full ref name -> commit id."""
         pattern = prefix.rstrip("/") or "refs"
@@ -108,14 +118,14 @@ class GitRepo:
                     f"Commit {after[:12]} is not on the first-parent line of {tip[:12]}.", kind="not-on-line"
                 )
             ids = ids[ids.index(after) + 1 :]
-        heads = {ident: parse.head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
+        heads = {ident: git_parse.head(self._reader.read("commit", ident, _MAX_COMMIT)) for ident in ids}
         self._whole(ids, [heads[ident][0][:1] for ident in ids], after)
         asked = "".join(f"{' '.join((ident, *heads[ident][0][:1]))}\n" for ident in ids)
         raw = self._run(
             "diff-tree", "--stdin", "--root", "-r", "--raw", "-z", "--no-renames", "--no-abbrev", "--always",
             "--no-ext-diff", "--ignore-submodules=none", data=asked.encode(),
         )  # fmt: skip
-        changes = parse.changes(raw)
+        changes = git_parse.changes(raw)
         return [
             Commit(ident, *heads[ident], tuple(sorted(changes.get(ident, ()), key=lambda one: one.path)))
             for ident in ids
@@ -133,11 +143,38 @@ class GitRepo:
                 )
             before = (ident,)
 
+    def branch(self, tip: str, known: Container[str], bounds: Bounds) -> Sequence[Commit]:
+        """A branch's own commits, oldest first, read object by object."""
+        walk = Walk(lambda tree, limit: self._reader.read("tree", tree, limit), bounds)
+        commits: list[tuple[str, str, tuple[str, ...], str]] = []
+        ident = _ident(tip)
+        while ident not in known:
+            if len(commits) == bounds.commits:
+                raise too_large(f"has more than {bounds.commits} commits of its own")
+            data = self._reader.read("commit", ident, _MAX_COMMIT)
+            parents, message = git_parse.head(data)
+            commits.append((ident, git_parse.tree_of(data), parents, message))
+            if not parents:
+                raise Conflict(
+                    f"The branch that ends at {tip[:12]} does not begin on main.", kind="not-on-line"
+                )
+            ident = _ident(parents[0])
+        before = git_parse.tree_of(self._reader.read("commit", ident, _MAX_COMMIT)) if commits else None
+        out = []
+        for one, tree, parents, message in reversed(commits):
+            out.append(Commit(one, parents, message, walk.changes(before, tree)))
+            before = tree
+        return out
+
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """Path -> entry of all files under `prefix`."""
-        spec = [_ident(commit), *([prefix.rstrip("/")] if prefix else [])]
-        done = self._run("ls-tree", "-r", "-z", "-l", "--full-tree", "--", *spec)
-        return dict(parse.entries(done, prefix))
+        path = prefix.rstrip("/")
+        spec = _ident(commit)
+        done = self._run(
+            "ls-tree", "-r", "-z", "-l", "--full-tree", "--", spec, *([path] if path else []),
+            limit=LISTING_BYTES,
+        )  # fmt: skip
+        return dict(git_parse.entries(done, prefix))
 
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
@@ -190,7 +227,7 @@ class GitRepo:
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
         with self._alone():
-            done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+            done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
             raise process.network_error(done, "fetch", self._url or "origin", self._dir)
 
@@ -214,7 +251,7 @@ class GitRepo:
             self._url or "origin",
             *specs,
         ]
-        done = process.run(arguments, environ=self._env, git_dir=self._dir, timeout_s=_NETWORK_TIMEOUT_S)
+        done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode == 0:
             self._follow(updates)
             return
@@ -230,7 +267,7 @@ class GitRepo:
         if re.search(r"(?m)^fatal: bad object", said):
             raise NotFound("A commit to push is not here.", kind="no-commit", why=said)
         if declined or "[remote rejected]" in report:
-            why = parse.words(said) or report.strip()[-500:]
+            why = git_parse.words(said) or report.strip()[-500:]
             raise Refused("The server refused the push.", kind="push-refused", why=why)
         raise process.network_error(done, "push", self._url or "origin", self._dir)
 
@@ -277,9 +314,16 @@ class GitRepo:
         return dict(zip(files, made.split(), strict=True))
 
     def _run(
-        self, *arguments: str, data: bytes | None = None, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        data: bytes | None = None,
+        environ: Mapping[str, str] | None = None,
+        limit: int | None = None,
     ) -> bytes:
-        done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
+        if limit is not None:
+            done = process.run_bounded(arguments, environ=self._env, git_dir=self._dir, limit=limit)
+        else:
+            done = process.run(arguments, environ=environ or self._env, git_dir=self._dir, data=data)
         return process.check(done, arguments[0], self._dir if self._mirror else None)
 
 

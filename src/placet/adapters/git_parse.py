@@ -26,6 +26,14 @@ def head(commit: bytes) -> tuple[tuple[str, ...], str]:
     return found, message.decode("utf-8", "replace")
 
 
+def tree_of(commit: bytes) -> str:
+    """The tree of a commit object."""
+    found = re.match(rb"tree ([0-9a-f]{40}(?:[0-9a-f]{24})?)\n", commit)
+    if found is None:
+        raise _odd("a commit")
+    return found[1].decode()
+
+
 def changes(data: bytes) -> dict[str, list[Change]]:
     """Parse `diff-tree --stdin -z`: a commit id, then pairs of a record that begins with ':' and a path."""
     out: dict[str, list[Change]] = {}

@@ -1,7 +1,9 @@
 """How `git` is started, how its objects are read, and what its failures mean.
 
 Nothing else here starts processes. Each gets a clean environment: no replace refs, no grafts, no prompts, no
-hooks, no foreign `GIT_*` variables; the user's credential helpers, SSH and proxies keep working.
+hooks, no file monitor, no pager, no foreign `GIT_*` variables. What only reads may talk to nobody, so that
+nothing which a clone's own configuration names is started. `fetch` and `push` use it as its user set it:
+credential helpers, SSH, proxies, `remote.*.uploadpack`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +30,12 @@ _KEPT = frozenset(
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.commitGraph=false",
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.alternateRefsCommand=true",
+    "core.attributesFile=/dev/null",
+    "core.pager=cat",
+    "submodule.recurse=false",
     "gc.auto=0",
     "maintenance.auto=false",
     "fetch.recurseSubmodules=false",
@@ -73,29 +82,44 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+@guard(7)
+def offline(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command that reads what is here.
+
+    In a partial clone Git would fetch what it lacks by the way, and start for that whatever the clone's
+    configuration names; so no transport is allowed.
+    """
+    return {**environ, "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"}
+
+
 def run(
     arguments: Sequence[str],
     *,
     environ: Mapping[str, str],
     git_dir: Path | None = None,
     data: bytes | None = None,
-    timeout_s: float | None = None,
+    network_s: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """One `git` command to its end, whatever its exit code.
 
+    Args:
+        arguments: The command.
+        environ: As of `environment`.
+        git_dir: The repository.
+        data: Its input.
+        network_s: Seconds that a command may take which talks to a remote; any other one may not talk to one.
+
     Raises:
         NotFound: kind `no-git`.
-        Unavailable: kind `ctrl-unreachable`, after `timeout_s` seconds.
+        Unavailable: kind `ctrl-unreachable`, after `network_s` seconds.
     """
-    where = [f"--git-dir={git_dir}"] if git_dir else []
-    settings = [part for one in _SETTINGS for part in ("-c", one)]
     try:
         return subprocess.run(
-            ["git", *where, *settings, *arguments],
+            _command(git_dir, arguments),
             input=data if data is not None else b"",
             capture_output=True,
-            env=dict(environ),
-            timeout=timeout_s,
+            env=dict(environ) if network_s is not None else offline(environ),
+            timeout=network_s,
             check=False,
         )
     except FileNotFoundError as error:
@@ -106,6 +130,42 @@ def run(
             kind="ctrl-unreachable",
             mend="Try again.",
         ) from error
+
+
+def run_bounded(
+    arguments: Sequence[str], *, environ: Mapping[str, str], git_dir: Path, limit: int
+) -> subprocess.CompletedProcess[bytes]:
+    """One local `git` command that is ended when it prints more than `limit` bytes.
+
+    Raises:
+        NotFound: kind `no-git`.
+        Invalid: kind `too-large`.
+    """
+    command = _command(git_dir, arguments)
+    try:
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=offline(environ)
+            ) as started,
+        ):
+            data = started.stdout.read(limit + 1) if started.stdout else b""
+            if len(data) > limit:
+                started.kill()
+                raise Invalid(
+                    f"git {arguments[0]} prints more than {limit} bytes; no more is read.", kind="too-large"
+                )
+            code = started.wait()
+            errors.seek(0)
+            return subprocess.CompletedProcess(command, code, data, errors.read(_MAX_WORDS))
+    except FileNotFoundError as error:
+        raise _no_git() from error
+
+
+def _command(git_dir: Path | None, arguments: Sequence[str]) -> list[str]:
+    where = [f"--git-dir={git_dir}"] if git_dir else []
+    settings = [part for one in _SETTINGS for part in ("-c", one)]
+    return ["git", *where, *settings, *arguments]
 
 
 def said(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -185,7 +245,7 @@ class Reader:
 
     def __init__(self, git_dir: Path, environ: Mapping[str, str]) -> None:
         self._dir = git_dir
-        self._env = dict(environ)
+        self._env = offline(environ)
         self._lock = threading.Lock()
         self._open: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -200,7 +260,11 @@ class Reader:
         with self._lock:
             kind, size = self._ask("--batch-check", ident)
             if kind != wanted:
-                raise NotFound(f"There is no {wanted} {ident[:12]}.", kind=f"no-{wanted}")
+                raise NotFound(
+                    f"There is no {wanted} {ident[:12]}.",
+                    kind=f"no-{wanted}",
+                    mend="If this is a partial clone, fetch the rest: git fetch --refetch --no-filter",
+                )
             if size > limit:
                 raise Invalid(
                     f"{wanted} {ident[:12]} has {size} bytes; at most {limit} are read.", kind="too-large"
@@ -233,7 +297,7 @@ class Reader:
         if mode not in self._open:
             try:
                 self._open[mode] = subprocess.Popen(
-                    ["git", f"--git-dir={self._dir}", "cat-file", mode],
+                    _command(self._dir, ["cat-file", mode]),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

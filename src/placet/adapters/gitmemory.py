@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from placet.adapters.git_walk import Walk, too_large
 from placet.core.gitobject import SHA1, Leaf, Tree, encode_commit, head, leaf, object_id
 from placet.core.guards import guard
+from placet.core.limits import Bounds
 from placet.errors import Conflict, Corrupt, Invalid, NotFound
 from placet.ports import Change, Commit, RefUpdate, TreeEntry
 
@@ -62,6 +64,26 @@ class MemoryRepo:
                 kind="not-on-line",
             )
         return found[::-1]
+
+    def branch(self, tip: str, known: Container[str], bounds: Bounds) -> Sequence[Commit]:
+        """A branch's own commits, oldest first; what is in memory is walked on the same budget."""
+        found: list[_Kept] = []
+        kept = self._kept(tip)
+        while kept.commit.id not in known:
+            if len(found) == bounds.commits:
+                raise too_large(f"has more than {bounds.commits} commits of its own")
+            if not kept.commit.parents:
+                raise Conflict(
+                    f"The branch that ends at {tip[:12]} does not begin on main.", kind="not-on-line"
+                )
+            found.append(kept)
+            kept = self._kept(kept.commit.parents[0])
+        trees = _Trees([kept.tree, *(one.tree for one in found)])
+        walk, before = Walk(trees.read, bounds), kept.tree.id
+        for one in reversed(found):
+            walk.changes(before, one.tree.id)
+            before = one.tree.id
+        return [one.commit for one in reversed(found)]
 
     def tree(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """Path -> entry of all files under `prefix`; what is not here has the size 0."""
@@ -193,6 +215,22 @@ def _difference(before: Tree, after: Tree) -> tuple[Change, ...]:
     gone = [Change(path, "", "") for path in old.keys() - new.keys()]
     made = [Change(path, one.mode, one.blob) for path, one in new.items() if old.get(path) != one]
     return tuple(sorted((*gone, *made), key=lambda one: one.path))
+
+
+class _Trees:
+    """Tree objects by id: those given, and the folders of what was read."""
+
+    def __init__(self, trees: Sequence[Tree]) -> None:
+        self._trees = {one.id: one for one in trees}
+
+    def read(self, ident: str, limit: int) -> bytes:
+        """The bytes of one, at most `limit` of them."""
+        tree = self._trees[ident]
+        data = tree.encode()
+        if len(data) > limit:
+            raise Invalid(f"tree {ident[:12]} has {len(data)} bytes.", kind="too-large")
+        self._trees.update((one.id, one) for one in tree.folders())
+        return data
 
 
 def _corrupt(data: bytes, why: str) -> Corrupt:

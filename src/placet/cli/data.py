@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placet.core.outputs import Skipped
+    from placet.dataplane import DataPlane
     from placet.engine.checkout import CheckedOut
     from placet.engine.fetch import Fetched
     from placet.engine.gc import Collected
     from placet.engine.push import Pushed
     from placet.engine.status import Status
     from placet.engine.track import Tracked
+    from placet.ports import Progress
 
 _SHOWN = 20
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -58,6 +60,18 @@ jobs_option = click.option(
 )
 
 
+def _here(progress: Progress | None, jobs: int | None = None) -> DataPlane:
+    """The data plane of this folder; in a clone of a Ctrl repository the one that admits it first."""
+    from placet.dataplane import DataPlane
+
+    plane = DataPlane(progress=progress, jobs=jobs)
+    if not plane.in_clone:
+        return plane
+    from placet.client import Client
+
+    return Client(progress=progress, jobs=jobs)
+
+
 @click.command()
 @click.argument("paths", nargs=-1, required=True, help="Files or directories to track.")
 def track(paths: Sequence[str]) -> None:
@@ -76,9 +90,7 @@ def track(paths: Sequence[str]) -> None:
 )
 def status(targets: Sequence[str], remote: str | None, cloud: bool) -> None:
     """Compare workspace and cache, or (-c, -r) cache and remote. Exit code 0 also if something differs."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane() as client:
+    with _here(None) as client:
         output.say(client.status(targets, remote=remote, cloud=cloud), _status)
 
 
@@ -88,9 +100,7 @@ def status(targets: Sequence[str], remote: str | None, cloud: bool) -> None:
 @jobs_option
 def push(targets: Sequence[str], remote: str | None, jobs: int | None) -> None:
     """Upload what the remote lacks; the internal tier of this node unless -r names another remote."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+    with _here(output.progress(), jobs) as client:
         output.say(client.push(targets, remote=remote), _pushed)
 
 
@@ -118,9 +128,7 @@ def fetch(
         with Client(progress=output.progress(), jobs=jobs) as party:
             output.show({"files": party.fetch_proposal(proposal, to)}, _files)
         return
-    from placet.dataplane import DataPlane
-
-    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+    with _here(output.progress(), jobs) as client:
         fetched = client.fetch(targets, remote=remote, verify=verify)
         output.warn(map(str, fetched.faults))
         output.say(fetched, _fetched)
@@ -131,9 +139,7 @@ def fetch(
 @force_option
 def checkout(targets: Sequence[str], force: bool) -> None:
     """Make the workspace hold what its `.dvc` files say, from the cache."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane(progress=output.progress()) as client:
+    with _here(output.progress()) as client:
         output.say(client.checkout(targets, force=force), _checked_out)
 
 
@@ -145,9 +151,7 @@ def checkout(targets: Sequence[str], force: bool) -> None:
 @force_option
 def pull(targets: Sequence[str], remote: str | None, jobs: int | None, verify: bool, force: bool) -> None:
     """Fetch, then check out."""
-    from placet.dataplane import DataPlane
-
-    with DataPlane(progress=output.progress(), jobs=jobs) as client:
+    with _here(output.progress(), jobs) as client:
         fetched, checked_out = client.pull(targets, remote=remote, force=force, verify=verify)
         output.warn(map(str, fetched.faults))
         output.say({"fetched": fetched, "checked_out": checked_out}, _pulled)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from placet.core import layout
+from placet.core import layout, limits
 from placet.core.metayaml import BAD_YAML, invalid, load_yaml, mapping, sequence
 from placet.errors import Invalid
 
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 Origin = Literal["", "url", "versioned", "repo", "db"]
 
-MAX_METAFILE = 1 << 16
+MAX_METAFILE = limits.METAFILE_BYTES
 LEGACY = "md5-dos2unix"
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -274,7 +274,7 @@ def _entries(data: bytes, *, strict: bool) -> Iterator[DirEntry]:
         raise _odd_dir(data)
     while plain:
         found = _ENTRY.match(data, at)
-        relpath = _relpath(found[2]) if found else None
+        relpath = _relpath(found[2]) if found and len(found[2]) <= 6 * limits.PATH_BYTES else None
         if found is None or relpath is None or (last is not None and relpath < last):
             raise _odd_dir(data)
         reason = layout.forbidden_in_directory(relpath, strict=strict)

@@ -17,13 +17,14 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from placet.core import limits
 from placet.core.digest import sha256_hex
 from placet.core.guards import guard
 from placet.errors import Invalid
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-MAX_PAYLOAD = 1 << 20
-MAX_ENVELOPE = 2 * MAX_PAYLOAD
+MAX_PAYLOAD = limits.PAYLOAD_BYTES
+MAX_ENVELOPE = limits.ENVELOPE_BYTES
 MAX_SIGNATURES = 16
 _KEY_PREFIX = "ed25519:"
 

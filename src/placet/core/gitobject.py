@@ -40,8 +40,15 @@ class Tree:
     @cached_property
     def id(self) -> str:
         """The id of Git's tree object."""
-        lines = sorted(self._lines())
-        return object_id("tree", b"".join(line for _, line in lines), self._digits)
+        return object_id("tree", self.encode(), self._digits)
+
+    def encode(self) -> bytes:
+        """The bytes of Git's tree object."""
+        return b"".join(line for _, line in sorted(self._lines()))
+
+    def folders(self) -> Iterator[Tree]:
+        """The folders right in it."""
+        return (one for one in self._entries.values() if isinstance(one, Tree))
 
     def find(self, path: str) -> Leaf | None:
         """The file of this path."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from placet.core import limits
 from placet.core.guards import guard
 from placet.errors import Invalid
 
@@ -30,8 +31,8 @@ PROPOSAL_BRANCHES = "refs/heads/proposals/"
 CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
 
-MAX_PATH_BYTES = 1024
-MAX_NAME_BYTES = 255
+MAX_PATH_BYTES = limits.PATH_BYTES
+MAX_NAME_BYTES = limits.NAME_BYTES
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -74,10 +75,12 @@ def unsafe(path: str, *, strict: bool = True) -> str | None:
             the workspace's own files, which are not governed.
 
     Safe: relative, `/`-separated, valid UTF-8, no empty, `.` or `..` part, no control character,
-    no backslash, no part that Git, DVC, Placet or Windows takes for its own, bounded in length.
+    no backslash, no part that Git, DVC, Placet or Windows takes for its own, bounded in length and depth.
     """
     if _ordinary(path):
         return None
+    if strict and path.count("/") >= limits.PATH_DEPTH:
+        return f"has more than {limits.PATH_DEPTH} parts"
     try:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError:
@@ -123,9 +126,21 @@ def forbidden_in_directory(path: str, *, strict: bool = True) -> str | None:
     return unsafe(path, strict=strict)
 
 
+@guard(4, 7)
+def forbidden_artifact(path: str) -> str | None:
+    """Why no artifact may be called so, or None.
+
+    Its data would be read by Git or DVC as their own, or take the place of another artifact's metafile.
+    """
+    parts = path.split("/")
+    reasons = (forbidden_in_directory(part) for part in parts if part)
+    return unsafe(path) or next((reason for reason in reasons if reason), None)
+
+
 def _ordinary(path: str) -> bool:
     """Is this plain ASCII that no rule here could forbid? Most paths are, and need no closer look."""
-    return len(path) <= MAX_PATH_BYTES and _ORDINARY.fullmatch(path) is not None and not _SUSPECT.search(path)
+    short = len(path) <= MAX_PATH_BYTES and path.count("/") < limits.PATH_DEPTH
+    return short and _ORDINARY.fullmatch(path) is not None and not _SUSPECT.search(path)
 
 
 def fold(path: str) -> str:
@@ -147,6 +162,30 @@ def clash(paths: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+class Occupied:
+    """Paths that are taken, to be asked which of them another path would clash with (as `clash`)."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+        for path in paths:
+            form = _parts(path)
+            self._paths.setdefault(form, path)
+            self._folders.update(dict.fromkeys(_above(form), path))
+
+    def clash(self, path: str) -> str | None:
+        """The path that this one equals but for its spelling, contains, or lies in; None if it is free.
+
+        The path itself, spelt the same, is no clash: it is another version.
+        """
+        form = _parts(path)
+        same = self._paths.get(form, path)
+        if same != path:
+            return same
+        inside = (self._paths[one] for one in _above(form) if one in self._paths)
+        return self._folders.get(form) or next(inside, None)
+
+
 def at_or_below(path: str, folder: str) -> bool:
     """Is `path` this folder, or below it?"""
     return path == folder or path.startswith(f"{folder}/")
@@ -155,6 +194,14 @@ def at_or_below(path: str, folder: str) -> bool:
 def _parts(path: str) -> str:
     """A form in which a folder is the beginning of what it holds."""
     return fold(path).replace("/", "\0") + "\0"
+
+
+def _above(form: str) -> Iterator[str]:
+    """The folders above a path, of the form of `_parts`."""
+    at = form.find("\0")
+    while at < len(form) - 1:
+        yield form[: at + 1]
+        at = form.find("\0", at + 1)
 
 
 def _named(paths: Iterable[str], form: str) -> list[str]:

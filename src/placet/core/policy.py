@@ -23,10 +23,11 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.envelope import key_bytes
 from placet.core.guards import guard
+from placet.core.limits import POLICY_BYTES
 from placet.core.statement import Id, Name, Sees, Sha256, Short, Time, parse_time
 from placet.errors import Invalid
 
-MAX_POLICY = 1 << 18
+MAX_POLICY = POLICY_BYTES
 _MAX_DEPTH = 20  # a policy needs 7; reading deeper flow collections takes the square of the time
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]

@@ -6,6 +6,7 @@ repository in memory that takes no commit whose id and changes do not follow fro
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -197,6 +198,7 @@ def _find(
 ) -> _Found:
     """Which artifact, or which file of one, these bytes are; by content, whatever they are called."""
     artifacts = {metafile: artifact_of(published, metafile) for metafile in published.case.metafiles()}
+    path = Path(os.path.realpath(path))
     if not path.exists():
         return _Found("is not there")
     if path.is_dir():
@@ -204,14 +206,14 @@ def _find(
         most = max((artifact.files for artifact, _ in folders.values()), default=0)
         try:
             found, count = folder_hash(path, most, how)
-        except Invalid as error:
-            return _Found(str(error))
+        except (Invalid, NotFound) as error:
+            return _Found(error.what)
         hits = [key for key, (_, sha256) in folders.items() if sha256 == found]
         return _Found("", hits[0]) if hits else _Found(f"its {count} files are not what was approved")
     try:
-        found = sha256_of(path, how.progress)
-    except Invalid as error:
-        return _Found(str(error))
+        found = sha256_of(path, how)
+    except (Invalid, NotFound) as error:
+        return _Found(error.what)
     hits = [key for key, (artifact, sha256) in artifacts.items() if artifact.dir is None and sha256 == found]
     if hits:
         return _Found("", hits[0])

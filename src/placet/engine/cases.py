@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from placet.core import layout
+from placet.core import layout, limits
 from placet.core.assent import Assent, Outcome, could_approve, excluded, judge_manifest, rule_for
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
@@ -201,6 +201,15 @@ def canonical_metafile(artifact: Artifact) -> bytes:
     )
 
 
+@guard(26)
+def listable(artifact: Artifact) -> bool:
+    """Are the lists of a directory small enough to be read at all? (A file has none.)"""
+    if artifact.dir is None:
+        return True
+    longest = artifact.files * (6 * limits.PATH_BYTES + 64) + 2
+    return artifact.files <= limits.DIR_FILES and artifact.dir.size <= min(longest, limits.DIR_BYTES)
+
+
 @guard(4, 6, 17, 36)
 def _publish_problem(manifest: Signed[Manifest]) -> str:
     body = manifest.body
@@ -209,9 +218,11 @@ def _publish_problem(manifest: Signed[Manifest]) -> str:
     if len(body.artifacts) != len(manifest.subjects):
         return "must have one subject an artifact"
     for subject, artifact in zip(manifest.subjects, body.artifacts, strict=True):
-        reason = layout.unsafe(artifact.path)
+        reason = layout.forbidden_artifact(artifact.path)
         if reason:
             return f"has the path {artifact.path!r}, which {reason}"
+        if not listable(artifact):
+            return f"has a directory {artifact.path} of more files or longer lists than are read"
         kind = "dirHash" if artifact.dir else "sha256"
         if subject.name != f"{layout.ARTIFACTS}{body.node}/{artifact.path}" or kind not in subject.digest:
             return f"has a subject that is not its artifact {artifact.path}"

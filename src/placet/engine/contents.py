@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from placet.core import layout
+from placet.core import layout, limits
 from placet.core.digest import Digests, digest
 from placet.core.dvcfile import decode_dir
 from placet.core.guards import guard
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
+from placet.engine.cases import listable
 from placet.engine.twins import Pair, refuse_twins
-from placet.errors import Corrupt
+from placet.errors import Corrupt, Invalid
 from placet.ports import ObjectStore
-
-MAX_LIST = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Conten
         Invalid: a list that is not what DVC or Placet writes.
     """
     found = [
-        _read(store, artifact, subject.value)
+        read_artifact(store, artifact, subject.value)
         for artifact, subject in zip(manifest.body.artifacts, manifest.subjects, strict=True)
     ]
     _refuse_twins(found)
@@ -85,17 +84,49 @@ def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
     return data
 
 
-def _read(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
+@guard(26)
+def require_listable(artifact: Artifact) -> None:
+    """Refuse a directory whose lists would not be read to their end, before they are asked for.
+
+    Raises:
+        Invalid: kind `too-large`.
+    """
+    if not listable(artifact):
+        raise Invalid(
+            f"The directory {artifact.path} has too many files, or lists that are too long.",
+            kind="too-large",
+            why=f"At most {limits.DIR_FILES} files and {limits.DIR_BYTES} bytes of a list are read.",
+            mend="Propose parts of it, or an archive.",
+        )
+
+
+def read_artifact(store: ObjectStore, artifact: Artifact, sha256: str) -> Contents:
+    """The contents of one artifact. Raises as `read_contents`."""
     if artifact.dir is None:
         key = layout.data_key(artifact.md5)
         return Contents(artifact, sha256, (Item(key, "", artifact.md5, sha256),))
-    limit = min(artifact.files * (layout.MAX_PATH_BYTES + 70), MAX_LIST)
-    sums = read_object(store, layout.sums_key(sha256), sha256, limit)
+    require_listable(artifact)
+    sums = read_object(store, layout.sums_key(sha256), sha256, sums_limit(artifact))
     listing = read_object(
         store, layout.data_key(artifact.md5, is_dir=True), artifact.dir.sha256, artifact.dir.size
     )
-    entries = decode_dir(listing, max_entries=artifact.files, max_bytes=artifact.dir.size)
-    digests = decode_sums(sums, max_entries=artifact.files, max_bytes=limit)
+    return from_lists(artifact, sha256, sums, listing)
+
+
+def sums_limit(artifact: Artifact) -> int:
+    """How many bytes a directory's digest list has at most."""
+    return min(artifact.files * (limits.PATH_BYTES + 70), limits.SUMS_BYTES)
+
+
+def from_lists(artifact: Artifact, sha256: str, sums: bytes, listing: bytes) -> Contents:
+    """A directory's contents from its two lists, whose SHA-256 is proven already.
+
+    Raises:
+        Invalid: kinds `dir-object`, `digest-list`: a path that is not safe, or lists that are not Placet's.
+        Corrupt: kind `digest-mismatch`: the listing's MD5 or its number of files is another.
+    """
+    entries = decode_dir(listing, max_entries=artifact.files, max_bytes=len(listing))
+    digests = decode_sums(sums, max_entries=artifact.files, max_bytes=len(sums))
     check_same_paths(entries, digests)
     by_path = {one.path: one.sha256 for one in digests}
     items = tuple(

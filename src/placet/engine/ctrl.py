@@ -6,21 +6,24 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from placet.core import layout
 from placet.core.guards import guard
+from placet.core.layout import Occupied
 from placet.core.statement import Id
 from placet.core.states import State
+from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
 from placet.engine.memory import Sight, advanced, lost_decisions, lost_policy, refuse_rollback, rolled_back
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.twins import refuse_twins
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
 
 
-@dataclass(slots=True)
+@dataclass
 class View:
     """Everything that follows from one state of the Ctrl repository.
 
@@ -31,6 +34,7 @@ class View:
         branches: Proposal id -> tip of its branch, for open proposals.
         open: Proposal id -> the proposal as its branch holds it.
         closed: Ids of proposals whose branch was closed.
+        refused: Proposal id -> why its branch is not admitted; each is an alarm too.
     """
 
     repo: Repo
@@ -42,11 +46,17 @@ class View:
     open: dict[str, Case] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    refused: dict[str, PlacetError] = field(default_factory=dict)
 
     @property
     def main(self) -> str:
         """The tip of `main`."""
         return self.line[-1].id
+
+    @cached_property
+    def taken(self) -> Occupied:
+        """The artifact paths that stand on `main` or on a published branch."""
+        return firewall.taken(self.history, self.publications.values())
 
     def cases(self) -> dict[str, Case]:
         """All proposals: what landed on `main`, what is open, what was closed without landing."""
@@ -61,7 +71,7 @@ class View:
         for ident in self.closed.keys() - self.cases().keys():
             path = layout.manifest_path(ident)
             found = self.repo.tree(self.closed[ident], path).get(path)
-            with contextlib.suppress(Corrupt, Invalid, NotFound):
+            with contextlib.suppress(Conflict, Corrupt, Invalid, NotFound, Refused):
                 out.update(self.history.read_case(ident, found.blob if found else "", None).objects())
         return {**out, **self.history.objects}
 
@@ -69,7 +79,7 @@ class View:
         """The proposal of exactly this id, closed ones included."""
         case = self.cases().get(ident)
         if case is None and ident in self.closed:
-            case = read_open(self.history, ident, self.closed[ident])
+            case = firewall.admit(self.history, ident, self.closed[ident])
         return case
 
     def state(self, case: Case, now: datetime) -> State:
@@ -86,9 +96,18 @@ class View:
 
         Raises:
             NotFound: kind `no-proposal`.
+            Refused: kind `proposal-refused`: its branch carries what no proposal may carry.
             Conflict: kind `ambiguous-id`.
         """
         found = {key: case for key, case in self.cases().items() if key.startswith(prefix)}
+        refused = [key for key in self.refused if prefix and key.startswith(prefix)]
+        if refused and not found:
+            raise Refused(
+                f"Proposal {refused[0][:12]} is refused: {self.refused[refused[0]].what}",
+                kind="proposal-refused",
+                why="Nobody is shown a branch that carries anything but its proposal.",
+                mend="Ask who pushed to its branch. The node may propose it again.",
+            )
         if not prefix or not found:
             raise NotFound(
                 f"There is no proposal {prefix!r}.",
@@ -178,6 +197,7 @@ def load(
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     _drop_twins(view)
     view.alarms += view.history.alarms
+    view.alarms += firewall.foreign(view.history)
     if memory is not None:
         _compare(view, memory, lagging=lagging, fresh=fresh)
     return view
@@ -217,62 +237,31 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
     if landed is not None and landed.landed is not None:
         return
     try:
-        view.open[proposal] = read_open(view.history, proposal, commit)
+        view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
-    except (Corrupt, Invalid, NotFound) as error:
-        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is not a proposal: {error}"))
+    except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+        _refuse(view, proposal, commit, error)
+
+
+def _refuse(view: View, proposal: str, commit: str, error: PlacetError) -> None:
+    view.refused[ascii(proposal)[1:-1]] = error
+    view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
 
 
 def _drop_twins(view: View) -> None:
     """Two open proposals with one MD5 for two contents: neither is one; nobody can tell which came first."""
     known: dict[str, tuple[str, str]] = {}
-    bad: dict[str, str] = {}
+    bad: dict[str, Corrupt] = {}
     for ident, case in view.open.items():
         for key, sha256 in case.objects():
             other, before = known.setdefault(key, (ident, sha256))
             try:
                 refuse_twins({key: before}, [(key, sha256)])
             except Corrupt as error:
-                bad[ident] = bad[other] = str(error)
+                bad[ident] = bad[other] = error
     for ident, why in sorted(bad.items()):
-        view.alarms.append(
-            Alarm(view.branches.pop(ident), f"branch proposals/{ident} is not a proposal: {why}")
-        )
+        _refuse(view, ident, view.branches.pop(ident), why)
         del view.open[ident]
-
-
-def read_open(history: History, proposal: str, commit: str) -> Case:
-    """A proposal as its branch holds it, judged by the policy that is effective now.
-
-    Raises:
-        Invalid, Corrupt: the branch does not hold exactly this proposal.
-    """
-    if not layout.is_id(proposal):
-        raise Invalid(f"{proposal[:80]!r} is not a proposal id.", kind="proposal-id")
-    files = history.repo.tree(commit, layout.folder(proposal))
-    manifest = files.get(layout.manifest_path(proposal))
-    if manifest is None or any(entry.mode != "100644" for entry in files.values()):
-        raise Invalid("It has no manifest, or a file that is not a plain one.", kind="proposal-files")
-    case = history.read_case(proposal, manifest.blob, None)
-    for path, entry in sorted(files.items()):
-        if path == layout.withdrawal_path(proposal):
-            history.record_withdrawal(case, path, entry.blob, case.policy)
-        elif path != layout.manifest_path(proposal):
-            history.record_decision(case, path, entry.blob, (case.policy,))
-    _check_metafiles(history, case, commit)
-    case.stale = history.stale(case, history.policy)
-    return case
-
-
-@guard(6, 10)
-def _check_metafiles(history: History, case: Case, commit: str) -> None:
-    tree = history.repo.tree(commit)
-    for path, digest in case.metafiles().items():
-        entry = tree.get(path)
-        if entry is None or history.blob_sha256(entry.mode, entry.blob) != digest:
-            raise Corrupt(
-                f"{path} on the branch is not what the manifest of {case.id} says.", kind="metafile-changed"
-            )
 
 
 @guard(13, 15)
@@ -306,8 +295,8 @@ def _closed(view: View, before: Remembered) -> Iterator[tuple[str, Case]]:
     """Proposals that were remembered and are closed now without having landed."""
     for ident in before.decisions.keys() & view.closed.keys() - view.cases().keys():
         try:
-            yield ident, read_open(view.history, ident, view.closed[ident])
-        except (Corrupt, Invalid, NotFound) as error:
+            yield ident, firewall.admit(view.history, ident, view.closed[ident])
+        except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
             view.alarms.append(Alarm(view.closed[ident], f"closed proposal {ident} cannot be read: {error}"))
 
 

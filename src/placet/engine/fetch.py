@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from placet.core.digest import Digests, digest_chunks
@@ -152,6 +152,7 @@ def fetch(
     progress: Progress,
     *,
     verify: bool = False,
+    proven: Mapping[str, str] | None = None,
 ) -> Fetched:
     """Make the cache hold the outputs; idempotent, and each object is there wholly or not at all.
 
@@ -167,6 +168,7 @@ def fetch(
         jobs: Objects moved at once.
         progress: Told of each object.
         verify: Read every object of the cache again, whatever is known of it.
+        proven: Key -> SHA-256 of objects for which it is known by another way than a digest list.
 
     Raises:
         NotFound: kinds `not-tracked`, `no-object`.
@@ -190,7 +192,7 @@ def fetch(
         with failures.of(one.path):
             listed = _listed(cache, sources, one)
             wanted += [listed] if listed is not None else []
-    items = _items(wanted)
+    items = {key: _expected(one, (proven or {}).get(key)) for key, one in _items(wanted).items()}
     here, corrupt = _prove(cache, items, state, jobs, reread=verify)
     todo = [key for key, one in items.items() if not one.proven_by(here.get(key))]
     progress.start("fetch", len(todo), _left(wanted, here))
@@ -338,6 +340,10 @@ def _items(wanted: Sequence[_Wanted]) -> dict[str, _Item]:
             known = out.get(key)
             out[key] = item if known is None else known.joined(item)
     return out
+
+
+def _expected(one: _Item, sha256: str | None) -> _Item:
+    return one if sha256 is None else replace(one, sha256=sha256)
 
 
 def _finish(cache: Cache, one: _Wanted, fresh: Mapping[str, Digests]) -> bool:

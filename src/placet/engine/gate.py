@@ -14,8 +14,9 @@ from placet.core import layout
 from placet.core.assent import judge_manifest
 from placet.core.guards import guard
 from placet.core.states import State
+from placet.engine import firewall
 from placet.engine.cases import Case, state
-from placet.engine.ctrl import View, load, published_line, read_open
+from placet.engine.ctrl import View, load, published_line
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
 from placet.engine.twins import refuse_twins
@@ -33,9 +34,9 @@ def judge_push(repo: Repo, trust_root: str, updates: Sequence[RefUpdate], now: d
     for update in updates:
         try:
             _judge(view, update, updates, now)
-        except Refused:
-            raise
         except PlacetError as error:
+            if error.kind == "push-refused":
+                raise
             raise refuse(update.ref, str(error)) from error
 
 
@@ -70,14 +71,14 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
         for change in commit.changes:
             if not _explained(history, commit, change, now):
                 raise refuse(update.ref, f"{change.path} does not follow from an approved proposal.")
-        for tier in view.publications.values():
-            _refuse_clash(update.ref, set(history.tree) | set(tier.current))
+        for case in (one for one in history.cases.values() if one.landed == commit.id):
+            firewall.require_free(case, firewall.taken(history, view.publications.values()))
 
 
 @guard(13)
 def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
     try:
-        return repo.line(update.new or "", after=update.old)
+        return repo.branch(update.new or "", {update.old or ""}, firewall.BOUNDS)
     except Conflict as error:
         raise refuse(update.ref, "The old tip is not on the first-parent line of the new one.") from error
 
@@ -105,14 +106,8 @@ def _valid(history: History, case: Case | None, now: datetime) -> bool:
 
 
 def _record_of(case: Case, change: Change) -> bool:
-    return (change.path, change.blob) in _records(case)
-
-
-def _records(case: Case) -> set[tuple[str, str]]:
-    """Path and blob of every record of a proposal."""
-    withdrawal = {case.withdrawal} if case.withdrawal else set()
-    decisions = {(one.path, one.blob) for one in case.decisions}
-    return {(layout.manifest_path(case.id), case.blob)} | decisions | withdrawal
+    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
+    return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
 
 
 @guard(9, 17, 21)
@@ -122,7 +117,8 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
         raise refuse(update.ref, "It is the branch of no tier, or it would be removed.")
     if update.old is None:
         line = PublishedLine(History(view.repo, view.history.trust_root), view.line, named[0], now)
-        line.verify(view.repo.line(update.new))
+        root = view.line[0]
+        line.verify([root, *view.repo.branch(update.new, {root.id}, firewall.BOUNDS)])
         return
     line, publication = published_line(view, named[0], now)
     if publication.tip != update.old:
@@ -148,38 +144,14 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
     known = view.history.cases.get(ident)
     if known is not None and known.landed is not None:
         raise refuse(update.ref, "The proposal has landed; decisions are added on main now.")
-    case = read_open(view.history, ident, update.new)
-    commits = _own_commits(view, update)
+    if update.old is not None:
+        _continued(view.repo, update)
+    case = firewall.admit(view.history, ident, update.new, view.taken)
     if update.old is None:
         refuse_twins(view.objects(), case.objects())
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
-    elif not _records(read_open(view.history, ident, update.old)) <= _records(case):
-        raise refuse(update.ref, "The manifest of a proposal and its decisions never change.")
-    _check_own_changes(update, case, commits)
-
-
-def _own_commits(view: View, update: RefUpdate) -> Sequence[Commit]:
-    if update.old is not None:
-        return _continued(view.repo, update)
-    line = view.repo.line(update.new or "")
-    forks = [index for index, commit in enumerate(line) if commit.id in view.history.positions]
-    if not forks:
-        raise refuse(update.ref, "The branch does not begin on main.")
-    return line[forks[-1] + 1 :]
-
-
-@guard(5, 7, 10, 11)
-def _check_own_changes(update: RefUpdate, case: Case, commits: Sequence[Commit]) -> None:
-    own = set(case.metafiles())
-    if case.manifest.body.kind == "policy":
-        own |= set(layout.POLICY_FILES)
-    if update.old is not None:
-        own = set()
-    for change in (change for commit in commits for change in commit.changes):
-        if change.mode != "100644" or not (change.path in own or _record_of(case, change)):
-            raise refuse(update.ref, f"It changes {change.path}, which is not its own, or removes it.")
 
 
 def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
@@ -189,11 +161,3 @@ def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -
         raise refuse(update.ref, "It only takes the last commit of the branch that the same push removes.")
     if view.repo.refs(ref).get(ref) != update.new:
         raise refuse(update.ref, "It is not the last commit of the proposal's branch.")
-
-
-@guard(4)
-def _refuse_clash(ref: str, paths: set[str]) -> None:
-    artifacts = (path.removesuffix(".dvc") for path in paths if path.startswith(layout.ARTIFACTS))
-    pair = layout.clash(artifacts)
-    if pair:
-        raise refuse(ref, f"{pair[0]} and {pair[1]} clash: one equals or contains the other.")

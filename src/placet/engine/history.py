@@ -12,6 +12,7 @@ from typing import Literal
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
+from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
@@ -21,7 +22,6 @@ from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
 
-MAX_METAFILE = 1 << 16
 _REGULAR = "100644"
 
 

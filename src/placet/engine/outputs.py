@@ -40,6 +40,7 @@ class Outputs:
         locate: A user's path as the data's path relative to the root (`Workspace.locate`).
         resolve: The outputs of a `dvc.yaml` by DVC's own resolver; asked only where it computes them.
         git_ignored: What Git ignores: paths relative to the root, folders with a slash at their end.
+        given: The outputs, where they are known by another way; no metafile is read then.
     """
 
     def __init__(
@@ -49,13 +50,15 @@ class Outputs:
         locate: Callable[[str | Path], str],
         resolve: Resolve | None = None,
         git_ignored: Callable[[], frozenset[str]] | None = None,
+        given: Sequence[Tracking] | None = None,
     ) -> None:
         self._root = root
         self._base = base
         self._locate = locate
         self._resolve = resolve
         self._git_ignored = git_ignored
-        self._known: dict[str, Tracking] | None = None
+        self._given = given
+        self._known = None if given is None else {one.path: one for one in given}
 
     def select(self, targets: Iterable[str | Path]) -> list[Tracking]:
         """What is meant, each output once; everything if no target is named.
@@ -117,6 +120,8 @@ class Outputs:
 
     def _of_stage(self, target: str) -> list[Tracking]:
         """The outputs of a stage, or of all stages of a `dvc.yaml`; none if the target names no stage."""
+        if self._given is not None:
+            return []
         named = _STAGE.fullmatch(target)
         if named is not None:
             return self._stage(named["file"] or PIPELINE, named["stage"], must=True)
@@ -182,6 +187,8 @@ class Outputs:
             NotFound: kind `no-file`.
             Invalid: kinds `metafile`, `computed-outputs`.
         """
+        if self._given is not None:
+            return [one for one in self._given if one.metafile == metafile]
         file = self._root / metafile
         data = self._bytes(file)
         try:

@@ -29,6 +29,7 @@ from placet.engine import transfer
 from placet.engine.cases import Case, outcome
 from placet.engine.contents import Contents, Item, digests_of, objects, read_contents
 from placet.engine.ctrl import View, load, published_line
+from placet.engine.firewall import require_landed
 from placet.engine.history import History
 from placet.engine.published import (
     Publication,
@@ -208,6 +209,7 @@ class Promoter:
                 why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
                 mend=f"`placet show {ident[:12]}` tells what is missing.",
             )
+        require_landed(view.history, case, publication)
         return case, body.tier
 
     def _target(self, view: View, tier: str) -> Target:

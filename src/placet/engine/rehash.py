@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,23 +11,30 @@ from typing import Literal
 from placet.core import layout
 from placet.core.digest import digest_chunks, sha256_hex
 from placet.core.guards import guard
+from placet.core.limits import METAFILE_BYTES
 from placet.core.statement import Artifact
 from placet.core.sums import encode_sums
+from placet.engine.disk import disk
 from placet.engine.transfer import run
-from placet.errors import Invalid
+from placet.engine.worktree import real_file, real_files, require_no_link
+from placet.errors import Invalid, NotFound
 from placet.ports import Progress
 
 DataState = Literal["verified", "not-pulled", "corrupt", "superseded"]
 _CHUNK = 1 << 20
-_MAX_METAFILE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are read: how many at once, and who is told."""
+    """How files are read: how many at once, who is told, and which links are files.
+
+    Attributes:
+        cache: DVC's cache: links to its objects are files; any other link is refused.
+    """
 
     jobs: int
     progress: Progress
+    cache: Path | None = None
 
 
 @guard(2, 3)
@@ -41,19 +47,17 @@ def check_data(data: Path, artifact: Artifact, sha256: str, how: Reading) -> str
         sha256: Its digest: of the file, or the `dirHash` of the folder.
         how: Jobs and progress.
     """
-    if artifact.dir is None:
-        if not data.is_file():
-            return "is not a file"
-        how.progress.start(f"verify {artifact.path}", 1, artifact.size)
-        found = sha256_of(data, how.progress)
-        how.progress.done()
-        return "" if found == sha256 else "its bytes are not the approved ones"
-    if not data.is_dir():
-        return "is not a directory"
     try:
+        if artifact.dir is None:
+            how.progress.start(f"verify {artifact.path}", 1, artifact.size)
+            found = sha256_of(data, how)
+            how.progress.done()
+            return "" if found == sha256 else "its bytes are not the approved ones"
+        if data.is_symlink() or not data.is_dir():
+            return "is not a directory"
         found, count = folder_hash(data, artifact.files, how, artifact.path)
-    except Invalid as error:
-        return str(error)
+    except (Invalid, NotFound) as error:
+        return error.what
     return "" if found == sha256 else f"its {count} files are not the {artifact.files} approved ones"
 
 
@@ -71,42 +75,52 @@ def folder_list(folder: Path, most: int, how: Reading, name: str = "") -> bytes 
     """The digest list of a folder; None, and nothing is read, if it has more than `most` files.
 
     Raises:
-        Invalid: kind `not-a-file`: it holds something else than files, or a link to a folder.
+        Invalid: kind `link-outside-workspace`: it holds something else than files.
         Invalid: kind `digest-list`: a name that no digest list can hold.
+        NotFound: kind `no-file`: a link to nothing.
     """
-    files = []
-    for path in _files(folder):
-        files.append(path)
+    files: dict[str, Path] = {}
+    for path, file in real_files(folder, how.cache):
+        files[path] = file
         if len(files) > most:
             return None
+    names = sorted(files)
     how.progress.start(f"verify {name or folder.name}", len(files), None)
-    digests = run(lambda path: sha256_of(folder / path, how.progress), sorted(files), how.jobs)
+    digests = run(lambda one: _read(files[one], how.progress), names, how.jobs)
     how.progress.done()
-    return encode_sums(zip(sorted(files), digests, strict=True))
+    return encode_sums(zip(names, digests, strict=True))
 
 
-def sha256_of(path: Path, progress: Progress) -> str:
+def sha256_of(path: Path, how: Reading) -> str:
     """The SHA-256 of a file, read in pieces.
 
     Raises:
-        Invalid: kind `not-a-file`.
+        Invalid: kind `link-outside-workspace`.
+        NotFound: kind `no-file`.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise Invalid(f"{path} is not a regular file.", kind="not-a-file")
-    with path.open("rb") as stream:
+    return _read(real_file(path, how.cache), how.progress)
+
+
+def _read(file: Path, progress: Progress) -> str:
+    with disk(file), file.open("rb") as stream:
         found = digest_chunks(iter(lambda: stream.read(_CHUNK), b""))
     progress.advance(1, found.size)
     return found.sha256
 
 
 @guard(3, 6)
-def metafile_problem(path: Path, sha256: str) -> str:
-    """What is wrong with a `.dvc` file of the work tree, or empty."""
+def metafile_problem(root: Path, path: str, sha256: str) -> str:
+    """What is wrong with a `.dvc` file of a work tree, or empty."""
     try:
-        small = path.stat().st_size <= _MAX_METAFILE and path.is_file()
-        same = small and sha256_hex(path.read_bytes()) == sha256
-    except OSError:
-        same = False
+        require_no_link(root, path)
+        file = real_file(root / path, None)
+        with disk(file), file.open("rb") as stream:
+            data = stream.read(METAFILE_BYTES + 1)
+    except Invalid as error:
+        return error.what
+    except NotFound:
+        data = b""
+    same = len(data) <= METAFILE_BYTES and sha256_hex(data) == sha256
     return "" if same else "its .dvc file in the work tree is not the approved one"
 
 
@@ -133,12 +147,3 @@ def strays(root: Path, published: Mapping[str, str]) -> tuple[list[str], list[st
                 continue
             (metafiles if name.endswith(".dvc") else data).append(path)
     return sorted(metafiles), sorted(data)
-
-
-def _files(folder: Path) -> Iterator[str]:
-    for base, folders, names in os.walk(folder):
-        for name in folders:
-            if os.path.islink(f"{base}/{name}"):  # noqa: PTH114 - hot path
-                raise Invalid(f"{base}/{name} is a link to a folder.", kind="not-a-file")
-        for name in names:
-            yield (Path(base) / name).relative_to(folder).as_posix()

@@ -16,11 +16,13 @@ from typing import Literal
 
 from placet.core import layout
 from placet.core.guards import guard
+from placet.core.policy import MAX_POLICY
 from placet.core.statement import Artifact, parse_time
 from placet.engine.ctrl import View
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
-from placet.errors import Invalid, NotFound
+from placet.engine.worktree import require_as_published
+from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Progress
 
 Pin = Literal["settings", "first-use", "none"]
@@ -108,6 +110,7 @@ def verify(
     jobs: int,
     progress: Progress,
     pinned: Pin = "settings",
+    cache: Path | None = None,
 ) -> Report:
     """Check a published branch and, where they are on disk, the bytes.
 
@@ -120,13 +123,14 @@ def verify(
         jobs: Files that are hashed at once.
         progress: Told of hashed files and bytes.
         pinned: Where the trust root comes from.
+        cache: DVC's cache: links to its objects are files; any other link is a problem.
 
     Raises:
         Corrupt: the branch does not recompute.
         NotFound: kinds `no-published-branch`, `not-published`.
     """
     publication = publication_of(view, tier)
-    how = Reading(jobs, progress)
+    how = Reading(jobs, progress, cache)
 
     def look(metafile: str, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
         return _check_bytes(root, metafile, artifact, sha256, how)
@@ -136,6 +140,7 @@ def verify(
     ]
     foreign, data = _strays(view, publication, root) if root is not None and not targets else ([], [])
     problems = [f"{one.path}: {one.problem}" for one in found if one.problem]
+    problems += _changed_settings(view, publication, root) if root is not None else ()
     problems += [f"{path}: nobody published this .dvc file" for path in foreign]
     return report(
         view, publication, found, problems, now=now, pinned=pinned, strays=data, looked=root is not None
@@ -248,6 +253,15 @@ def _names(names: Iterator[str] | Sequence[str] | map[str]) -> str:
     return ", ".join(names) or "nobody"
 
 
+def _changed_settings(view: View, publication: Publication, root: Path) -> Iterator[str]:
+    """What DVC and Git would obey in the work tree, and what was not published so."""
+    for path in (layout.DVC_CONFIG, layout.GITIGNORE, layout.DVC_GITIGNORE):
+        try:
+            require_as_published(root, path, view.repo.read(publication.blobs[path], MAX_POLICY))
+        except (Corrupt, Invalid) as error:
+            yield error.what
+
+
 def _selected(publication: Publication, targets: Sequence[str]) -> list[tuple[str, str]]:
     """Metafile and proposal of what is meant; what an id names even if it stands no more."""
     if not targets:
@@ -342,7 +356,7 @@ def _check_bytes(
     """What is wrong with the files in a work tree, and what that makes of the data."""
     if root is None:
         return "", "not-pulled"
-    problem = metafile_problem(root / metafile, artifact.metafile)
+    problem = metafile_problem(root, metafile, artifact.metafile)
     if problem:
         return problem, "corrupt"
     data = root / metafile.removesuffix(".dvc")
@@ -359,6 +373,6 @@ def _strays(view: View, publication: Publication, root: Path) -> tuple[list[str]
     foreign = [
         path
         for path in metafiles
-        if path not in on_main or metafile_problem(root / path, view.history.sha256_at(path) or "")
+        if path not in on_main or metafile_problem(root, path, view.history.sha256_at(path) or "")
     ]
     return foreign, data

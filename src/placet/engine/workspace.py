@@ -36,6 +36,7 @@ class Workspace:
         git_ignores: Does Git ignore this path already?
         git_ignored: All that Git ignores (`Outputs`).
         resolve: DVC's own resolver of computed outputs (`Outputs`).
+        given: Its outputs, where they are not read from the work tree (`Outputs`).
         hardlink_lock: `core.hardlink_lock`: DVC's lock is a file that is there, not one that is locked.
     """
 
@@ -50,6 +51,7 @@ class Workspace:
     git_ignored: Callable[[], frozenset[str]] | None = None
     resolve: Resolve | None = None
     hardlink_lock: bool = False
+    given: tuple[Tracking, ...] | None = None
 
     @property
     def objects(self) -> Cache:
@@ -88,7 +90,9 @@ class Workspace:
 
     def outputs(self) -> Outputs:
         """The project's outputs, as the metafiles are now."""
-        return Outputs(self.root, self.base or self.root, self.locate, self.resolve, self.git_ignored)
+        return Outputs(
+            self.root, self.base or self.root, self.locate, self.resolve, self.git_ignored, self.given
+        )
 
     def select(self, targets: Iterable[str | Path] = ()) -> list[Tracking]:
         """The outputs that are meant; all if no target is named.

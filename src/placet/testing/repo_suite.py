@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from placet.core.gitobject import head, object_id
+from placet.core.limits import Bounds
 from placet.errors import Conflict, Invalid, NotFound
 from placet.ports import RefUpdate, Repo, TreeEntry
 
@@ -77,6 +78,28 @@ class RepoContract:
         assert caught.value.kind == "not-on-line"
         assert [commit.id for commit in repo.line(merged, after=root)] == [merged]
         assert list(repo.line(merged, after=merged)) == []
+
+    def test_a_branch_is_read_within_bounds(self, repos: Repos) -> None:
+        """Its own commits only, each with what it changes; more than the bounds is not read."""
+        repo = repos.mine
+        root = write(repo, None, {"a": b"a", "x/y": b"1", "x/z": b"2"})
+        first = write(repo, root, {"x/y": b"changed", "x/z": None, "n/e/w": b"new"})
+        side = write(repo, root, {"side": b"side"})
+        last = write(
+            repo, first, {"x": b"a file now", "n/e": b"this too", "side": repo.tree(side)["side"]}, side
+        )
+        found = repo.branch(last, {root}, Bounds())
+        assert found == repo.line(last, after=root)
+        assert [commit.id for commit in found] == [first, last]
+        assert repo.branch(last, {root, first}, Bounds()) == repo.line(last, after=first)
+        assert list(repo.branch(last, {last}, Bounds())) == []
+        for bounds in (Bounds(commits=1), Bounds(changes=7), Bounds(tree_bytes=400), Bounds(depth=1)):
+            with pytest.raises(Invalid) as caught:
+                repo.branch(last, {root}, bounds)
+            assert caught.value.kind == "too-large"
+        with pytest.raises(Conflict) as lost:
+            repo.branch(last, {side}, Bounds())
+        assert lost.value.kind == "not-on-line"
 
     def test_trees(self, repos: Repos) -> None:
         """All files, or those of a folder; sizes and modes."""

@@ -22,12 +22,14 @@ from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
+from placet.engine.clone import Clone, admit_clone, gone_policy, governed, require_known_config
 from placet.engine.contents import Contents, Item
+from placet.engine.ctrl import View, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.transfer import run
-from placet.errors import Conflict, Corrupt, Invalid, NotFound
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
 
@@ -124,6 +126,63 @@ class Wire(DataWire):
         if root is not None and there and path.is_relative_to(root):
             return path.relative_to(root).as_posix()
         return target
+
+    @cached_property
+    def clone(self) -> Clone | None:
+        """The clone of a Ctrl repository here, admitted as it is, offline; None if this is no such clone.
+
+        Raises:
+            Refused, Corrupt, Invalid: what lies here is not what was published.
+        """
+        if not self.is_clone:
+            return None
+        root, repo, view = self._offline
+        publication, outs = admit_clone(view, repo.head(), root, self.clock.now())
+        if self.memory.pinned(str(root)) is None:
+            self.memory.pin(str(root), view.history.trust_root)
+        return governed(publication, self.workspace, outs)
+
+    @cached_property
+    def _offline(self) -> tuple[Path, GitRepo, View]:
+        """The clone here: its work tree, its repository, and what follows from that alone."""
+        root = self.clone_root()
+        if root is None:
+            raise gone_policy(self.folder)
+        if self.project != root:
+            raise Refused(
+                f"{self.project} is a DVC project within a clone of a Ctrl repository.",
+                kind="governed-clone",
+                mend=f"Move it out of {root}.",
+            )
+        repo = self._kept(GitRepo.clone(root, config.environment()))
+        trust_root = self.trust_root(repo)
+        return root, repo, load(repo, trust_root, self.clock.now(), self.memory, fetch=False, lagging=True)
+
+    def admit_config(self) -> None:
+        """Refuse a clone whose `.dvc/config` says anything but what its chain of policies does.
+
+        Raises:
+            Corrupt: kind `clone-changed`.
+        """
+        if self.is_clone:
+            root, _, view = self._offline
+            require_known_config(root, [one.policy for one in view.history.policies])
+
+    def tier_store(self, tier: str, remote: str | None) -> ObjectStore:
+        """A publication tier as this party reaches it.
+
+        Raises:
+            Refused: kind `not-a-tier`: another remote was named.
+        """
+        name = self.settings.tiers.get(tier, tier)
+        if remote is not None and remote.lower() not in {name.lower(), tier}:
+            raise Refused(
+                f"{remote} is not the publication tier {tier}.",
+                kind="not-a-tier",
+                why="In a clone of a Ctrl repository only what was published is pulled.",
+                mend=f"placet pull -r {name}",
+            )
+        return self.store(name.lower())
 
     def clone_repo(self, *, fetch: bool) -> GitRepo:
         """The clone here, or this party's own copy where this is no clone."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from placet import config
+from placet.core import layout
 from placet.engine.routes import Routes
 from placet.engine.workspace import Workspace
-from placet.errors import Invalid, NotFound
+from placet.errors import Invalid, NotFound, Refused
 from placet.ports import ObjectStore, Progress
 
 if TYPE_CHECKING:
@@ -79,6 +80,19 @@ class DataWire:
         return found
 
     @cached_property
+    def is_clone(self) -> bool:
+        """Is this the clone of a Ctrl repository: by its policy, or by a pin of this place?"""
+        folder = self.folder.resolve()
+        if any((one / layout.POLICY).exists() for one in (folder, *folder.parents)):
+            return True
+        project = config.find_dvc(self.folder)
+        if project is None:
+            return False
+        from placet.adapters.trust import FileMemory
+
+        return FileMemory(self.settings.home / "trust").pinned(str(project)) is not None
+
+    @cached_property
     def dvc(self) -> dict[str, Any]:
         """DVC's configuration of the project, from all its levels."""
         return config.dvc_config(self.project)
@@ -126,10 +140,25 @@ class DataWire:
 
         Raises:
             NotFound: kind `no-remote`.
+            Refused: kind `governed-clone`.
         """
         if remote not in self._stores:
+            self.admit_config()
             self._stores[remote] = open_store(self.remote(remote), root=self.project / ".dvc")
         return self._stores[remote]
+
+    def admit_config(self) -> None:
+        """Refuse remotes that a clone of a Ctrl repository names: `placet.wire.ctrl` can admit them.
+
+        Raises:
+            Refused: kind `governed-clone`.
+        """
+        if self.is_clone:
+            raise Refused(
+                "This is the clone of a Ctrl repository, whose files are not believed as they are.",
+                kind="governed-clone",
+                mend="Use placet.Client, or the command line.",
+            )
 
     def routes(self, remote: str | None, usual: Callable[[], str], *, others: bool = False) -> Routes:
         """The stores of one command: of the remote that was named, or each output's own, else the usual.

@@ -98,7 +98,7 @@ def _judge(
             lagging=True,
             tiers=(found.tier,),
         )
-        how = Reading(wire.settings.jobs, wire.progress)
+        how = Reading(wire.settings.jobs, wire.progress, _cache(wire))
         return judge_bundle(found, view, own, paths, now=now, how=how, pinned=pinned)
     except (NotFound, Invalid) as error:
         raise Corrupt(
@@ -115,6 +115,13 @@ def _checkpoint(wire: Wire, view: View, publication: Publication, now: datetime)
         return None
     with contextlib.suppress(Refused):
         return make_checkpoint(view, publication, wire.signer(), now)
+    return None
+
+
+def _cache(wire: Wire) -> Path | None:
+    """DVC's cache, links to whose objects are files; None where there is no DVC project."""
+    with contextlib.suppress(PlacetError):
+        return wire.workspace.cache
     return None
 
 
@@ -142,7 +149,7 @@ class _Lists:
         for node in () if root is None else sorted((root / layout.ARTIFACTS).glob("*")):
             folder = node / artifact.path
             if folder.is_dir():
-                how = Reading(self._wire.settings.jobs, self._wire.progress)
+                how = Reading(self._wire.settings.jobs, self._wire.progress, _cache(self._wire))
                 data = folder_list(folder, artifact.files, how, artifact.path)
                 if data is not None and sha256_hex(data) == sha256:
                     return data
