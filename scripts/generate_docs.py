@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from placet.cli.app import EPILOG, app
-from placet.core import policyform, states
+from placet.core import bundle, policyform, states
 from placet.core.statement import PREDICATES, schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +32,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "states.md": state_page(),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "schemas" / "policy.json": _json(policyform.schema()),
+        REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
         SECURITY: security(),
     }
     for kind in PREDICATES:

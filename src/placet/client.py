@@ -13,16 +13,19 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from placet.config import complete_policy
 from placet.core import layout
+from placet.core.bundle import MAX_BUNDLE
+from placet.core.envelope import MAX_ENVELOPE
 from placet.core.explain import Explanation, explain
 from placet.core.lint import Weakness, lint
 from placet.core.policy import Policy, parse_policy
-from placet.core.statement import Comment, Provenance, Verdict
+from placet.core.statement import Checkpoint, Comment, Provenance, Verdict
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -30,11 +33,13 @@ from placet.engine import review
 from placet.engine import show as showing
 from placet.engine.artifact import require_files, require_whole
 from placet.engine.begin import begin_tier
+from placet.engine.bundle import Made
 from placet.engine.cases import Case
 from placet.engine.checkout import CheckedOut
+from placet.engine.checkpoint import Compared, compare
 from placet.engine.checks import Checked, check_artifacts
 from placet.engine.clone import checkout_published, fetch_published
-from placet.engine.contents import read_contents
+from placet.engine.contents import objects, read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.detail import Detail, detail
 from placet.engine.diff import Bytes, Diff, diff
@@ -46,12 +51,17 @@ from placet.engine.promote import Promotion
 from placet.engine.recheck import check_contents, proven
 from placet.engine.replay import Replay, replay
 from placet.engine.status import Status, status
+from placet.engine.twins import refuse_twins
 from placet.engine.verify import Report, verify
-from placet.errors import Corrupt, Invalid, NotFound, Partial, Refused
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
-from placet.wire import doctor
-from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
+from placet.wire import doctor, proof
+from placet.wire.ctrl import Wire, candidate, read_file, write_file, write_proposal
 from placet.wire.gc import collect
+
+log = logging.getLogger(__name__)
+
+_ALARMS = 5
 
 
 class Client(DataPlane):
@@ -151,6 +161,7 @@ class Client(DataPlane):
         tracked = self.track(wanted)
         require_files(tracked)
         files = self._wire.artifact_files(tracked)
+        refuse_twins(self.view().objects(), self._wire.objects(tracked))
         pushed = self.push(wanted, remote=self.internal_remote())
         if pushed.skipped:
             raise Refused(
@@ -164,18 +175,21 @@ class Client(DataPlane):
         checks = check_artifacts(
             view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
         )
-        proposed = proposing.propose(
-            view,
-            [candidate(one) for one in tracked],
-            self._wire.signer(),
-            node=node,
-            tier=tier,
-            message=message,
-            checks=checks,
-            provenance=provenance or Provenance(),
-            now=self.now(),
-        )
-        return self._announce(proposed, message)
+
+        def push(seen: View) -> proposing.Proposed:
+            return proposing.propose(
+                seen,
+                [candidate(one) for one in tracked],
+                self._wire.signer(),
+                node=node,
+                tier=tier,
+                message=message,
+                checks=checks,
+                provenance=provenance or Provenance(),
+                now=self.now(),
+            )
+
+        return self._announce(self._pushed(push, view), message)
 
     def list(
         self,
@@ -197,11 +211,11 @@ class Client(DataPlane):
         """
         person = self._person() if mine else None
         wanted = showing.Wanted(state, person, node, path, closed)
-        return showing.summaries(self.view(), self.now(), wanted)
+        return showing.summaries(self._warned(self.view()), self.now(), wanted)
 
     def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
-        view = self.view()
+        view = self._warned(self.view())
         return detail(view, view.find(ident), self.now())
 
     def diff(self, ident: str, *, rows: int = 0) -> Diff:
@@ -220,7 +234,7 @@ class Client(DataPlane):
     def check(self, ident: str) -> Checked:
         """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
         view = self.view()
-        return self._check(view.find(ident))
+        return self._check(view, view.find(ident))
 
     def decide(
         self,
@@ -244,7 +258,7 @@ class Client(DataPlane):
         """
         view = self.view()
         case = view.find(ident)
-        checked = self._check(case) if verdict == "approve" else None
+        checked = self._check(view, case) if verdict == "approve" else None
         if checked is not None and not checked.passed:
             raise Refused(
                 f"Proposal {case.id[:12]} does not pass its checks and was not approved.",
@@ -288,18 +302,61 @@ class Client(DataPlane):
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
     ) -> Report:
-        """From the bytes of this clone back to the trust root."""
+        """From the bytes of this clone back to the trust root.
+
+        Args:
+            targets: Proposals by the beginning of their ids, or artifacts by path, from the clone's top
+                or from the working folder; none = everything that stands published.
+            tier: The publication tier.
+            fetch: Ask the server first; else what the clone holds.
+            data: Also the bytes here; else the record only.
+        """
         view = self._clone_view(fetch=fetch)
         return verify(
             view,
             tier=tier or layout.DEFAULT_TIER,
             root=self._wire.clone_root() if data else None,
-            targets=list(targets),
+            targets=[self._wire.in_clone(target) for target in targets],
+            pinned="settings" if self.settings.trust_root is not None else "first-use",
             now=self.now(),
             jobs=self.settings.jobs,
             progress=self._wire.progress,
             cache=self._wire.workspace.cache if data and self._wire.clone_root() else None,
         )
+
+    def bundle(self, ident: str, file: Path, *, fetch: bool = True, sign: bool = True) -> Made:
+        """Write the whole proof of one publication to one file; it was proven to verify.
+
+        Args:
+            ident: The proposal that was published.
+            file: Written complete or not at all; one that is there is replaced.
+            fetch: Ask the server first.
+            sign: With this party's checkpoint, if it has a key that the policy knows. Without, the same
+                state gives the same bytes.
+        """
+        data, made = proof.bundle(self._wire, self.view(fetch=fetch), ident, self.now(), sign=sign)
+        write_file(self._wire.folder / file, data)
+        return made
+
+    def verify_bundle(
+        self, file: Path, data: Iterable[str | Path] = (), *, trust_root: str | None = None
+    ) -> Report:
+        """What a bundle proves, of itself and of these files and folders: no repository, network or Git."""
+        paths = [self._wire.folder / path for path in data]
+        content = read_file(self._wire.folder / file, MAX_BUNDLE)
+        return proof.judge(self._wire, content, paths, trust_root, self.now())
+
+    def checkpoint(self, file: Path, *, tier: str | None = None, fetch: bool = True) -> Checkpoint:
+        """Write how long a ledger is and its last entry to a file, signed by this party."""
+        view = self.view(fetch=fetch)
+        made = proof.checkpoint(self._wire, view, tier or layout.DEFAULT_TIER, self.now())
+        write_file(self._wire.folder / file, made.envelope.to_bytes())
+        return made.body
+
+    def compare_checkpoints(self, files: Iterable[Path], *, fetch: bool = True) -> Compared:
+        """Do checkpoints of several parties belong to one history, and is it the ledger here?"""
+        found = {str(file): read_file(file, MAX_ENVELOPE) for file in files}
+        return compare(self.view(fetch=fetch), found)
 
     def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:
         """The bytes of a proposal, verified, into a new folder; for reviewers who see bytes."""
@@ -345,16 +402,14 @@ class Client(DataPlane):
 
     def propose_policy(self, file: Path, *, message: str) -> proposing.Proposed:
         """Propose the next policy. `number` and `previous` must follow the effective one."""
-        view = self.view()
-        proposed = proposing.propose_policy(
-            view,
-            read_file(file),
-            self._wire.signer(),
-            person=self._person(),
-            message=message,
-            now=self.now(),
-        )
-        return self._announce(proposed, message)
+        data = read_file(file)
+
+        def push(seen: View) -> proposing.Proposed:
+            return proposing.propose_policy(
+                seen, data, self._wire.signer(), person=self._person(), message=message, now=self.now()
+            )
+
+        return self._announce(self._pushed(push, self.view()), message)
 
     def explain(
         self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
@@ -392,17 +447,36 @@ class Client(DataPlane):
         repo = self._wire.clone_repo(fetch=fetch)
         in_clone = self._wire.clone_root() is not None
         trust_root = self._wire.trust_root(repo if in_clone else None)
-        return load(repo, trust_root, self.now(), self._wire.memory, fetch=False, lagging=in_clone)
+        memory = self._wire.memory
+        return load(repo, trust_root, self.now(), memory, fetch=False, lagging=in_clone, fresh=fetch)
 
-    def _check(self, case: Case) -> Checked:
+    def _check(self, view: View, case: Case) -> Checked:
         body = case.manifest.body
         store = self._wire.reviewer_store(body.node)
         if store is None or body.kind != "publish":
             return Checked(case.id, "report", body.checks)
         contents = read_contents(store, case.manifest)
+        refuse_twins(view.objects(), objects(contents))
         jobs, progress = self.settings.jobs, self._wire.progress
         results = check_contents(case, store, contents, self._wire.checks, jobs, progress)
         return Checked(case.id, "bytes", tuple(results))
+
+    def _warned(self, view: View) -> View:
+        """The same view, with its alarms said where a person reads them."""
+        for alarm in view.alarms[-_ALARMS:]:
+            log.warning("ALARM at %s: %s", alarm.commit[:12] or "-", alarm.text)
+        if len(view.alarms) > _ALARMS:
+            log.warning("%d more alarms: placet verify -v", len(view.alarms) - _ALARMS)
+        return view
+
+    def _pushed(self, push: Callable[[View], proposing.Proposed], view: View) -> proposing.Proposed:
+        """Propose; if somebody proposed the same at the same time, the one proposal there is now."""
+        try:
+            return push(view)
+        except Conflict as error:
+            if error.kind != "ref-moved":
+                raise
+            return push(self.view())
 
     def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
         self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)

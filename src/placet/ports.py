@@ -363,6 +363,14 @@ class Repo(Protocol):
         """
         ...
 
+    def raw(self, commit: str) -> bytes:
+        """The bytes of a commit object; with its type and length before them, they hash to its id.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        ...
+
     def commit(
         self,
         base: str | None,
@@ -454,11 +462,15 @@ class Remembered:
 
     Attributes:
         main: The last tip of `main` that was accepted.
+        position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
+        decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
     """
 
     main: str | None = None
+    position: int | None = None
     published: Mapping[str, tuple[str, int, str]] = dataclass_field(default_factory=dict)
+    decisions: Mapping[str, Mapping[str, tuple[int, str]]] = dataclass_field(default_factory=dict)
 
 
 class TrustMemory(Protocol):
@@ -468,8 +480,8 @@ class TrustMemory(Protocol):
         """What was remembered; empty if nothing was."""
         ...
 
-    def remember(self, repository: str, what: Remembered) -> None:
-        """Replace the record."""
+    def update(self, repository: str, change: Callable[[Remembered], Remembered]) -> None:
+        """Replace the record by what `change` makes of it; no other process writes it in between."""
         ...
 
 

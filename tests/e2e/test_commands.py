@@ -1,7 +1,10 @@
 """Every command as a person and as a program uses it, on one stack, in the order of the path."""
 
+import base64
 import json
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -204,6 +207,67 @@ def test_verifying(world, ident):
     first = researcher.run("placet", "verify", "--record", cwd=clone)
     assert "FIRST USE" in first.err
     assert "FIRST USE" not in researcher.run("placet", "verify", "--record", cwd=clone).err
+
+
+def test_a_bundle_is_checked_where_there_is_nothing_else(world, ident, tmp_path):
+    """No clone, no Git on the PATH, no store: the file, the data, and a trust root from elsewhere."""
+    researcher, clone = world["researcher"], world["researcher"].folder / "results"
+    pin = {"PLACET_TRUST_ROOT": world.trust_root}
+    researcher.dvc("pull", "-q", "-f", "-r", "publication-storage", cwd=clone)
+    made = researcher.placet("bundle", ident[:8], "-o", str(tmp_path / "proof.json"), cwd=clone, env=pin).json
+    assert made["without_list"] == []
+    run = world["alice"].run("placet", "bundle", ident, "-o", str(tmp_path / "signed.json"))
+    assert "2 ledger entries\ncheckpoint of alice" in run.out
+    assert (made["entries"], made["checkpoint_by"]) == (2, [])
+    shutil.copytree(clone / "artifacts/site-a/outputs/d", tmp_path / "d")
+    shutil.copy(clone / "artifacts/site-a/outputs/table.csv", tmp_path / "renamed")
+    nowhere = {"PATH": "/nonexistent", "HOME": str(tmp_path), "PLACET_HOME": str(tmp_path / "home")}
+
+    def verify(*arguments, code=0):
+        argv = (sys.executable, "-m", "placet", "verify", "--json", "--bundle", *arguments)
+        return researcher.run(*argv, cwd=tmp_path, env=nowhere, expect=code).json
+
+    root = ("--trust-root", f"sha256:{world.trust_root}")
+    for name in ("proof.json", "signed.json"):
+        found = verify(name, "d", "renamed", *root)
+        assert [one["data"] for one in found["artifacts"]] == ["verified", "verified"]
+    assert verify("proof.json", "d/1.csv", *root)["problems"] == []
+    assert "no trust root" in verify("proof.json", "d", code=13)["problems"][0]
+    (tmp_path / "d" / "1.csv").write_text("changed")
+    assert "not what was approved" in verify("proof.json", "d", *root, code=13)["problems"][0]
+    for usage in (("--bundle", "x", "--record"), ("--trust-root", "0" * 64)):
+        assert researcher.placet("verify", *usage, cwd=tmp_path, expect=2).json["kind"] == "usage"
+
+
+def test_checkpoints(world, workspace, tmp_path):
+    alice, node = world["alice"], world["site-a"]
+    one, two = str(tmp_path / "alice.json"), str(tmp_path / "site-a.json")
+    assert "published, entry 1, sha256:" in alice.run("placet", "checkpoint", "sign", "-o", one).out
+    node.placet("checkpoint", "sign", "-o", two, cwd=workspace)
+    found = says(
+        alice, "checkpoint", "compare", one, two, words=["alice", "node site-a", "name the same entry"]
+    )
+    assert (found["verdict"], found["branch"]) == ("same", "published")
+    forged = json.loads((tmp_path / "alice.json").read_text())
+    forged["signatures"][0]["sig"] = base64.b64encode(b"x" * 64).decode()
+    (tmp_path / "forged.json").write_text(json.dumps(forged))
+    error = alice.placet("checkpoint", "compare", str(tmp_path / "forged.json"), expect=13).json
+    assert error["kind"] == "checkpoint-signature"
+
+
+def test_two_processes_that_propose_the_same_make_one_proposal(world, workspace):
+    node = world["site-a"]
+    (workspace / "outputs" / "race.csv").write_text("a,b\n1,2\n")
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(
+            pool.map(
+                lambda n: node.placet("propose", "outputs/race.csv", "-m", f"number {n}", cwd=workspace).json,
+                range(2),
+            )
+        )
+    assert len({one["id"] for one in runs}) == 1
+    assert sorted(one["created"] for one in runs) == [False, True]
+    node.placet("withdraw", runs[0]["id"], "-m", "enough", cwd=workspace)
 
 
 def test_a_new_tier(world):

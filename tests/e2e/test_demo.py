@@ -81,6 +81,9 @@ def test_everything_that_must_not_work_was_refused(told):
     facts, _, _ = told
     refused = {one["what"]: one["said"] for one in facts["refused"]}
     expected = {
+        "a model that runs a command when it is loaded": "Check pickle",
+        "a table with one row a patient": "Check rows",
+        "an address in a message that everybody could read": "message",
         "a researcher reads a hospital's internal bucket": "403",
         "job, promoter, reviewer or researcher deletes what is published": "403",
         "a proposal with one approval too few, merged or pushed by hand": "1 of 2 approvals are missing",

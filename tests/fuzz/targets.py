@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ import msgspec
 from fuzz import looks
 from keys import POLICY, Key
 from placet import config
-from placet.adapters import git_parse, git_past, keys, trust
+from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -27,9 +28,11 @@ from placet.adapters.objects.sigv4 import Credentials
 from placet.adapters.state import StateDb
 from placet.checks import registry
 from placet.core import (
+    bundle,
     digest,
     dvcfile,
     envelope,
+    gitobject,
     layout,
     mentions,
     metayaml,
@@ -39,9 +42,10 @@ from placet.core import (
     sums,
 )
 from placet.core.lint import lint
-from placet.errors import Corrupt, Invalid, PlacetError, Refused, Unavailable
+from placet.engine import checkpoint
+from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import FileStamp, StoreTraits
-from placet.wire import setup
+from placet.wire import proof, setup
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = TESTS / "golden"
@@ -371,6 +375,7 @@ COMMIT = (
     + b"\nauthor x <x> 1 +0000\n\nmerge\n"
 )
 TREE = b"100644 blob " + b"1" * 40 + b"      12\ta\xff\tb\0160000 commit " + b"2" * 40 + b"       -\tsub\0"
+TREE_OBJECT = b"100644 a\xff\0" + b"1" * 20 + b"40000 b\0" + b"2" * 20
 LISTING = (
     '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Contents>'
     "<Key>prefix/files/md5/aa/bb%20c</Key><LastModified>2026-11-24T10:00:00.000Z</LastModified><Size>12</Size></Contents>"
@@ -382,7 +387,47 @@ MEMORY = msgspec.json.encode({"main": "a" * 40, "published": {"published": ["b" 
 PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n"
 PROFILE = "[default]\nregion = x\ns3 =\n  addressing_style = path\n[profile a]\nservices = b\n[services b]\ns3 =\n  endpoint_url = http://x\n"
 
+
+def bundles() -> Sequence[bytes]:
+    """A small bundle: one file on `main`, one published commit, a digest list."""
+    repo = gitmemory.MemoryRepo(gitmemory.MemoryServer())
+    when = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    root = repo.commit(None, {"a/b": b"x", "c": b"y"}, parents=[], message="m", author="a", when=when)
+    tip = repo.commit(root, {"a/b": None, "d": b"z"}, parents=[root], message="m", author="a", when=when)
+
+    def commit(ident: str) -> bundle.BundledCommit:
+        changes = tuple((one.path, one.mode, one.blob) for one in repo.line(ident)[-1].changes)
+        return bundle.BundledCommit(object=bundle.text(repo.raw(ident)), changes=changes)
+
+    blobs = {gitobject.object_id("blob", one): bundle.text(one) for one in (b"x", b"y", b"z")}
+    made = bundle.Bundle(
+        format=bundle.FORMAT, repository="ab" * 16, trust_root="0" * 64, tier="publication-storage",
+        proposal="cd" * 16, published=tip, main=(commit(root),), branch=(commit(tip),), blobs=blobs,
+        lists={digest.sha256_hex(SUMS): SUMS.decode()}, checkpoint=None,
+    )  # fmt: skip
+    return [bundle.encode_bundle(made)]
+
+
+def read_bundle(data: bytes) -> object:
+    found = bundle.decode_bundle(data)
+    repo = proof.repository(found)
+    assert repo.line(found.published)[-1].id == found.published
+    return found
+
+
+def checkpoints() -> Sequence[bytes]:
+    body = statement.Checkpoint(
+        repository="ab" * 16, time="2026-11-24T10:00:00Z", branch="published", sequence=7, entry="0" * 64
+    )
+    about = (statement.subject(layout.ledger_path(7), "0" * 64),)
+    return [statement.Signed.make(about, body, Key("alice").pair).envelope.to_bytes()]
+
+
 TARGETS: tuple[Target, ...] = (
+    Target("bundle", read_bundle, bundles, ["core.bundle.decode_bundle"],
+           allowed=(Invalid, Corrupt, NotFound), write=bundle.encode_bundle, exact=True, cost=3),
+    Target("checkpoint", checkpoint.read_checkpoint, checkpoints, ["engine.checkpoint.read_checkpoint"]),
+    Target("git-object", gitobject.head, given(COMMIT), ["core.gitobject.head"]),
     Target("envelope", read_envelope, lambda: [one.read_bytes() for one in sorted(GOLDEN.glob("*.json"))],
            ["core.envelope.parse_envelope"], write=lambda one: one.to_bytes()),
     Target("json", envelope.strict_json, lambda: [*statements(statement.Manifest), b'{"a": [1, "x", null, true]}'],
@@ -413,6 +458,7 @@ TARGETS: tuple[Target, ...] = (
     Target("git-commit", git_parse.head, given(COMMIT), ["adapters.git_parse.head"], allowed=(Corrupt,)),
     Target("git-changes", git_parse.changes, given(RAW), ["adapters.git_parse.changes"], allowed=(Corrupt,)),
     Target("git-tree", lambda data: dict(git_parse.entries(data, "")), given(TREE), ["adapters.git_parse.entries"], allowed=(Corrupt,)),
+    Target("git-tree-object", lambda data: git_walk._parsed(data, 20), given(TREE_OBJECT), ["adapters.git_walk._parsed"], allowed=(Corrupt,)),
     Target("git-past", lambda data: list(git_past._parse(data)), given(RAW), ["adapters.git_past._parse"], allowed=(Corrupt,)),
     Target("hook", read_updates, given(f"{'0' * 40} {'1' * 40} refs/heads/main\n", f"{'1' * 40} {'0' * 40} refs/heads/é\u2028x\n{'1' * 40} {'2' * 40} refs/heads/a\n"),
            ["wire.setup.read_updates"], allowed=(Refused,)),
@@ -448,6 +494,13 @@ NOT_PARSERS = {
     "core.digest.md5_hex": "hashes",
     "checks.worker.send": "writes our own frames",
     "core.envelope.require_signature": "compares a signature that our own signer made",
+    "core.gitobject.object_id": "hashes",
+    "core.bundle.text": "an encoder of our own bytes",
+    "adapters.gitmemory._corrupt": "words of an error",
+    "wire.proof.judge": "hands them to core.bundle.decode_bundle",
+    "wire.proof._judge": "hands them to core.bundle.decode_bundle",
+    "engine.bundle.is_list": "compares a hash",
+    "wire.ctrl.write_file": "writes our own bytes",
     "core.envelope.pae": "an encoder of our own payload",
     "core.envelope.sign": "an encoder of our own payload",
 }

@@ -31,8 +31,8 @@ class Memory:
     def recall(self, repository):
         return self.records.get(repository, Remembered())
 
-    def remember(self, repository, what):
-        self.records[repository] = what
+    def update(self, repository, change):
+        self.records[repository] = change(self.recall(repository))
 
 
 @dataclass
@@ -157,6 +157,11 @@ class Lab:
         ):
             command = ["git", "--git-dir", str(self.folder / "ctrl.git"), *arguments]
             subprocess.run(command, env=ENV, check=True, capture_output=True)
+
+    def drop(self, ref):
+        """Remove a ref past every gate."""
+        command = ["git", "--git-dir", str(self.folder / "ctrl.git"), "update-ref", "-d", ref]
+        subprocess.run(command, env=ENV, check=True, capture_output=True)
 
     def judge(self, *updates):
         """What the forge's hook says of a push (its objects are in this copy already)."""

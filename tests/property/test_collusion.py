@@ -1,6 +1,6 @@
 """No sequence of commands by up to n-1 of n needed people publishes a byte (design I1, I2, I9).
 
-The real engine, over `placet.testing.memory_repo` (which passes the contract of `Repo`) and stores in memory. Colluders have
+The real engine, over `placet.adapters.gitmemory` (which passes the contract of `Repo`) and stores in memory. Colluders have
 their keys, the node's key, the internal tier and the Git server's files; what may be published is decided by the
 record that the test keeps of what honest people did, never by `placet.core.assent`.
 """

@@ -12,6 +12,7 @@ import msgspec
 
 from governance.lab import MAIN, NOW, PUBLISHED, TIER, Clock, Lab, Memory
 from keys import Key
+from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
@@ -34,7 +35,6 @@ from placet.engine.promote import Promoter, Target
 from placet.errors import PlacetError
 from placet.ports import RefUpdate, TreeEntry
 from placet.testing import twins
-from placet.testing.memory_repo import MemoryRepo, MemoryServer
 
 PEOPLE = {"alice": "org-a", "bob": "org-b", "carol": "org-a", "erin": "org-b", "dana": "org-c"}
 STEWARDS = ("alice", "bob", "carol", "erin")

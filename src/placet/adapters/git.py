@@ -180,6 +180,10 @@ class GitRepo:
         """A blob's bytes, at most `limit` of them."""
         return self._reader.read("blob", _ident(blob), limit)
 
+    def raw(self, commit: str) -> bytes:
+        """The bytes of a commit object."""
+        return self._reader.read("commit", _ident(commit), _MAX_COMMIT)
+
     def commit(
         self,
         base: str | None,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -38,9 +41,13 @@ class FileMemory:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _broken(path, error) from error
 
-    def remember(self, repository: str, what: Remembered) -> None:
-        """Replace the record."""
-        _replace(self._folder / f"{repository}.json", msgspec.json.encode(what))
+    def update(self, repository: str, change: Callable[[Remembered], Remembered]) -> None:
+        """Replace the record by what `change` makes of it, alone among threads and processes."""
+        with self._alone():
+            before = self.recall(repository)
+            after = change(before)
+            if after != before:
+                _replace(self._folder / f"{repository}.json", msgspec.json.encode(after))
 
     def pinned(self, place: str) -> str | None:
         """The trust root that was recorded at the first use of a place, if one was."""
@@ -53,11 +60,24 @@ class FileMemory:
     def pin(self, place: str, trust_root: str) -> None:
         """Record the trust root of a place at its first use."""
         path = self._folder / "pins.json"
+        with self._alone():
+            try:
+                pins = self._pins(path)
+            except FileNotFoundError:
+                pins = {}
+            _replace(path, json.dumps({**pins, place: trust_root}, indent=1).encode())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self._folder / "lock"
         try:
-            pins = self._pins(path)
-        except FileNotFoundError:
-            pins = {}
-        _replace(path, json.dumps({**pins, place: trust_root}, indent=1).encode())
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        except OSError as error:
+            raise _broken(path, error) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _pins(self, path: Path) -> dict[str, str]:
         try:

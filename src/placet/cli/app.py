@@ -25,7 +25,8 @@ _COMMANDS = {
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
-    "node": ("promote", "agent", "verify", "doctor"),
+    "node": ("promote", "agent", "doctor"),
+    "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}

@@ -1,4 +1,4 @@
-"""Commands of a node's agent and of everybody who checks afterwards: promote, agent, verify, doctor."""
+"""Commands of a node's agent: promote, agent, doctor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from placet.cli.data import targets_argument
 from placet.cli.output import output, size, table
 from placet.errors import PlacetError
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from placet.engine.doctor import Finding
     from placet.engine.promote import Promotion
-    from placet.engine.verify import Report
 
 
 @click.command()
@@ -42,22 +40,6 @@ def agent(once: bool, interval: float) -> None:
             _finish(client.promote())
         else:
             Agent(client, interval_s=interval).run()
-
-
-@click.command()
-@targets_argument
-@click.option("--tier", default="", help="The publication tier.")
-@click.option("--no-fetch", is_flag=True, help="Offline: with what the clone holds.")
-@click.option("--record", is_flag=True, help="The record only, not the bytes here.")
-def verify(targets: Sequence[str], tier: str, no_fetch: bool, record: bool) -> None:
-    """Check, from the bytes in this clone back to the trust root; exit 13 if anything is wrong."""
-    from placet.client import Client
-
-    with Client(progress=output.progress()) as client:
-        report = client.verify(targets, tier=tier or None, fetch=not no_fetch, data=not record)
-        output.show(report, _report)
-        if not report.ok:
-            raise click.exceptions.Exit(13)
 
 
 @click.command()
@@ -91,33 +73,6 @@ def _promotions(found: Sequence[Promotion], console: Console) -> None:
             )
         if isinstance(one.error, PlacetError):
             console.print(f"  {one.error}", markup=False, style="red")
-
-
-def _report(found: Report, console: Console) -> None:
-    rows = [
-        (
-            one.path,
-            one.data,
-            one.files,
-            size(one.size),
-            one.sha256[:16],
-            ", ".join(one.approvals),
-            one.sequence,
-        )
-        for one in found.artifacts
-    ]
-    columns = ("artifact", "bytes", "files", "size", "sha256", "approved by", "entry")
-    console.print(table("", columns, rows))
-    console.print(f"trust root  sha256:{found.trust_root}")
-    console.print(
-        f"branch      {found.branch} at {found.commit[:12]}, {found.entries} ledger entries, "
-        f"{found.policies} policies, newest entry {found.age_s} s old"
-    )
-    for text in found.alarms:
-        console.print(f"alarm: {text}", style="yellow", markup=False)
-    for text in found.problems:
-        console.print(f"PROBLEM: {text}", style="red", markup=False)
-    console.print("Everything that is here is exactly what was approved." if found.ok else "NOT verified.")
 
 
 def _findings(found: Sequence[Finding], console: Console) -> None:

@@ -125,6 +125,14 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def git_hash(*parts: bytes, sha256: bool = False) -> str:
+    """Git's own hash of an object, in hex: where Git keeps it. SHA-1 unless the repository has SHA-256."""
+    hasher = hashlib.sha256() if sha256 else hashlib.sha1(usedforsecurity=False)
+    for part in parts:
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
 def md5_hex(data: bytes) -> str:
     """MD5 in lower-case hex: DVC's content address, never a proof."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()

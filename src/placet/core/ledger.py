@@ -48,3 +48,10 @@ def holds(checkpoint: Checkpoint, entries: Sequence[Signed[LedgerEntry]]) -> boo
         and entries[checkpoint.sequence].digest == checkpoint.entry
         and entries[checkpoint.sequence].body.branch == checkpoint.branch
     )
+
+
+@guard(14, 34)
+def contradict(one: Checkpoint, other: Checkpoint) -> bool:
+    """Do two checkpoints name different entries for one place of one ledger? Then there are two histories."""
+    place = (one.repository, one.branch, one.sequence)
+    return place == (other.repository, other.branch, other.sequence) and one.entry != other.entry

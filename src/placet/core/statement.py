@@ -287,6 +287,10 @@ class Signed(Generic[P]):
         """SHA-256 of the payload: the statement's identity."""
         return self.envelope.digest
 
+    def is_about(self, name: str, sha256: str) -> bool:
+        """Is its one subject this file, by its SHA-256?"""
+        return self.subjects == (subject(name, sha256),)
+
     @classmethod
     def make(
         cls, subjects: tuple[Subject, ...], body: P, *signers: tuple[str, Callable[[bytes], bytes]]

@@ -159,7 +159,32 @@ def swapped_between(story: Story) -> tuple[str, str]:
     return "the same swap between the agent's check and its copy", race.out.strip()
 
 
+def malicious_model(story: Story) -> tuple[str, str]:
+    """A model that runs a command when it is loaded: no reviewer ever sees it."""
+    said = _not_proposed(story, "outputs/better-model.pkl", b"\x80\x04cos\nsystem\n(S'true'\ntR.")
+    return "a model that runs a command when it is loaded", said
+
+
+def patients(story: Story) -> tuple[str, str]:
+    """A table with one row a patient, among the aggregates."""
+    rows = "".join(
+        f"P{number:06},{20 + number % 70},{18 + number % 17}.{number % 10}\n" for number in range(300)
+    )
+    said = _not_proposed(story, "outputs/cohort.csv", f"patient,age,bmi\n{rows}".encode())
+    return "a table with one row a patient", said
+
+
+def personal_message(story: Story) -> tuple[str, str]:
+    """Personal data in what would go to Git."""
+    message = "Corrected after a call with jane.doe@hospital-a.example"
+    said = _not_proposed(story, "outputs/summary.csv", None, message)
+    return "an address in a message that everybody could read", said
+
+
 ATTACKS: tuple[Callable[[Story], tuple[str, str]], ...] = (
+    malicious_model,
+    patients,
+    personal_message,
     foreign_bucket,
     deletion,
     one_approval_too_few,
@@ -169,6 +194,19 @@ ATTACKS: tuple[Callable[[Story], tuple[str, str]], ...] = (
     swapped_object,
     swapped_between,
 )
+
+
+def _not_proposed(story: Story, path: str, data: bytes | None, message: str = "More results") -> str:
+    """The words with which a site's own Placet refuses to propose a file, before anything is pushed."""
+    world = story.world
+    workspace = cast.workspace(world["site-a"])
+    if data is not None:
+        (workspace / path).write_bytes(data)
+    before = world["site-a"].git("ls-remote", world.ctrl_url, cwd=workspace).out
+    said = world["site-a"].placet("propose", path, "-m", message, cwd=workspace, expect=12).json
+    if world["site-a"].git("ls-remote", world.ctrl_url, cwd=workspace).out != before:
+        raise Failed(f"something of {path} was pushed")
+    return f"{said['what']} {said['why']}"
 
 
 def _clone(world: World, party: Party, name: str, *, url: str = "") -> Path:

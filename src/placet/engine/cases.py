@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -15,6 +15,7 @@ from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
 from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
+from placet.engine.twins import Pair, objects_of
 from placet.errors import Invalid
 
 
@@ -36,6 +37,7 @@ class Case:
         landed: The landing commit, or None.
         stale: Why it is STALE, or empty.
         ended: What happened to its metafiles after landing.
+        lost: Which decision this party saw before and is gone now, or empty. Nothing is allowed then.
     """
 
     id: str
@@ -48,6 +50,11 @@ class Case:
     decisions: list[Recorded] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
+    lost: str = ""
+
+    def objects(self) -> Iterator[Pair]:
+        """The objects that its manifest names, with their SHA-256."""
+        return objects_of(self.manifest.subjects, self.manifest.body)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -91,7 +98,8 @@ def outcome(case: Case, when: datetime | None) -> Outcome:
         case: The proposal.
         when: Decisions that have expired by then do not count; None: expiry is not looked at.
     """
-    return judge_manifest(case.policy, case.manifest.body, list(assents(case, when)))
+    found = judge_manifest(case.policy, case.manifest.body, list(assents(case, when)))
+    return replace(found, allowed=False, reasons=(case.lost, *found.reasons)) if case.lost else found
 
 
 def state(

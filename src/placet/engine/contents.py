@@ -6,7 +6,7 @@ SHA-256 is the manifest's, are parsed strictly, and must name the same paths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from placet.core import layout, limits
@@ -16,6 +16,7 @@ from placet.core.guards import guard
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
 from placet.engine.cases import listable
+from placet.engine.twins import Pair, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import ObjectStore
 
@@ -136,22 +137,14 @@ def from_lists(artifact: Artifact, sha256: str, sums: bytes, listing: bytes) -> 
     return Contents(artifact, sha256, items, sums, listing)
 
 
+def objects(found: Iterable[Contents]) -> Iterator[Pair]:
+    """The keys of all files' objects, and what they must be."""
+    return ((item.key, item.sha256) for contents in found for item in contents.items)
+
+
 @guard(2)
 def _refuse_twins(found: list[Contents]) -> None:
-    known: dict[str, str] = {}
-    for item in (item for contents in found for item in contents.items):
-        if known.setdefault(item.md5, item.sha256) != item.sha256:
-            raise twin(item.key, item.md5)
-
-
-def twin(key: str, md5: str) -> Corrupt:
-    """The refusal of two contents with one MD5: DVC would take one for the other."""
-    return Corrupt(
-        f"TWIN: two different contents have the MD5 {md5}.",
-        kind="md5-twin",
-        why=f"Object {key} would stand for bytes that were not approved.",
-        mend="This does not happen by chance. Stop, and ask who made the file.",
-    )
+    refuse_twins({}, objects(found))
 
 
 def _mismatch(key: str) -> Corrupt:

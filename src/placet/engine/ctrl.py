@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -15,7 +16,9 @@ from placet.core.states import State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.history import Alarm, History
+from placet.engine.memory import Sight, advanced, lost_decisions, lost_policy, refuse_rollback, rolled_back
 from placet.engine.published import Publication, PublishedLine
+from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
 
@@ -59,6 +62,18 @@ class View:
         """All proposals: what landed on `main`, what is open, what was closed without landing."""
         on_main = {key: case for key, case in self.history.cases.items() if case.landed is not None}
         return {**self.open, **on_main}
+
+    def objects(self) -> dict[str, str]:
+        """Key -> SHA-256 of every object that a manifest here names: landed, open, or closed."""
+        out = dict(self.history.objects)
+        for case in self.open.values():
+            out.update(case.objects())
+        for ident in self.closed.keys() - self.cases().keys():
+            path = layout.manifest_path(ident)
+            found = self.repo.tree(self.closed[ident], path).get(path)
+            with contextlib.suppress(Conflict, Corrupt, Invalid, NotFound, Refused):
+                out.update(self.history.read_case(ident, found.blob if found else "", None).objects())
+        return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
         """The proposal of exactly this id, closed ones included."""
@@ -160,6 +175,8 @@ def load(
     *,
     fetch: bool = True,
     lagging: bool = False,
+    fresh: bool = False,
+    tiers: Sequence[str] | None = None,
 ) -> View:
     """Fetch (unless told not to), recompute everything, and compare with what was remembered.
 
@@ -171,27 +188,31 @@ def load(
         now: For expiry and entries from the future.
         memory: What was verified before.
         fetch: Bring the copy up to date first.
-        lagging: The copy is a clone that may be older than what is remembered; a fork is still found.
+        lagging: The copy is a clone that may be older than what is remembered; a fork is still found, once
+            the copy is as long as what is remembered.
+        tiers: Whose published branches are looked at; None = all of the effective policy.
+        fresh: The clone's remote-tracking branches were fetched just now, and must not be older.
 
     Raises:
         Unavailable: kind `ctrl-unreachable`.
-        Corrupt: kinds `trust-root`, `root-commit`, `rolled-back`.
+        Corrupt: kinds `trust-root`, `root-commit`, `rolled-back`, `decision-lost`.
     """
     if fetch:
         repo.fetch()
     line = repo.line(main_tip(repo))
     view = View(repo, History(repo, trust_root), line)
     view.history.advance(line)
-    for tier in view.history.policy.form.tiers:
+    for tier in view.history.policy.form.tiers if tiers is None else tiers:
         _load_published(view, tier, now)
     for ref, commit in sorted(repo.refs(layout.PROPOSAL_BRANCHES).items()):
         _load_open(view, ref.removeprefix(layout.PROPOSAL_BRANCHES), commit)
     prefix = layout.CLOSED_REFS
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
+    _drop_twins(view)
     view.alarms += view.history.alarms
     view.alarms += firewall.foreign(view.history)
     if memory is not None:
-        _compare(view, memory, lagging=lagging)
+        _compare(view, memory, lagging=lagging, fresh=fresh)
     return view
 
 
@@ -232,35 +253,78 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
         view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
     except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
-        view.refused[ascii(proposal)[1:-1]] = error
-        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
+        _refuse(view, proposal, commit, error)
+
+
+def _refuse(view: View, proposal: str, commit: str, error: PlacetError) -> None:
+    view.refused[ascii(proposal)[1:-1]] = error
+    view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
+
+
+def _drop_twins(view: View) -> None:
+    """Two open proposals with one MD5 for two contents: neither is one; nobody can tell which came first."""
+    known: dict[str, tuple[str, str]] = {}
+    bad: dict[str, Corrupt] = {}
+    for ident, case in view.open.items():
+        for key, sha256 in case.objects():
+            other, before = known.setdefault(key, (ident, sha256))
+            try:
+                refuse_twins({key: before}, [(key, sha256)])
+            except Corrupt as error:
+                bad[ident] = bad[other] = error
+    for ident, why in sorted(bad.items()):
+        _refuse(view, ident, view.branches.pop(ident), why)
+        del view.open[ident]
 
 
 @guard(13, 15)
-def _compare(view: View, memory: TrustMemory, *, lagging: bool) -> None:
+def _compare(view: View, memory: TrustMemory, *, lagging: bool, fresh: bool) -> None:
+    """Refuse what is less than was seen before; remember what is more."""
     repository = view.history.repository
     before = memory.recall(repository)
-    main = view.main
-    if before.main is not None and before.main not in view.history.positions:
-        if not lagging:
-            raise _rolled_back("main", before.main)
-        main = before.main
-    published = dict(before.published)
-    for publication in view.publications.values():
-        last = publication.entries[-1]
-        found = (publication.tip, last.body.sequence, last.digest)
-        known = before.published.get(publication.branch, found)
-        behind = known[1] >= len(publication.entries)
-        if (behind and not lagging) or (not behind and publication.entries[known[1]].digest != known[2]):
-            raise _rolled_back(publication.branch, known[0])
-        published[publication.branch] = known if behind else found
-    memory.remember(repository, Remembered(main, published))
-
-
-def _rolled_back(branch: str, commit: str) -> Corrupt:
-    return Corrupt(
-        f"The branch {branch} was rolled back or rewritten.",
-        kind="rolled-back",
-        why=f"Commit {commit[:12]}, seen and verified here before, is no longer on its first-parent line.",
-        mend="Do not go on. Ask the administrator of the Ctrl repository and other nodes what they see.",
+    if fresh and lagging:
+        refuse_old_server(view.repo, before)
+    tiers = view.history.policy.form.tiers
+    sight = Sight(
+        line=view.history.positions,
+        publications=view.publications.values(),
+        checked={layout.published_name(tier) for tier in tiers if tier not in view.broken},
+        cases=view.cases(),
+        closed=dict(_closed(view, before)),
+        lagging=lagging,
     )
+    refuse_rollback(before, sight)
+    lost = lost_decisions(before, sight)
+    for ident, text in sorted(lost.items()):
+        view.alarms.append(Alarm(view.branches.get(ident, ""), f"proposal {ident}: {text}"))
+        if ident in sight.cases:
+            sight.cases[ident].lost = text
+        if view.history.standing(ident) != "no":
+            raise lost_policy(ident, text)
+    memory.update(repository, lambda latest: advanced(latest, sight, lost))
+
+
+def _closed(view: View, before: Remembered) -> Iterator[tuple[str, Case]]:
+    """Proposals that were remembered and are closed now without having landed."""
+    for ident in before.decisions.keys() & view.closed.keys() - view.cases().keys():
+        try:
+            yield ident, firewall.admit(view.history, ident, view.closed[ident])
+        except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+            view.alarms.append(Alarm(view.closed[ident], f"closed proposal {ident} cannot be read: {error}"))
+
+
+@guard(13, 15)
+def refuse_old_server(repo: Repo, before: Remembered) -> None:
+    """In a clone that was fetched just now: does the server show all that was seen here before?
+
+    Raises:
+        Corrupt: kind `rolled-back`.
+    """
+    refs = repo.refs("refs/remotes/origin/")
+    known = {branch: commit for branch, (commit, _, _) in before.published.items()}
+    if before.main is not None:
+        known["main"] = before.main
+    for branch, commit in sorted(known.items()):
+        tip = refs.get(f"refs/remotes/origin/{branch}")
+        if tip is not None and all(one.id != commit for one in repo.line(tip)):
+            raise rolled_back(branch, commit)

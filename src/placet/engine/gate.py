@@ -20,6 +20,7 @@ from placet.engine.cases import Case, state
 from placet.engine.ctrl import View, load, published_line
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
+from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, PlacetError, Refused
 from placet.ports import Change, Commit, RefUpdate, Repo
 
@@ -159,6 +160,7 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
         _continued(view.repo, update)
     case = firewall.admit(view.history, ident, update.new, view.taken)
     if update.old is None:
+        refuse_twins(view.objects(), case.objects())
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")

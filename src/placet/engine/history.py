@@ -18,6 +18,7 @@ from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
 from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
 from placet.engine.cases import Case, Recorded, check_comments, check_manifest, outcome, succession_problem
+from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
 
@@ -55,6 +56,7 @@ class History:
         self.alarms: list[Alarm] = []
         self.last_landed: dict[str, str] = {}
         self.policies: list[Adopted] = []
+        self.objects: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         self._owners: dict[str, str] = {}
 
@@ -129,7 +131,8 @@ class History:
                 so that a proposal that a new policy made STALE is still shown as such.
 
         Raises:
-            Invalid, Corrupt: not a manifest of this repository, or not signed by whom it must be.
+            Invalid, Corrupt: not a manifest of this repository, not signed by whom it must be, or one with a
+                twin (kind `md5-twin`) of what landed before.
         """
         manifest = parse(self.repo.read(manifest_blob, MAX_ENVELOPE), Manifest)
         check_manifest(proposal, manifest, self.repository)
@@ -137,6 +140,7 @@ class History:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
             policy = next(named, self.policy)
         _require_proposer(proposal, manifest, policy)
+        refuse_twins(self.objects, objects_of(manifest.subjects, manifest.body))
         return Case(proposal, manifest, manifest_blob, policy)
 
     def record_decision(self, case: Case, path: str, blob: str, policies: Iterable[Policy]) -> Recorded:
@@ -151,7 +155,7 @@ class History:
         body = decision.body
         if named != (body.person, body.n) or decision.subjects[0].value != body.manifest:
             raise Invalid(f"{path} does not hold the decision of its name.", kind="decision-name")
-        if not _about(body, self.repository, case):
+        if not _about(decision, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="decision-subject")
         check_comments(case, body)
         for policy in policies:
@@ -169,7 +173,7 @@ class History:
         withdrawal = parse(self.repo.read(blob, MAX_ENVELOPE), Withdrawal)
         body = case.manifest.body
         keys = policy.node_keys(body.node) if body.node else policy.person_keys(body.person or "")
-        if not _about(withdrawal.body, self.repository, case):
+        if not _about(withdrawal, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="withdraw-subject")
         if not withdrawal.envelope.signed_by(keys):
             raise Corrupt(f"{path} is not signed by the proposal's signer.", kind="withdraw-signature")
@@ -259,6 +263,7 @@ class History:
             and (layout.manifest_path(case.id) in touched or not touched.isdisjoint(case.metafiles()))
             and self.complete(case)
         ]
+        landing = [case for case in landing if self._own_objects(commit, case)]
         for case in landing:
             case.stale = self.stale(case, policy)
             case.landed = commit.id
@@ -269,6 +274,17 @@ class History:
                 self._owners[path] = case.id
                 if case.manifest.body.kind != "policy":
                     self.last_landed[path] = case.manifest.digest
+
+    def _own_objects(self, commit: Commit, case: Case) -> bool:
+        """Take note of a landing proposal's objects; one with a twin of what landed before is none."""
+        try:
+            refuse_twins(self.objects, case.objects())
+        except Corrupt as error:
+            self._alarm(commit, f"proposal {case.id} is not one: {error}")
+            del self.cases[case.id]
+            return False
+        self.objects.update(case.objects())
+        return True
 
     @guard(17, 18)
     def _drop_unsigned(self, case: Case, policy: Policy) -> None:
@@ -359,9 +375,11 @@ def _require_proposer(proposal: str, manifest: Signed[Manifest], policy: Policy)
 
 
 @guard(16)
-def _about(body: Decision | Withdrawal, repository: str, case: Case) -> bool:
-    """Is a decision or withdrawal about this manifest in this repository?"""
-    return (body.repository, body.manifest) == (repository, case.manifest.digest)
+def _about(signed: Signed[Decision] | Signed[Withdrawal], repository: str, case: Case) -> bool:
+    """Is a decision or withdrawal about this manifest in this repository, and about nothing else?"""
+    named = (signed.body.repository, signed.body.manifest)
+    file = layout.manifest_path(case.id)
+    return named == (repository, case.manifest.digest) and signed.is_about(file, case.manifest.digest)
 
 
 @guard(18, 20, 38)

@@ -29,7 +29,7 @@ from placet.core.statement import (
 from placet.core.states import State
 from placet.engine import transfer
 from placet.engine.cases import Case, outcome
-from placet.engine.contents import Contents, Item, digests_of, read_contents, twin
+from placet.engine.contents import Contents, Item, digests_of, objects, read_contents
 from placet.engine.ctrl import View, load, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
@@ -41,6 +41,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
+from placet.engine.twins import refuse_twins, twin
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
     Checks,
@@ -156,6 +157,7 @@ class Promoter:
             return Promotion(ident, standing, None, ())
         target = self._target(view, tier)
         contents = read_contents(self.source, case.manifest)
+        refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
         promoted = tuple(self._copy(one, target.store) for one in contents)
         for _ in range(_RACES):
@@ -249,7 +251,7 @@ class Promoter:
             want = digests_of(item, here[item.key])
             if item.key in there:
                 if not transfer.prove(target, item.key, want):
-                    raise twin(item.key, item.md5)
+                    raise twin(item.key)
                 way = None
             else:
                 way = transfer.copy_verified(self.source, target, item.key, want)
@@ -276,7 +278,7 @@ class Promoter:
         if target.put(key, [data], want):
             return True
         if not transfer.prove(target, key, want):
-            raise twin(key, want.md5)
+            raise twin(key)
         return False
 
     def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:

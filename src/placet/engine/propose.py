@@ -30,6 +30,7 @@ from placet.core.statement import (
 from placet.core.states import State
 from placet.engine.cases import Case, succession_problem
 from placet.engine.ctrl import View
+from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Conflict, Refused
 from placet.ports import RefUpdate, Signer
 
@@ -86,6 +87,7 @@ def propose(
 
     Raises:
         Refused: kinds `not-a-node`, `policy`: the policy would never allow it, whoever approves.
+        Corrupt: kind `md5-twin`: an MD5 would stand for two contents, here or with any other proposal.
         Conflict: kind `path-clash`: an artifact equals, contains or clashes with another one.
     """
     policy = view.history.policy
@@ -119,6 +121,7 @@ def propose(
         message=message,
         expires=format_time(now + timedelta(days=_expires_days(policy, node, candidates, tier))),
     )
+    refuse_twins(view.objects(), objects_of(subjects, body))
     _refuse_hopeless(view, body)
     metafiles = {layout.metafile(node, one.path): one.metafile for one in candidates}
     _refuse_clash(view, metafiles)

@@ -19,7 +19,7 @@ from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_tim
 from placet.core.states import State
 from placet.engine.cases import Case, chains, state
 from placet.engine.history import Adopted, History
-from placet.errors import Corrupt, Invalid, NotFound
+from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
 
 _REGULAR = "100644"
@@ -83,15 +83,18 @@ class PublishedLine:
         """Recompute the whole branch.
 
         Raises:
-            Corrupt: kind `published-branch` or `ledger`: the first commit that does not recompute; what
-                came before it is valid.
+            Corrupt: kind `published-branch`, `ledger` or another: the first commit that does not recompute.
+                What came before it is valid, and named: `valid_tip` and `valid_entries` in its details.
         """
         if len(commits) < 2 or commits[0].id != self._line[0].id:  # noqa: PLR2004 - root and genesis
             raise self._bad("does not begin with the root commit and a genesis entry")
         self.take(commits[0].id)
         publication = self._genesis(commits[0], commits[1])
         for commit in commits[2:]:
-            self.follow(publication, commit)
+            try:
+                self.follow(publication, commit)
+            except (Corrupt, Invalid, NotFound) as error:
+                raise _after(publication, error) from error
         return publication
 
     def take(self, judged: str) -> None:
@@ -149,7 +152,13 @@ class PublishedLine:
         check_next(None, entry, self.now)
         policy = self.history.policy
         named = (entry.body.policy, entry.body.repository, entry.body.branch)
-        if named != (policy.digest, self.history.repository, layout.published_name(self.tier)):
+        empty = (entry.body.proposal, entry.body.manifest, entry.body.receipt, entry.body.judged)
+        if (
+            named != (policy.digest, self.history.repository, layout.published_name(self.tier))
+            or any(empty)
+            or entry.body.decisions
+            or not entry.is_about(layout.POLICY, policy.digest)
+        ):
             raise self._bad("has a genesis entry of another policy, repository or branch")
         self._check_signer(entry, policy.person_keys(entry.body.actor))
         if entry.body.actor not in policy.governors():
@@ -178,7 +187,9 @@ class PublishedLine:
         pending = pending_policy(self.history, publication)
         if pending is None or pending.case is None or pending.commit != entry.body.judged:
             raise self._bad(f"has a policy entry {entry.body.sequence} that does not follow a landed policy")
-        if entry.body.proposal != pending.case.id or entry.body.policy != pending.policy.digest:
+        named = (entry.body.proposal, entry.body.policy, entry.body.receipt)
+        about = layout.manifest_path(pending.case.id), pending.case.manifest.digest
+        if named != (pending.case.id, pending.policy.digest, None) or not entry.is_about(*about):
             raise self._bad(f"has a policy entry {entry.body.sequence} of another policy")
         self._check_signer(entry, self.history.policy.node_keys(entry.body.actor))
         return pending.case
@@ -204,10 +215,16 @@ class PublishedLine:
         if receipt.digest != body.receipt or not receipt.envelope.signed_by(keys):
             raise self._bad(f"has a receipt of {case.id} that its node did not sign")
         said = (receipt.body.manifest, receipt.body.judged, receipt.body.node, receipt.body.tier)
-        if said != (case.manifest.digest, body.judged, node, self.tier) or (
-            receipt.body.repository != self.history.repository
+        about = layout.manifest_path(case.id), case.manifest.digest
+        if (
+            said != (case.manifest.digest, body.judged, node, self.tier)
+            or receipt.body.repository != self.history.repository
+            or not receipt.is_about(*about)
+            or not entry.is_about(*about)
         ):
             raise self._bad(f"has a receipt of {case.id} about something else")
+        if not _complete(receipt.body, case):
+            raise self._bad(f"has a receipt of {case.id} that does not account for all its artifacts")
         return case, receipt
 
     @guard(17, 34)
@@ -273,6 +290,29 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     if pair:
         return f"{pair[0]} and {pair[1]} clash"
     return windows.window_problem(history.policy, case.manifest.body, when)
+
+
+@guard(27)
+def _complete(receipt: Receipt, case: Case) -> bool:
+    """Does the receipt account for every artifact of the manifest, with all its bytes?"""
+    wanted = [(one.path, one.size) for one in case.manifest.body.artifacts]
+    counted = all(
+        one.objects == one.copied + one.found and one.objects > 0 and one.copied == sum(one.ways.values())
+        for one in receipt.artifacts
+    )
+    return counted and [(one.path, one.size) for one in receipt.artifacts] == wanted
+
+
+def _after(publication: Publication, error: PlacetError) -> Corrupt:
+    """The error of a branch that recomputes up to `publication` and no further: validity is a prefix's."""
+    entries = len(publication.entries)
+    return Corrupt(
+        error.what,
+        kind=error.kind,
+        why=f"{error.why} Its {entries} entries up to commit {publication.tip} are valid.".strip(),
+        mend="Trust nothing after that commit; an administrator moves the branch back to it.",
+        details={"valid_tip": publication.tip, "valid_entries": entries},
+    )
 
 
 def _blob(commit: Commit, path: str) -> str:

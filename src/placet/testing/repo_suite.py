@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from placet.core.gitobject import head, object_id
 from placet.core.limits import Bounds
 from placet.errors import Conflict, Invalid, NotFound
 from placet.ports import RefUpdate, Repo, TreeEntry
@@ -109,6 +110,27 @@ class RepoContract:
         entry = repo.tree(commit)["a/b"]
         assert (entry.mode, entry.size) == ("100644", 5)
         assert repo.tree(commit, "none/") == {}
+
+    def test_the_bytes_of_a_commit_hash_to_its_id(self, repos: Repos) -> None:
+        """Raw bytes, as Git made them; every adapter makes the same of the same."""
+        repo = repos.mine
+        root = write(repo, None, {"a/b": b"x", "a-b": b"y", "a.b": b"z", "a": None})
+        side = write(repo, root, {"side": b"x"})
+        second = write(repo, root, {"a/c": b"x"}, side)
+        for commit in (root, side, second):
+            assert object_id("commit", repo.raw(commit)) == commit
+        assert root == "ba41e08995afb88dc6d5b12e62c122c8d8043a37"
+        assert head(repo.raw(second))[1:] == ((root, side), "message\n\nbody")
+        with pytest.raises(NotFound):
+            repo.raw("0" * 40)
+
+    def test_a_file_makes_room_for_a_folder_and_back(self, repos: Repos) -> None:
+        """And the commit says what became of both."""
+        repo = repos.mine
+        root = write(repo, None, {"a": b"a", "b/c": b"c", "b/d": b"d"})
+        second = write(repo, root, {"a": None, "a/x": b"x", "b/c": None, "b/d": None, "b": b"b"})
+        assert set(repo.tree(second)) == {"a/x", "b"}
+        assert [one.path for one in repo.line(second)[-1].changes] == ["a", "a/x", "b", "b/c", "b/d"]
 
     def test_reading_is_bounded(self, repos: Repos) -> None:
         """Nothing larger than the limit is read; nothing absent is invented."""

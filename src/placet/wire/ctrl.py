@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
+from placet.core.policy import MAX_POLICY
 from placet.core.statement import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
@@ -123,6 +124,14 @@ class Wire(DataWire):
         folder = self.folder.resolve()
         return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
 
+    def in_clone(self, target: str) -> str:
+        """A path from the working folder as one from the clone's top; anything else stays as it is."""
+        root, path = self.clone_root(), self.folder.resolve() / target
+        there = path.exists() or path.with_name(f"{path.name}.dvc").exists()
+        if root is not None and there and path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+        return target
+
     @cached_property
     def clone(self) -> Clone | None:
         """The clone of a Ctrl repository here, admitted as it is, offline; None if this is no such clone.
@@ -192,6 +201,13 @@ class Wire(DataWire):
             repo.fetch()
         return repo
 
+    def objects(self, tracked: Sequence[Tracked]) -> Iterator[tuple[str, str]]:
+        """Key and SHA-256 of every object of tracked artifacts, as the cache holds them."""
+        for one in tracked:
+            loaded = load_artifact(self.workspace, one.path, self.state, self.settings.jobs)
+            yield from ((layout.data_key(known.md5), known.sha256) for _, known in loaded.files)
+            yield from ((key, known.sha256) for key, known in loaded.lists)
+
     def artifact_files(self, tracked: Sequence[Tracked]) -> list[ArtifactFiles]:
         """The files of tracked artifacts, as the cache holds them."""
         cache, jobs = self.workspace.cache, self.settings.jobs
@@ -258,14 +274,26 @@ def write_proposal(store: ObjectStore, contents: Sequence[Contents], folder: Pat
     return written
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, limit: int = MAX_POLICY) -> bytes:
     """A small file that a person named.
 
     Raises:
         NotFound: kind `no-file`.
+        Invalid: kind `too-large`: it has more than `limit` bytes.
     """
+    with disk(path), path.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise Invalid(f"{path} has more than {limit} bytes.", kind="too-large")
+    return data
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """A file that a person asked for, complete or not at all; one that is there is replaced."""
+    partial = path.with_name(f".{path.name}.partial")
     with disk(path):
-        return path.read_bytes()
+        partial.write_bytes(data)
+        partial.replace(path)
 
 
 def _reader(path: str) -> Any:  # noqa: ANN401 - a stream factory
