@@ -278,6 +278,33 @@ def approval_without_looking(ground):
         field.promote(ident)
 
 
+def approval_that_names_no_bytes(ground):
+    """A program of one's own signs that its person saw the bytes, and names none of them."""
+    field = ground.at("proposed")
+    field.decide(field.ident, "alice", saw="report")
+    field.decision(field.ident, "bob", "bob")
+    field.land_by_hand()
+    with field.refused("a rubber stamp counted as a look at the bytes", "not-approved"):
+        field.promote()
+
+
+def published_in_a_closed_window(ground):
+    """A node publishes in a time in which the policy lets nothing out, past its own client and the gate."""
+    field = ground.at(
+        "new",
+        (
+            "governance:",
+            "windows:\n  w: {reason: closed, weekly: [{days: [tue], from: '12:00'}]}\ngovernance:",
+        ),
+    )
+    ident = field.ident = field.landed("outputs/w", b"w")
+    field.hold(b"w")
+    field.later(hours=3)
+    _, evil = publish_by_hand(field)
+    field.force(PUBLISHED, evil)
+    field.holds(TIER in field.view().broken, f"{ident} counts as published in a closed window")
+
+
 def objection_removed(ground):
     """The last, critical decision of a reviewer is removed from the branch by a commit of somebody else."""
     field = ground.at("approved")

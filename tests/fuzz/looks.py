@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from functools import cache
+from typing import Self
 
 import joblib
 import numpy as np
@@ -27,7 +28,7 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 
 LIMITS = archives.ArchiveOptions(entries=50, bytes=1 << 20, depth=2)
-LISTING = {name: "a" * 64 for name in ("results.json", "table.csv", "checksums/table.csv.txt")}
+LISTING = dict.fromkeys(("results.json", "table.csv", "checksums/table.csv.txt"), "a" * 64)
 
 
 def file(name: str, data: bytes) -> File:
@@ -93,7 +94,7 @@ def read_array(data: bytes) -> object:
 class Harmless:
     """Whatever a pickle makes, without anything that is done."""
 
-    def __new__(cls, *_: object, **__: object) -> "Harmless":
+    def __new__(cls, *_: object, **__: object) -> Self:
         return object.__new__(cls)
 
     def __call__(self, *_: object, **__: object) -> "Harmless":
