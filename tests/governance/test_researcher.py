@@ -24,8 +24,7 @@ from placet.core.dvcfile import Output, encode_dir, encode_metafile
 from placet.core.sums import encode_sums
 from placet.dataplane import DataPlane
 from placet.engine import clone as cloning
-from placet.engine import verify as verifying
-from placet.engine import worktree
+from placet.engine import rehash, worktree
 from placet.engine.promote import Target
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import TreeEntry
@@ -358,7 +357,7 @@ def test_without_the_guard_verify_would_go_through_a_linked_folder(library, root
         (root / DATA).rename(tmp_path / "away")
         (root / DATA).symlink_to(tmp_path / "away")
         assert [item.data for item in one.verify(fetch=False).artifacts] == ["corrupt"] * 3
-        monkeypatch.setattr(verifying, "require_no_link", lambda *_: None)
+        monkeypatch.setattr(rehash, "require_no_link", lambda *_: None)
         assert [item.data for item in one.verify(fetch=False).artifacts] == ["verified"] * 3
 
 
