@@ -42,6 +42,10 @@ class Wire:
         trust_root = None
         jobs = 2
 
+    @property
+    def workspace(self):
+        raise NotFound("no DVC project", kind="no-dvc")
+
     def __init__(self):
         self.memory = Memory()
         self.progress = Quiet()
