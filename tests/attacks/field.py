@@ -226,7 +226,7 @@ class Field(Lab):
         manifest = self.manifest(ident)
         body = Decision(
             repository=manifest.body.repository, time=format_time(self.now), manifest=manifest.digest, person=person,
-            n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="bytes", digests=()),
+            n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="bytes", digests=tuple(one.value for one in manifest.subjects)),
             comment="", policy=manifest.body.policy, expires=None,
         )  # fmt: skip
         about = subject(layout.manifest_path(ident), manifest.digest)

@@ -65,7 +65,7 @@ MUTATIONS = (
     Away("placet.engine.contents:read_object", storage.swapped_digest_list, instead=unread),
     Away("placet.engine.recheck:_require_shown", storage.the_reviewer_is_shown_other_bytes),
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
-    Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
+    Away("placet.engine.contents:_refuse_twins", storage.twins_before_the_reviewer),
     Away(
         "placet.engine.verify:_check_bytes",
         storage.publication_bucket_overwritten,
@@ -104,6 +104,7 @@ MUTATIONS = (
     Away(GATE + "_valid", approvals.merge_without_enough_approvals),
     Away(PUBLISHED + "publish_problem", approvals.merge_past_the_gate),
     Away(PUBLISHED + "publish_problem", approvals.publication_by_hand_past_the_gate),
+    Away(PUBLISHED + "_complete", approvals.receipt_that_leaves_out_an_artifact),
     Away(GATE + "_judge_published", approvals.publication_by_hand),
     Away(GATE + "_judge_published", approvals.revoked_node_key),
     Away(GATE + "_judge_published", histories.entry_dated_back),
@@ -215,7 +216,6 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.bundle:unpinned": _BUNDLE + "test_a_trust_root_comes_from_elsewhere_or_proves_nothing",
     "placet.engine.ctrl:refuse_old_server": "tests/governance/test_history.py::"
     "test_a_clone_may_lag_behind_but_what_it_fetches_may_not",
-    "placet.engine.published:_complete": "tests/governance/test_bytes.py::test_a_receipt_accounts_for_every_byte",
     "placet.engine.rehash:check_data": _VERIFY + "test_the_other_twin_has_the_same_md5_and_is_found",
     "placet.engine.rehash:metafile_problem": _VERIFY + "test_a_metafile_that_is_not_the_approved_one",
     "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",

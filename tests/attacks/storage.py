@@ -136,11 +136,22 @@ def twins_in_one_proposal(ground):
         field.promote(ident)
 
 
+def twins_before_the_reviewer(ground):
+    """The same, before anybody decides: one object is shown for two files."""
+    field = ground.at("new")
+    ident = field.propose_these(field.folder_candidate([("a", twins.A), ("b", twins.B)]))
+    manifest = field.view().find(ident).manifest
+    with field.refused("one object stands for two files that are shown", "md5-twin"):
+        read_contents(field.internal, manifest)
+
+
 def twin_of_what_was_proposed_before(ground):
     """The twin of a proposed file, in a proposal of its own: past the client, to the gate."""
     field = ground.at("proposed")
     ident = field.past_the_client(field.file_candidate(twins.B, "outputs/twin.bin"))
     tip = field.branch(ident)
+    field.drop(field.branch_ref(ident))
+    field.repo.fetch()
     with field.refused("one MD5 stands for two proposed contents", "push-refused"):
         field.push(RefUpdate(field.branch_ref(ident), None, tip))
 

@@ -73,7 +73,7 @@ class _Frugal:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
-        self.escaped = False
+        self._escaped = False
 
     def read(self, size: int) -> Any:  # noqa: ANN401 - bytes, or something as long
         if size <= _LARGE:
@@ -87,8 +87,14 @@ class _Frugal:
         line = self._stream.readline(_LARGE)
         if len(line) == _LARGE:
             raise bad("it holds a line of more than 1 MiB")
-        self.escaped |= b"\\" in line
+        self._escaped |= b"\\" in line
         return line
+
+    def require_plain(self, opcode: str) -> None:
+        """Refuse a name with a backslash: pickletools takes it for an escape, and the loader does not."""
+        if self._escaped and opcode in {"GLOBAL", "INST"}:
+            raise bad("it calls a name that holds a backslash")
+        self._escaped = False
 
 
 class _Fails(Exception):
@@ -111,9 +117,7 @@ class Machine:
         frugal: Any = _Frugal(self._stream)
         try:
             for op, value, _ in pickletools.genops(frugal):
-                if frugal.escaped and op.name in {"GLOBAL", "INST"}:
-                    raise bad("it calls a name that holds a backslash, which pickletools takes for an escape")
-                frugal.escaped = False
+                frugal.require_plain(op.name)
                 if self._step(op, value):
                     return
         except (_Fails, Invalid) as error:
