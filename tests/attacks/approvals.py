@@ -1,12 +1,13 @@
 """Attacks on approval: too few, forged, replayed, late, by the wrong people, for what was changed since."""
 
 import contextlib
+from unittest.mock import patch
 
-from attacks.field import KEY, MAIN, METAFILE, NO_PROPOSAL, PUBLISHED, TIER
+from attacks.field import DATA, KEY, MAIN, METAFILE, NO_PROPOSAL, PUBLISHED, TIER
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Signed
-from placet.engine import review
+from placet.core.statement import Promoted, Seen, Signed
+from placet.engine import promote, review
 from placet.errors import PlacetError
 from placet.ports import RefUpdate
 
@@ -48,17 +49,32 @@ def publication_by_hand_past_the_gate(ground):
     field.holds(TIER in field.view().broken, "everybody takes an unapproved publication for a good one")
 
 
-def publish_by_hand(field, *, signer="site-b"):
+def receipt_that_leaves_out_an_artifact(ground):
+    """A node's receipt for an approved proposal accounts for nothing of it; written past the gate."""
+    field = ground.at("landed")
+    _, evil = publish_by_hand(field, promoted=())
+    field.force(PUBLISHED, evil)
+    field.holds(TIER in field.view().broken, "a receipt for nothing counts as a publication")
+
+
+def publish_by_hand(field, *, signer="site-b", promoted=None):
     """The published branch before, and a commit for it that a node's own client would not make.
 
-    The receipt is the node's own; the entry is signed by `signer`.
+    The receipt is the node's own, and says that all objects were there; the entry is signed by `signer`.
+    What the client would refuse to itself (a window, a key) is taken out of it.
     """
     view = field.view()
     promoter = field.promoter(signer=Key(signer))
     publication, case = view.publications[TIER], view.history.cases[field.ident]
     before = publication.tip
-    receipt = field.promoter()._receipt(view, case, TIER, ())
-    evil = promoter._record(view.history, publication, case, kind="publish", receipt=receipt)
+    if promoted is None:
+        promoted = tuple(
+            Promoted(path=one.path, objects=1, size=one.size, copied=0, found=1, ways={})
+            for one in case.manifest.body.artifacts
+        )
+    receipt = field.promoter()._receipt(view, case, TIER, promoted)
+    with patch.multiple(promote, _require_key=lambda *_: None, _require_open=lambda *_: None):
+        evil = promoter._record(view.history, publication, case, kind="publish", receipt=receipt)
     field.force(PUBLISHED, before)
     field.repo.fetch()
     return before, evil
@@ -129,8 +145,7 @@ def stale_version_lands(ground):
 def decision_replayed_for_another_manifest(ground):
     """The approvals of one proposal are copied to another one."""
     field = ground.at("approved")
-    other = field.propose("outputs/two.bin", b"two")
-    field.hold(b"two")
+    other = field.propose("outputs/two.bin", DATA)
     tree = field.repo.tree(field.branch(field.ident))
     copied = {
         layout.decision_path(other, name, 1): tree[layout.decision_path(field.ident, name, 1)]
@@ -276,6 +291,33 @@ def approval_without_looking(ground):
     field.land_by_hand(ident)
     with field.refused("a look that policy does not grant counted as one", "not-approved"):
         field.promote(ident)
+
+
+def approval_that_names_no_bytes(ground):
+    """A program of one's own signs that its person saw the bytes, and names none of them."""
+    field = ground.at("proposed")
+    field.decide(field.ident, "alice", saw="report")
+    field.decision(field.ident, "bob", "bob", seen=Seen(level="bytes"))
+    field.land_by_hand()
+    with field.refused("a rubber stamp counted as a look at the bytes", "not-approved"):
+        field.promote()
+
+
+def published_in_a_closed_window(ground):
+    """A node publishes in a time in which the policy lets nothing out, past its own client and the gate."""
+    field = ground.at(
+        "new",
+        (
+            "governance:",
+            "windows:\n  w: {reason: closed, weekly: [{days: [tue], from: '12:00'}]}\ngovernance:",
+        ),
+    )
+    ident = field.ident = field.landed("outputs/w", b"w")
+    field.hold(b"w")
+    field.later(hours=3)
+    _, evil = publish_by_hand(field)
+    field.force(PUBLISHED, evil)
+    field.holds(TIER in field.view().broken, f"{ident} counts as published in a closed window")
 
 
 def objection_removed(ground):

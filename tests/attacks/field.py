@@ -14,6 +14,7 @@ from datetime import timedelta
 from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab
 from keys import Key
 from placet.adapters.git import GitRepo
+from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
@@ -113,6 +114,7 @@ class Field(Lab):
             targets={TIER: target},
             jobs=2,
             progress=Quiet(),
+            checks=Sandbox({}),
         )
         return replace(made, **changes)
 
@@ -224,7 +226,7 @@ class Field(Lab):
         manifest = self.manifest(ident)
         body = Decision(
             repository=manifest.body.repository, time=format_time(self.now), manifest=manifest.digest, person=person,
-            n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="bytes", digests=()),
+            n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="bytes", digests=tuple(one.value for one in manifest.subjects)),
             comment="", policy=manifest.body.policy, expires=None,
         )  # fmt: skip
         about = subject(layout.manifest_path(ident), manifest.digest)

@@ -10,8 +10,9 @@ from attacks.approvals import publish_by_hand
 from attacks.field import MAIN, METAFILE, PUBLISHED, TIER, Quiet
 from keys import Key
 from placet.core import layout
-from placet.core.ledger import holds
-from placet.core.statement import Checkpoint
+from placet.core.statement import Signed
+from placet.engine import review
+from placet.engine.checkpoint import compare, make_checkpoint, read_checkpoint
 from placet.engine.ctrl import load
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
@@ -136,13 +137,45 @@ def split_view(ground):
     two = ground.at("landed")
     two.later(minutes=1)
     two.promote()
-    last = one.view().publications[TIER].entries[-1]
-    checkpoint = Checkpoint(
-        repository=last.body.repository, time=last.body.time, branch=last.body.branch,
-        sequence=last.body.sequence, entry=last.digest,
-    )  # fmt: skip
-    one.holds(holds(checkpoint, one.view().publications[TIER].entries), "its own checkpoint does not hold")
-    two.holds(not holds(checkpoint, two.view().publications[TIER].entries), "two histories pass for one")
+    shown = _checkpoint(one)
+    one.holds(compare(one.view(), {"own": shown}).verdict == "same", "its own checkpoint does not hold")
+    two.holds(compare(two.view(), {"other": shown}).verdict == "fork", "two histories pass for one")
+
+
+def _checkpoint(field, who="alice"):
+    view = field.view()
+    return make_checkpoint(view, view.publications[TIER], Key(who), field.now).envelope.to_bytes()
+
+
+def two_views_compared_by_files(ground):
+    """Two parties were shown two histories, and who compares what they signed has seen neither that far."""
+    one, two, behind = ground.at("published"), ground.at("landed"), ground.at("landed")
+    two.later(minutes=1)
+    two.promote()
+    files = {"one": _checkpoint(one), "two": _checkpoint(two, "bob")}
+    behind.holds(compare(behind.view(), files).verdict == "fork", "two contradicting files prove nothing")
+
+
+def checkpoint_by_a_stranger(ground):
+    """Somebody without a key of the policy signs a checkpoint: a false alarm, or a false peace."""
+    field = ground.at("published")
+    real = read_checkpoint(_checkpoint(field))
+    forged = Signed.make(real.subjects, real.body, Key("mallory").pair).envelope.to_bytes()
+    with field.refused("a stranger's checkpoint counted", "checkpoint-signature"):
+        compare(field.view(), {"forged": forged})
+
+
+def objection_rolled_back(ground):
+    """The server takes an objection back that a party has seen: its client remembers it."""
+    field = ground.at("approved")
+    before = field.branch(field.ident)
+    field.decide(field.ident, "bob", verdict="return")
+    field.view(field.memory)
+    field.force(field.branch_ref(), before)
+    field.repo.fetch()
+    view = field.view(field.memory)
+    with field.refused("a proposal was merged whose objection had disappeared", "not-approved"):
+        review.merge(view, view.find(field.ident), author="x", now=field.now)
 
 
 def entry_from_the_future(ground):

@@ -1,6 +1,7 @@
 """Attacks by what a proposal carries: paths, lists, links, options, configuration, types, sizes."""
 
 import contextlib
+import pickle
 import socket
 
 from attacks.field import MAIN, METAFILE, NO_PROPOSAL, AttackSucceeded, changed
@@ -255,6 +256,28 @@ def policy_with_aliases(ground):
     field = ground.at("new")
     with field.refused("a policy with anchors was accepted", "policy"):
         field.change_policy(("project: test", "project: &x test"), approvers=(), merge=False)
+
+
+def telling_metadata(ground):
+    """A job writes a person's address into a path or message: what is pushed once is readable for good."""
+    field = ground.at("new")
+    mail = "anna.schmidt@klinik.example"
+    for data, path in ((b"x", f"outputs/{mail}.csv"), (b"y", "outputs/AKIAIOSFODNN7EXAMPL2/a.csv")):
+        with field.refused("metadata that tell were pushed", "telling-metadata"):
+            field.propose_these(field.file_candidate(data, path))
+
+
+def check_report_that_lies(ground):
+    """A node signs that its checks passed on bytes on which they fail; people approve by its report."""
+    rule = "    checks: [type]\n    recheck: true\n    expires_days: 30\n"
+    field = ground.at("new", ("    expires_days: 30\n", rule))
+    candidate = field.file_candidate(pickle.dumps({"a": 1}), "outputs/f.csv")
+    fine = CheckResult(
+        check="type", path=candidate.path, digest=candidate.sha256, passed=True, summary="fine"
+    )
+    ident = field.land(field.past_the_client(candidate, checks=(fine,)))
+    with field.refused("a report that lies published what fails its checks", "checks-failed"):
+        field.promote(ident)
 
 
 def failed_check(ground):

@@ -63,9 +63,9 @@ MUTATIONS = (
     Away("placet.adapters.objects.obs:require_same", storage.swap_between_check_and_copy),
     Away("placet.adapters.objects.obs:require_same", storage.swap_of_a_large_object),
     Away("placet.engine.contents:read_object", storage.swapped_digest_list, instead=unread),
-    Away("placet.wire.ctrl:_require_shown", storage.the_reviewer_is_shown_other_bytes),
+    Away("placet.engine.recheck:_require_shown", storage.the_reviewer_is_shown_other_bytes),
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
-    Away("placet.engine.contents:_refuse_twins", storage.twins_in_one_proposal),
+    Away("placet.engine.contents:_refuse_twins", storage.twins_before_the_reviewer),
     Away(
         "placet.engine.verify:_check_bytes",
         storage.publication_bucket_overwritten,
@@ -73,6 +73,8 @@ MUTATIONS = (
     ),
     Away("placet.engine.transfer:_require_digests", storage.pulled_bytes_are_not_what_their_name_says),
     Away("placet.engine.promote:_require_size", storage.declared_smaller_than_it_is),
+    Away("placet.engine.twins:refuse_twins", storage.twin_of_what_was_proposed_before),
+    Away("placet.engine.rehash:strays", storage.more_in_the_work_tree, instead=lambda *_: ([], [])),
     # what a proposal carries
     Away(LAYOUT + "forbidden_in_directory", metafiles.directory_that_escapes),
     Away(LAYOUT + "forbidden_in_directory", metafiles.names_that_escape),
@@ -102,6 +104,7 @@ MUTATIONS = (
     Away(GATE + "_valid", approvals.merge_without_enough_approvals),
     Away(PUBLISHED + "publish_problem", approvals.merge_past_the_gate),
     Away(PUBLISHED + "publish_problem", approvals.publication_by_hand_past_the_gate),
+    Away(PUBLISHED + "_complete", approvals.receipt_that_leaves_out_an_artifact),
     Away(GATE + "_judge_published", approvals.publication_by_hand),
     Away(GATE + "_judge_published", approvals.revoked_node_key),
     Away(GATE + "_judge_published", histories.entry_dated_back),
@@ -118,6 +121,10 @@ MUTATIONS = (
     ),
     Away(HISTORY + "History.stale", approvals.stale_version_lands),
     Away("placet.adapters.git:_lease", approvals.objection_in_the_last_second, instead=lambda _: "--force"),
+    Away(
+        "placet.engine.cases:seen_level", approvals.approval_that_names_no_bytes, instead=lambda *_: "bytes"
+    ),
+    Away("placet.core.windows:window_problem", approvals.published_in_a_closed_window),
     Away(HISTORY + "_about", approvals.decision_replayed_for_another_manifest),
     Away(
         HISTORY + "_require_person",
@@ -128,7 +135,7 @@ MUTATIONS = (
     Away("placet.core.envelope:Envelope.signed_by", approvals.decision_by_a_stranger, instead=every_key),
     Away(HISTORY + "History._drop_unsigned", approvals.revoked_reviewer_key),
     Away(PUBLISHED + "PublishedLine._check_signer", approvals.another_nodes_publication_past_the_gate),
-    Away("placet.core.policy:_double_keys", approvals.one_key_for_two_people, instead=nothing),
+    Away("placet.core.policymistakes:_double_keys", approvals.one_key_for_two_people, instead=nothing),
     Away("placet.engine.cases:chains", approvals.hidden_objection, instead=unbroken),
     Away("placet.core.statement:_check_times", approvals.expired_before_it_began),
     # history and rule
@@ -139,6 +146,13 @@ MUTATIONS = (
     Away(GATE + "_continued", histories.parents_swapped, instead=whatever_came),
     Away("placet.adapters.git_process:environment", histories.replaced_commit, instead=dict),
     Away("placet.core.ledger:holds", histories.split_view),
+    Away("placet.core.ledger:contradict", histories.two_views_compared_by_files, instead=lambda *_: False),
+    Away(
+        "placet.engine.checkpoint:signers", histories.checkpoint_by_a_stranger, instead=lambda *_: ("alice",)
+    ),
+    Away("placet.engine.memory:refuse_rollback", histories.rollback),
+    Away("placet.engine.memory:lost_decisions", histories.objection_rolled_back, instead=lambda *_: {}),
+    Away("placet.engine.verify:too_old", histories.old_state_served_to_a_researcher, instead=lambda *_: []),
     Away("placet.core.ledger:check_next", histories.entry_from_the_future),
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
@@ -148,6 +162,14 @@ MUTATIONS = (
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
 _FIREWALL, _RESEARCHER = "tests/governance/test_firewall.py::", "tests/governance/test_researcher.py::"
+_CHECKS, _RECHECK = "tests/checks/test_guards.py::", "tests/checks/test_recheck.py::"
+_REVIEW, _CHAIN = "tests/governance/test_review.py::", "tests/governance/test_policy_chain.py::"
+_BUNDLE, _VERIFY = "tests/governance/test_bundle.py::", "tests/governance/test_verify.py::"
+_WINDOWS, _POLICY = "tests/governance/test_windows.py::", "tests/unit/test_policy.py::"
+_LOOKS = (
+    "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
+    "sacro:Sacro", "secrets:Secrets", "types:Type",
+)  # fmt: skip
 ELSEWHERE: dict[str, str] = {
     "placet.adapters.git_process:offline": _RESEARCHER
     + "test_a_hostile_clone_configuration_starts_nothing_offline",
@@ -168,4 +190,36 @@ ELSEWHERE: dict[str, str] = {
     + "test_without_the_guard_verify_would_go_through_a_linked_folder",
     "placet.engine.worktree:require_object": _RESEARCHER
     + "test_without_the_guard_verify_would_look_elsewhere",
+    **{f"placet.checks.{one}.look": _CHECKS + "test_without_a_check_its_attack_passes" for one in _LOOKS},
+    "placet.adapters.sandbox:_Session.look": _CHECKS + "test_without_the_sandbox_looking_nothing_is_found",
+    "placet.checks.archives:_require_within": _CHECKS + "test_without_the_limits_a_bomb_passes",
+    "placet.checks.archives:_safe": _CHECKS + "test_without_the_safety_of_names_a_traversal_passes",
+    "placet.checks.metadata:refuse_telling": _RECHECK + "test_without_the_scan_it_would_be_pushed",
+    "placet.checks.registry:load": _CHECKS + "test_without_the_registry_a_plug_in_takes_a_built_in_name",
+    "placet.checks.registry:read_options": _CHECKS
+    + "test_without_the_options_being_read_a_wrong_one_counts_for_nothing",
+    "placet.engine.checks:_require_named": _CHECKS + "test_without_the_comparison_other_bytes_are_checked",
+    "placet.engine.checks:refuse_failed": _RECHECK + "test_without_the_guard_it_would_publish",
+    "placet.engine.recheck:recheck": _RECHECK + "test_without_the_guard_it_would_publish",
+    "placet.cli.clean:clean": "tests/unit/test_show.py::test_nothing_hostile_reaches_the_terminal",
+    "placet.engine.cases:check_comments": _REVIEW + "test_comments_are_about_artifacts_of_the_proposal",
+    "placet.engine.review:check_seen": _REVIEW + "test_a_decision_names_what_was_seen",
+    "placet.engine.review:check_shown": _REVIEW + "test_what_was_shown_is_what_is_approved",
+    "placet.core.policymistakes:_accounts": _POLICY
+    + "test_two_accounts_are_one_person_only_because_the_reader_says_so",
+    "placet.adapters.gitmemory:require_tree": "tests/contract/test_git_memory.py::"
+    "test_the_tree_is_what_refuses_changes_that_are_left_out",
+    "placet.engine.bundle:checkpoint_problem": _BUNDLE
+    + "test_a_list_or_a_checkpoint_of_something_else_is_what_the_guards_refuse",
+    "placet.engine.bundle:is_list": _BUNDLE
+    + "test_a_list_or_a_checkpoint_of_something_else_is_what_the_guards_refuse",
+    "placet.engine.bundle:unpinned": _BUNDLE + "test_a_trust_root_comes_from_elsewhere_or_proves_nothing",
+    "placet.engine.ctrl:refuse_old_server": "tests/governance/test_history.py::"
+    "test_a_clone_may_lag_behind_but_what_it_fetches_may_not",
+    "placet.engine.rehash:check_data": _VERIFY + "test_the_other_twin_has_the_same_md5_and_is_found",
+    "placet.engine.rehash:metafile_problem": _VERIFY + "test_a_metafile_that_is_not_the_approved_one",
+    "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",
+    "placet.engine.promote:_require_key": _CHAIN + "test_an_agent_with_an_old_key_would_break_the_branch",
+    "placet.engine.promote:_require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
+    "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
 }

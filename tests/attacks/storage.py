@@ -5,6 +5,7 @@ import os
 from attacks.field import DATA, KEY, METAFILE, TIER, AttackSucceeded, Quiet
 from placet.core import layout
 from placet.core.digest import digest, md5_hex
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.mentions import mentioned
 from placet.core.sums import encode_sums
 from placet.engine import transfer
@@ -13,6 +14,7 @@ from placet.engine.disk import Cache
 from placet.engine.roots import governed
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
+from placet.ports import RefUpdate
 from placet.testing import twins
 from placet.wire.ctrl import write_proposal
 
@@ -134,6 +136,37 @@ def twins_in_one_proposal(ground):
         field.promote(ident)
 
 
+def twins_before_the_reviewer(ground):
+    """The same, before anybody decides: one object is shown for two files."""
+    field = ground.at("new")
+    ident = field.propose_these(field.folder_candidate([("a", twins.A), ("b", twins.B)]))
+    manifest = field.view().find(ident).manifest
+    with field.refused("one object stands for two files that are shown", "md5-twin"):
+        read_contents(field.internal, manifest)
+
+
+def twin_of_what_was_proposed_before(ground):
+    """The twin of a proposed file, in a proposal of its own: past the client, to the gate."""
+    field = ground.at("proposed")
+    ident = field.past_the_client(field.file_candidate(twins.B, "outputs/twin.bin"))
+    tip = field.branch(ident)
+    field.drop(field.branch_ref(ident))
+    field.repo.fetch()
+    with field.refused("one MD5 stands for two proposed contents", "push-refused"):
+        field.push(RefUpdate(field.branch_ref(ident), None, tip))
+
+
+def more_in_the_work_tree(ground):
+    """The bucket and a researcher's work tree hold an artifact more, with a `.dvc` file that nobody published."""
+    field = ground.at("published")
+    root = field.clone()
+    field.hold(b"unapproved", store=field.publication)
+    out = Output("more.bin", md5_hex(b"unapproved"), len(b"unapproved"))
+    (root / METAFILE).with_name("more.bin.dvc").write_bytes(encode_metafile(out))
+    report = verify(field.view(), tier=TIER, root=root, targets=(), now=field.now, jobs=2, progress=Quiet())
+    field.holds(not report.ok, "`verify` passed over what nobody published")
+
+
 def publication_bucket_overwritten(ground):
     """Whoever can write the bucket replaces a published object by its twin, and a researcher pulls it."""
     field = ground.at("published")
@@ -219,8 +252,6 @@ def declared_smaller_than_it_is(ground):
 
 
 def _small():
-    from placet.core.dvcfile import Output, encode_metafile
-
     return encode_metafile(Output("s.bin", md5_hex(DATA), 1))
 
 

@@ -15,9 +15,7 @@ from placet.checks import archives, registry
 from placet.checks.api import Finding
 from placet.core.digest import sha256_hex
 from placet.core.policy import parse_policy
-from placet.core.statement import CheckResult
 from placet.engine import checks as checking
-from placet.engine import recheck as rechecking
 from placet.engine.checks import ArtifactFiles, FileSource, check_artifacts
 from placet.errors import Corrupt, Refused
 
@@ -113,14 +111,6 @@ def test_without_the_comparison_other_bytes_are_checked(monkeypatch):
         checked("counts", name, data, Inline(), sha256="0" * 64)
     monkeypatch.setattr(checking, "_require_named", lambda source, sha256: None)
     assert checked("counts", name, data, Inline(), sha256="0" * 64).passed
-
-
-def test_without_the_refusal_a_failed_check_stops_no_promotion(monkeypatch):
-    failed = CheckResult(check="type", path="a", digest="0" * 64, passed=False, summary="no")
-    with pytest.raises(Refused):
-        rechecking.refuse_failed("ab" * 16, [failed])
-    monkeypatch.setattr(rechecking, "refuse_failed", lambda ident, results: None)
-    assert rechecking.refuse_failed("ab" * 16, [failed]) is None
 
 
 def test_what_a_process_says_is_not_believed_beyond_its_form():

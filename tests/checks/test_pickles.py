@@ -69,6 +69,8 @@ HIDDEN = {
     "joined by a call": b"\x80\x04\x8c\x08builtins\x8c\x03str\x93\x8c\x02os\x85R\x8c\x06system\x93\x8c\x02id\x85R.",
     "a name of a name": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__new__.x\x93.",
     "runstring": b"cnumpy.testing._private.utils\nrunstring\n(S'1'\ntR.",
+    "an escape": b"cnumpy\\x2ecore.multiarray\nscalar\n.",
+    "a space": b"cnumpy core\nscalar\n.",
     "python 2": b"c__builtin__\neval\n(S'1'\ntR.",
     "extension": b"\x80\x02\x82\x01.",
     "cut": pickle.dumps(Evil())[:-1] + b"\xff\xff",

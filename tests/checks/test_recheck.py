@@ -9,6 +9,7 @@ from placet.core.digest import sha256_hex
 from placet.core.statement import CheckResult, Provenance
 from placet.engine import promote as promoting
 from placet.engine import propose, review
+from placet.engine import recheck as rechecking
 from placet.errors import Refused
 
 RULE = (
@@ -58,9 +59,10 @@ def test_a_report_that_lies_does_not_publish(checked, monkeypatch):
     assert not keys(next(iter(promoter.targets.values())).store), "refused before anything is visible"
 
 
-def test_without_the_guard_it_would_publish(checked, monkeypatch):
+@pytest.mark.parametrize(("where", "guard"), [(promoting, "recheck"), (rechecking, "refuse_failed")])
+def test_without_the_guard_it_would_publish(checked, monkeypatch, where, guard):
     lying(checked, monkeypatch, SMALL)
-    monkeypatch.setattr(promoting, "recheck", lambda *args: None)
+    monkeypatch.setattr(where, guard, lambda *args: None)
     promoter = make(checked)
     land(checked, promoter, SMALL)
     assert str(promoter.run()[0].state) == "PUBLISHED"

@@ -16,6 +16,7 @@ from random import Random
 
 import msgspec
 
+from fuzz import looks
 from keys import POLICY, Key
 from placet import config
 from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
@@ -25,6 +26,7 @@ from placet.adapters.objects.s3errors import Refusal
 from placet.adapters.objects.s3http import Answer, Service
 from placet.adapters.objects.sigv4 import Credentials
 from placet.adapters.state import StateDb
+from placet.checks import registry
 from placet.core import (
     bundle,
     digest,
@@ -468,6 +470,17 @@ TARGETS: tuple[Target, ...] = (
     Target("key-file", in_file("node.key", keys.load), given(PEM, PEM.replace(b"PRIVATE", b"ENCRYPTED PRIVATE")),
            allowed=(Invalid, Refused), cost=3),
     Target("aws-profile", in_file("config", aws_profile), given(PROFILE), cost=3),
+    Target("table", looks.read_table, looks.table_seeds, ["checks.tables.open_table", "checks.tables.lines"], cost=4),
+    Target("archive", looks.read_archive, looks.archive_seeds, ["checks.archives.members"], cost=4),
+    Target("zip", looks.read_zip, lambda: looks.archive_seeds()[:2], ["checks.zips.entries", "checks.zips.opened"], cost=4),
+    Target("compressed", looks.read_inflated, looks.compressed_seeds, ["checks.zips.inflated"], cost=2),
+    Target("array", looks.read_array, looks.array_seeds, ["checks.joblibs.holds_objects", "checks.joblibs.is_whole"], cost=2),
+    Target("pickle", looks.read_pickle, looks.pickle_seeds, ["checks.pickles.walk", "checks.opcodes.run", "checks.joblibs.skip_array"], cost=2),
+    *(
+        Target(f"check-{name}", partial(looks.read_look, name), looks.look_seeds, [f"checks.{path.rpartition('.')[2].partition(':')[0]}.look"],
+               allowed=(Invalid, Refused), cost=10)
+        for name, path in registry.BUILT_IN.items()
+    ),
     Target("state-database", in_file("state.db", read_state), state_seeds, cost=60),
 )  # fmt: skip
 

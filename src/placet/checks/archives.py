@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -127,6 +128,7 @@ def _zip(stream: IO[bytes], options: ArchiveOptions) -> Iterator[tuple[str, int,
 
 
 def _tar(stream: IO[bytes]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    end = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     try:
         with tarfile.open(fileobj=stream, mode="r:", errorlevel=2, ignore_zeros=False) as file:
@@ -137,6 +139,8 @@ def _tar(stream: IO[bytes]) -> Iterator[tuple[str, int, IO[bytes]]]:
                 member = file.extractfile(info) if info.isreg() and not info.issparse() else None
                 if member is None:
                     raise zips.bad("it holds a link or a device")
+                if info.offset_data + info.size > end:
+                    raise zips.bad("it is cut")
                 yield info.name.removeprefix("./"), info.size, member
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
         raise zips.bad("it is damaged") from error

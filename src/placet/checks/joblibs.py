@@ -78,7 +78,7 @@ def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
     try:
         header = ast.literal_eval(stream.read(size).decode("utf-8"))
         return header["descr"], tuple(int(one) for one in header["shape"])
-    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, KeyError, TypeError, OverflowError, RecursionError, MemoryError):
         raise _bad("the header of an array is damaged") from None
 
 

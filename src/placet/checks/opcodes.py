@@ -73,6 +73,7 @@ class _Frugal:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
+        self._escaped = False
 
     def read(self, size: int) -> Any:  # noqa: ANN401 - bytes, or something as long
         if size <= _LARGE:
@@ -86,7 +87,14 @@ class _Frugal:
         line = self._stream.readline(_LARGE)
         if len(line) == _LARGE:
             raise bad("it holds a line of more than 1 MiB")
+        self._escaped |= b"\\" in line
         return line
+
+    def require_plain(self, opcode: str) -> None:
+        """Refuse a name with a backslash: pickletools takes it for an escape, and the loader does not."""
+        if self._escaped and opcode in {"GLOBAL", "INST"}:
+            raise bad("it calls a name that holds a backslash")
+        self._escaped = False
 
 
 class _Fails(Exception):
@@ -109,6 +117,7 @@ class Machine:
         frugal: Any = _Frugal(self._stream)
         try:
             for op, value, _ in pickletools.genops(frugal):
+                frugal.require_plain(op.name)
                 if self._step(op, value):
                     return
         except (_Fails, Invalid) as error:
@@ -176,8 +185,7 @@ class Machine:
         self._protocol = value
 
     def _on_global(self, value: str) -> None:
-        module, _, name = value.partition(" ")
-        self._stack.append(self._named(module, name))
+        self._stack.append(self._named(*_parted(value)))
 
     def _on_stack_global(self, _: object) -> None:
         name, module = self._pop(), self._pop()
@@ -187,8 +195,7 @@ class Machine:
 
     def _on_inst(self, value: str) -> None:
         arguments = self._to_mark()
-        module, _, name = value.partition(" ")
-        self._call(self._named(module, name), tuple(arguments))
+        self._call(self._named(*_parted(value)), tuple(arguments))
 
     def _on_obj(self, _: object) -> None:
         function, *arguments = self._to_mark()
@@ -275,6 +282,14 @@ class Machine:
         if int(key) not in self._memo:
             raise bad("it takes from its memo what is not there")
         self._stack.append(self._memo[int(key)])
+
+
+def _parted(value: str) -> list[str]:
+    """Module and name, as pickletools joins them."""
+    parts = value.split(" ")
+    if len(parts) != 2:  # noqa: PLR2004
+        raise bad("it calls a name that holds a space")
+    return parts
 
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:

@@ -135,7 +135,10 @@ def _objects(file: File, options: RowOptions) -> Finding:
         rows = sum(1 for line in lines(file.stream) if line.strip())
     else:
         file.stream.seek(0)
-        rows = _longest(json.loads(file.stream.read(MAX_JSON)))
+        try:
+            rows = _longest(json.loads(file.stream.read(MAX_JSON)))
+        except (ValueError, RecursionError):
+            return Finding("it is no JSON that can be read")
     facts = {"rows": rows, "tables": int(rows > 0)}
     if rows >= options.unique:
         return Finding(f"{rows} objects in a list: it may be a row-level table", facts)

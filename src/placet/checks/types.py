@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -54,6 +53,10 @@ def table_of(file: File) -> Table | None:
             table = open_table(file.stream, least_columns=2)
             return table if table.count() >= _LEAST_ROWS else None
     return None
+
+
+class _Tensor(msgspec.Struct):
+    data_offsets: tuple[int, int]
 
 
 class TypeOptions(Options, frozen=True, kw_only=True):
@@ -186,14 +189,18 @@ def _safetensors(file: File) -> str:
     size = int.from_bytes(file.stream.read(8), "little")
     if size > min(100 << 20, file.size - 8):
         return "its header is damaged"
-    header = json.loads(file.stream.read(size))
     end = 0
-    entries = [one for name, one in header.items() if name != "__metadata__"]
-    for begin, stop in sorted(tuple(one["data_offsets"]) for one in entries):
+    for begin, stop in sorted(_offsets(file.stream.read(size))):
         if begin != end or stop < begin:
             return "its tensors have gaps or overlap"
         end = stop
     return "" if 8 + size + end == file.size else "something follows its end, or it is cut"
+
+
+def _offsets(header: bytes) -> list[tuple[int, int]]:
+    found = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+    found.pop("__metadata__", None)
+    return [msgspec.json.decode(one, type=_Tensor).data_offsets for one in found.values()]
 
 
 def _numpy(file: File) -> str:
