@@ -18,8 +18,8 @@ from placet.core import envelope as dsse
 from placet.core import layout
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.statement import Decision, Manifest, Provenance, Seen, Signed, parse
-from placet.engine import cases, ctrl, gate, history, promote, propose, published, review
+from placet.core.statement import Decision, Manifest, Provenance, Signed, parse
+from placet.engine import ctrl, gate, history, promote, propose, published
 from placet.errors import Conflict, Corrupt, Invalid, Refused
 from placet.ports import RefUpdate
 from placet.testing import twins
@@ -359,21 +359,6 @@ def test_a_decision_names_its_manifest_and_nothing_beside(lab):
     (real,) = parse(lab.repo.read(lab.repo.tree(lab.branch(ident))[path].blob, 1 << 21), Decision).subjects
     for subjects in ((real, real), (msgspec.structs.replace(real, name="another"),)):
         assert ident not in resign(lab, ident, path, Decision, "bob", subjects=subjects).open
-
-
-def test_who_says_to_have_seen_the_bytes_must_name_them_all(lab, monkeypatch):
-    ident = lab.propose()
-    for person, digests in (("alice", ()), ("bob", ("0" * 64,))):
-        view = lab.view()
-        review.decide(
-            view, view.find(ident), Key(person), person=person, verdict="approve", comment="",
-            seen=Seen(level="bytes", digests=digests), now=lab.now,
-        )  # fmt: skip
-    view = lab.view()
-    assert str(view.state(view.find(ident), lab.now)) == "PROPOSED"
-    assert "1 of them having seen the bytes (0 so far)" in cases.outcome(view.find(ident), lab.now).missing[0]
-    monkeypatch.setattr(cases, "_saw_all", lambda *_: True)
-    assert lab.state(ident) == "APPROVED"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ from governance.lab import MAIN, NOW, PUBLISHED, TIER, Clock, Lab, Memory
 from keys import Key
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.adapters.objects.memory import MemoryStore
+from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.envelope import Envelope, Signature, key_id
 from placet.core.policy import parse_policy
 from placet.core.statement import (
     Decision,
@@ -288,7 +290,7 @@ class Town:
         return Promoter(
             repo=self.lab.repo, trust_root=self.lab.trust_root, memory=Memory() if store else self.memory,
             clock=self.lab.clock, signer=Key("site-b"), node="site-b", source=self.source, targets={TIER: target},
-            jobs=1, progress=Quiet(),
+            checks=Sandbox({}), jobs=1, progress=Quiet(),
         )  # fmt: skip
 
     # --- what those can do who have the server's files and the node's key ---------------------------------
@@ -374,13 +376,10 @@ class Town:
             n=len(given) + 1, previous=given[max(given)].digest if given else None, verdict="approve", role="stewards",
             seen=Seen(level="bytes"), comment="", policy=manifest.body.policy, expires=None,
         )  # fmt: skip
-        forged = Signed.make(
-            manifest.subjects[:0] or self.about(ident, manifest),
-            body,
-            (Key(person).public, Key(signer).sign),
-            Key(signer).pair,
-        )
-        self.write(ident, {layout.decision_path(ident, person, body.n): forged.envelope.to_bytes()})
+        own = Signed.make(self.about(ident, manifest), body, Key(signer).pair).envelope
+        named = Signature(key_id(Key(person).public), own.signatures[0].sig)
+        forged = Envelope(own.payload, (named, *own.signatures))
+        self.write(ident, {layout.decision_path(ident, person, body.n): forged.to_bytes()})
 
     def about(self, ident, manifest):
         from placet.core.statement import subject
