@@ -184,6 +184,15 @@ def test_branches_are_closed_with_their_commits_kept(lab):
     refused(lab, RefUpdate(closed, None, root), RefUpdate(branch, root, None))
 
 
+def test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing(lab):
+    ident = lab.propose()
+    branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
+    lab.force(closed, tip)
+    lab.force(branch, None)
+    lab.repo.fetch()
+    refused(lab, RefUpdate(branch, None, None), RefUpdate(closed, None, None), words="neither")
+
+
 def test_other_branches_and_tags_are_refused(lab):
     tip = lab.tip()
     for ref in (

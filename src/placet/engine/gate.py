@@ -47,6 +47,7 @@ def refuse(ref: str, why: str) -> Refused:
 
 def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ref = update.ref
+    _require_something(update)
     if ref == layout.MAIN:
         _judge_main(view, update, now)
     elif ref.startswith(layout.published_ref(layout.DEFAULT_TIER)):
@@ -57,6 +58,12 @@ def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: dat
         _judge_closed(view, update, updates)
     else:
         raise refuse(ref, "A Ctrl repository has no such branch or tag.")
+
+
+def _require_something(update: RefUpdate) -> None:
+    """Git takes an update from nothing to nothing for the removal of whatever the ref holds."""
+    if update.old is None and update.new is None:
+        raise refuse(update.ref, "It names neither what is there nor what shall be.")
 
 
 def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
