@@ -5,6 +5,7 @@ import pytest
 from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
+from placet.engine import review
 from placet.errors import Refused
 from placet.ports import RefUpdate
 
@@ -119,6 +120,34 @@ def test_a_policy_without_approval(lab):
         path: entry for path, entry in tree.items() if view.history.tree.get(path, ("", ""))[1] != entry.blob
     }
     lab.judge(RefUpdate(MAIN, view.main, lab.commit(view.main, changed, view.branches[ident])))
+
+
+def test_a_merge_that_leaves_out_a_no(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    lab.decide(ident, "carol", verdict="reject")
+    path = layout.decision_path(ident, "carol", 1)
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
+
+
+def test_a_merge_that_leaves_out_the_withdrawal(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    view = lab.view()
+    review.withdraw(view, view.find(ident), Key("site-b"), reason="no", now=lab.now)
+    path = layout.withdrawal_path(ident)
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
+
+
+def test_a_merge_of_what_was_closed_or_whose_branch_is_refused(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    commit, tip = merge_commit(lab, ident), lab.branch(ident)
+    branch = f"refs/heads/proposals/{ident}"
+    lab.force(branch, lab.commit(tip, {"README.md": b"x"}))
+    lab.repo.fetch()
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="branch is refused")
+    lab.force(f"refs/placet/closed/{ident}", tip)
+    lab.force(branch, None)
+    lab.repo.fetch()
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="was closed")
 
 
 def test_an_expired_or_stale_proposal_does_not_land(lab):

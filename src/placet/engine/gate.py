@@ -79,7 +79,22 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
             if not _explained(history, commit, change, now):
                 raise refuse(update.ref, f"{change.path} does not follow from an approved proposal.")
         for case in (one for one in history.cases.values() if one.landed == commit.id):
+            _require_all_decisions(view, update.ref, case)
             firewall.require_free(case, firewall.taken(history, view.publications.values()))
+
+
+def _require_all_decisions(view: View, ref: str, case: Case) -> None:
+    """Whoever lands a proposal leaves out nothing that its branch holds: no objection, no withdrawal."""
+    if case.id in view.closed or case.id in view.refused:
+        raise refuse(ref, f"Proposal {case.id} was closed, or its branch is refused.")
+    branch = view.open.get(case.id)
+    if branch is None:
+        return
+    wanted = [(one.path, one.blob) for one in branch.decisions]
+    wanted += [branch.withdrawal] if branch.withdrawal else []
+    for path, blob in wanted:
+        if view.history.tree.get(path, ("", ""))[1] != blob:
+            raise refuse(ref, f"It leaves out {path}, which the proposal's branch holds.")
 
 
 @guard(13)
