@@ -5,6 +5,7 @@ import pytest
 from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
+from placet.core.statement import Decision, Seen, Signed, format_time, subject
 from placet.engine import review
 from placet.errors import Refused
 from placet.ports import RefUpdate
@@ -25,6 +26,19 @@ def merge_commit(lab, ident, *, more=None, drop=()):
         if path not in view.history.tree and path not in drop
     }
     return lab.commit(view.main, {**files, **(more or {})}, view.branches[ident], message="merge")
+
+
+def hand_made(lab, ident, person):
+    """A decision as somebody signs it who asks no client."""
+    case = lab.view().find(ident)
+    body = Decision(
+        repository=case.manifest.body.repository, time=format_time(lab.now), manifest=case.manifest.digest,
+        person=person, n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="report"),
+        comment="", policy=case.policy.digest, expires=None,
+    )  # fmt: skip
+    about = subject(layout.manifest_path(ident), case.manifest.digest)
+    signed = Signed.make((about,), body, Key(person).pair)
+    return {layout.decision_path(ident, person, 1): signed.envelope.to_bytes()}
 
 
 def test_a_right_merge_passes(lab):
@@ -81,6 +95,10 @@ def test_main_is_never_removed_rewritten_or_cut(lab):
     refused(lab, RefUpdate(MAIN, None, root))
     swapped = lab.commit(root, {}, tip)
     refused(lab, RefUpdate(MAIN, tip, swapped), words="first-parent line")
+
+
+def test_main_does_not_grow_by_commits_that_change_nothing(lab):
+    refused(lab, RefUpdate(MAIN, lab.tip(), lab.commit(lab.tip(), {})), words="changes nothing")
 
 
 def test_records_on_main_are_never_changed_or_removed(lab):
@@ -183,6 +201,27 @@ def test_proposal_branches_hold_their_own_and_nothing_else(lab):
     other = "refs/heads/proposals/" + "0" * 32
     refused(lab, RefUpdate(other, None, tip), words="manifest")
     refused(lab, RefUpdate("refs/heads/proposals/xyz", None, tip), words="not a proposal id")
+
+
+def test_a_stranger_cannot_use_up_the_room_of_a_branch(lab):
+    ident = lab.propose()
+    branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
+    lab.decide(ident, "alice")
+    later = lab.branch(ident)
+    refused(lab, RefUpdate(branch, tip, lab.commit(later, {})), words="changes nothing")
+    lab.judge(RefUpdate(branch, tip, later))
+
+
+def test_a_decision_that_no_rule_counts_is_not_taken(lab):
+    ident = lab.propose(node="site-a")
+    branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
+    for person in ("dana", "carol"):
+        refused(
+            lab,
+            RefUpdate(branch, tip, lab.commit(tip, hand_made(lab, ident, person))),
+            words="No rule counts",
+        )
+    lab.judge(RefUpdate(branch, tip, lab.commit(tip, hand_made(lab, ident, "alice"))))
 
 
 def test_a_branch_that_does_not_begin_on_main(lab):

@@ -18,6 +18,7 @@ from placet.core.states import State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.ctrl import View, load, published_line
+from placet.engine.detail import able
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
 from placet.errors import Conflict, PlacetError, Refused
@@ -71,6 +72,8 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
         raise refuse(update.ref, "main is never removed or replaced.")
     history = view.history
     for commit in _continued(view.repo, update):
+        if not commit.changes:
+            raise refuse(update.ref, f"Commit {commit.id[:12]} changes nothing.")
         alarms = len(history.alarms)
         history.advance([commit])
         if len(history.alarms) > alarms:
@@ -180,10 +183,20 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
     if update.old is not None:
         _continued(view.repo, update)
     case = firewall.admit(view.history, ident, update.new, view.taken)
+    _require_purpose(view, update, case)
     if update.old is None:
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
+
+
+def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
+    """A branch has room for so many commits and changes: a stranger must not be able to use it up."""
+    if not all(one.changes for one in firewall.own_commits(view.history, update.new or "")):
+        raise refuse(update.ref, "A commit of it changes nothing.")
+    idle = sorted({one.decision.body.person for one in case.decisions} - set(able(case)))
+    if idle:
+        raise refuse(update.ref, f"No rule counts a decision of {idle[0]} about it.")
 
 
 @guard(34)
