@@ -242,7 +242,13 @@ def test_a_stale_or_hopeless_proposal_is_not_opened(lab):
 
 def test_branches_are_closed_with_their_commits_kept(lab):
     ident = lab.propose()
+    lab.decide(ident, "alice", "bob")
     branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
+    refused(lab, RefUpdate(branch, tip, None), RefUpdate(closed, None, tip), words="neither landed nor ended")
+    landing = RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident))
+    lab.judge(RefUpdate(branch, tip, None), RefUpdate(closed, None, tip), landing)
+    lab.decide(ident, "carol", verdict="return")
+    tip = lab.branch(ident)
     lab.judge(RefUpdate(branch, tip, None), RefUpdate(closed, None, tip))
     root = lab.view().line[0].id
     refused(lab, RefUpdate(branch, tip, None), words="only closed")

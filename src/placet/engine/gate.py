@@ -14,7 +14,7 @@ from placet.core import layout, windows
 from placet.core.assent import judge_manifest
 from placet.core.guards import guard
 from placet.core.statement import parse_time
-from placet.core.states import State
+from placet.core.states import ENDED, State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.ctrl import View, load, published_line
@@ -32,7 +32,7 @@ def judge_push(repo: Repo, trust_root: str, updates: Sequence[RefUpdate], now: d
         Refused: kind `push-refused`; nothing of the push may be taken then.
     """
     view = load(repo, trust_root, now, fetch=False)
-    for update in updates:
+    for update in sorted(updates, key=lambda one: one.ref != layout.MAIN):  # what lands is closed with it
         try:
             _judge(view, update, updates, now)
         except PlacetError as error:
@@ -56,7 +56,7 @@ def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: dat
     elif ref.startswith(layout.PROPOSAL_BRANCHES):
         _judge_proposal(view, update, updates)
     elif ref.startswith(layout.CLOSED_REFS):
-        _judge_closed(view, update, updates)
+        _judge_closed(view, update, updates, now)
     else:
         raise refuse(ref, "A Ctrl repository has no such branch or tag.")
 
@@ -200,10 +200,14 @@ def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
 
 
 @guard(34)
-def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ident = update.ref.removeprefix(layout.CLOSED_REFS)
     ref = layout.proposal_ref(ident)
     if update.old is not None or RefUpdate(ref, update.new, None) not in updates:
         raise refuse(update.ref, "It only takes the last commit of the branch that the same push removes.")
     if view.repo.refs(ref).get(ref) != update.new:
         raise refuse(update.ref, "It is not the last commit of the proposal's branch.")
+    case, on_main = view.open.get(ident), view.history.cases.get(ident)
+    landed = on_main is not None and on_main.landed is not None
+    if case is not None and not landed and view.state(case, now) not in ENDED:
+        raise refuse(update.ref, "The proposal has neither landed nor ended; whoever signed it withdraws it.")
