@@ -412,3 +412,12 @@ def test_a_metafile_is_the_canonical_one_or_none(lab, evil):
         lab.judge(RefUpdate(f"refs/heads/proposals/{ident}", None, branch))
     lab.force(MAIN, lab.commit(lab.tip(), dict(lab.repo.tree(branch))))
     assert ident not in lab.view().cases()
+
+
+def test_what_a_stranger_pushes_beside_the_branches_is_not_mistaken_for_main(lab):
+    root = lab.view().line[0].id
+    ident = lab.landed()
+    lab.force("refs/remotes/origin/main", root)
+    lab.force("refs/pull/1/head", root)
+    assert lab.state(ident) == "LANDED"
+    assert {ref.split("/")[1] for ref in lab.repo.refs()} == {"heads", "placet"}
