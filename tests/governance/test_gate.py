@@ -1,11 +1,12 @@
 """The plain forge's gate: judged by content, never by pusher. Each push here is one that must not pass, but for a few."""
 
+import msgspec
 import pytest
 
 from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Decision, Seen, Signed, format_time, subject
+from placet.core.statement import Decision, Manifest, Seen, Signed, format_time, parse, subject
 from placet.engine import review
 from placet.errors import Refused
 from placet.ports import RefUpdate
@@ -177,6 +178,32 @@ def test_an_expired_or_stale_proposal_does_not_land(lab):
     lab.judge(RefUpdate(MAIN, lab.tip(), commit))
     lab.landed(data=b"another version")
     refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, more={})))
+
+
+def test_a_proposal_ends_when_the_policy_says_whatever_its_signer_says(lab):
+    ident = lab.propose()
+    tree = lab.repo.tree(lab.branch(ident))
+    path, metafile = layout.manifest_path(ident), layout.metafile("site-b", "outputs/a.csv")
+    honest = parse(lab.repo.read(tree[path].blob, 1 << 20), Manifest)
+
+    def signed(**changes):
+        made = Signed.make(
+            honest.subjects, msgspec.structs.replace(honest.body, **changes), Key("site-b").pair
+        )
+        files = {path: made.envelope.to_bytes(), metafile: tree[metafile]}
+        return RefUpdate(f"refs/heads/proposals/{ident}", None, lab.commit(lab.tip(), files))
+
+    late = signed(time="2027-01-01T00:00:00Z", expires="2027-01-02T00:00:00Z")
+    refused(lab, late, words="from the future")
+    forever = signed(expires="2099-01-01T00:00:00Z")
+    lab.force(forever.ref, forever.new)
+    lab.decide(ident, "alice", "bob")
+    commit = merge_commit(lab, ident)
+    lab.later(days=29)
+    lab.judge(RefUpdate(MAIN, lab.tip(), commit))
+    lab.later(days=2)
+    assert lab.state(ident) == "EXPIRED"
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="does not follow")
 
 
 def test_proposal_branches_hold_their_own_and_nothing_else(lab):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from placet.core import layout, limits
@@ -84,6 +84,15 @@ def chains(case: Case) -> dict[str, list[Recorded]]:
     return out
 
 
+def expiry(case: Case) -> datetime:
+    """When a proposal ends: as its signer says, and never later than the effective policy lets it."""
+    body, form = case.manifest.body, case.policy.form
+    rules = [rule_for(case.policy, body.node or "", one.path, body.tier or "") for one in body.artifacts]
+    days = min((rule.expires_days for rule in rules if rule), default=form.governance.expires_days)
+    begin, end = parse_time(body.time), parse_time(body.expires)
+    return begin + min(end - begin, timedelta(days=days))
+
+
 def outcome(case: Case, when: datetime | None) -> Outcome:
     """Do the decisions that count satisfy the proposal's effective policy?
 
@@ -114,7 +123,7 @@ def state(
             rejected="reject" in verdicts,
             returned="return" in verdicts,
             stale=bool(case.stale),
-            expired=not adopted_anyway and parse_time(case.manifest.body.expires) <= when,
+            expired=not adopted_anyway and expiry(case) <= when,
             allowed=outcome(case, when).allowed,
             drift=drift,
         )

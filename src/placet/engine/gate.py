@@ -13,10 +13,11 @@ from datetime import datetime
 from placet.core import layout, windows
 from placet.core.assent import judge_manifest
 from placet.core.guards import guard
+from placet.core.ledger import MAX_AHEAD
 from placet.core.statement import parse_time
 from placet.core.states import ENDED, State
 from placet.engine import firewall
-from placet.engine.cases import Case, state
+from placet.engine.cases import Case, expiry, state
 from placet.engine.ctrl import View, load, published_line
 from placet.engine.detail import able
 from placet.engine.history import History
@@ -54,7 +55,7 @@ def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: dat
     elif ref.startswith(layout.published_ref(layout.DEFAULT_TIER)):
         _judge_published(view, update, now)
     elif ref.startswith(layout.PROPOSAL_BRANCHES):
-        _judge_proposal(view, update, updates)
+        _judge_proposal(view, update, updates, now)
     elif ref.startswith(layout.CLOSED_REFS):
         _judge_closed(view, update, updates, now)
     else:
@@ -135,7 +136,7 @@ def _valid(history: History, case: Case | None, now: datetime) -> bool:
 @guard(21)
 def _late(case: Case, now: datetime) -> bool:
     """Has a proposal of the next policy expired? Here only a clock decides it: the chain has none."""
-    return parse_time(case.manifest.body.expires) <= now
+    return expiry(case) <= now
 
 
 def _record_of(case: Case, change: Change) -> bool:
@@ -170,7 +171,7 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
             raise refuse(update.ref, f"By the clock here, {held}.")
 
 
-def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ident = update.ref.removeprefix(layout.PROPOSAL_BRANCHES)
     if update.new is None:
         kept = RefUpdate(layout.closed_ref(ident), None, update.old)
@@ -188,6 +189,8 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
+        if parse_time(case.manifest.body.time) > now + MAX_AHEAD:
+            raise refuse(update.ref, f"It is from the future ({case.manifest.body.time}).")
 
 
 def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
