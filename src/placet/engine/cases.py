@@ -13,7 +13,7 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, parse_time, proposal_id
+from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, Verdict, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
 from placet.errors import Invalid
 
@@ -111,9 +111,7 @@ def state(
     published: Literal["no", "yes", "superseded", "retracted"] = "no",
 ) -> State:
     """The state of a proposal at a time; see `placet.core.states`."""
-    verdicts = {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
-    }
+    verdicts = standing_verdicts(case)
     adopted_anyway = case.manifest.body.kind == "policy" and case.landed is not None
     return derive(
         StateFacts(
@@ -128,6 +126,13 @@ def state(
             drift=drift,
         )
     )
+
+
+def standing_verdicts(case: Case) -> set[Verdict]:
+    """The last words of those who may judge the proposal."""
+    return {
+        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
+    }
 
 
 @guard(11)
