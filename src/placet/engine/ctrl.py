@@ -232,8 +232,9 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
         view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
     except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
-        view.refused[ascii(proposal)[1:-1]] = error
-        view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
+        shown = ascii(proposal)[1:-1]
+        view.refused[shown] = error
+        view.alarms.append(Alarm(commit, f"branch proposals/{shown} is refused: {error}"))
 
 
 @guard(13, 15)
