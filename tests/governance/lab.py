@@ -150,11 +150,10 @@ class Lab:
         return self.repo.commit(base, files, parents=above, message=message, author="x", when=self.now)
 
     def force(self, ref, new):
-        """Move a ref past every gate, as somebody can who has the server's files."""
-        for arguments in (
-            ["-c", "uploadpack.allowAnySHA1InWant=true", "fetch", "-q", str(self.folder / "cache.git"), new],
-            ["update-ref", ref, new],
-        ):
+        """Move a ref past every gate, or remove it (None), as somebody can who has the server's files."""
+        allow = ["-c", "uploadpack.allowAnySHA1InWant=true"]
+        fetch = [[*allow, "fetch", "-q", str(self.folder / "cache.git"), new]] if new else []
+        for arguments in (*fetch, ["update-ref", *([ref, new] if new else ["-d", ref])]):
             command = ["git", "--git-dir", str(self.folder / "ctrl.git"), *arguments]
             subprocess.run(command, env=ENV, check=True, capture_output=True)
 

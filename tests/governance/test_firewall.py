@@ -275,6 +275,12 @@ def test_occupied_says_what_clash_says():
         assert (taken.clash(one) is None) == (layout.clash([one, *others]) is None), one
 
 
+def test_a_path_that_stands_itself_does_not_hide_one_of_another_spelling():
+    for paths in (["x/A", "x/a"], ["x/a", "x/A"]):
+        assert Occupied(paths).clash("x/A") == "x/a"
+        assert Occupied(paths).clash("x/a") == "x/A"
+
+
 def test_a_policy_proposal_carries_its_policy_and_what_follows_from_it(lab, monkeypatch):
     ident = lab.change_policy(("project: test", "project: other"), merge=False, approvers=())
     assert lab.state(ident) == "PROPOSED"

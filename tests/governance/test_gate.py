@@ -1,10 +1,13 @@
 """The plain forge's gate: judged by content, never by pusher. Each push here is one that must not pass, but for a few."""
 
+import msgspec
 import pytest
 
 from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
+from placet.core.statement import Decision, Manifest, Seen, Signed, format_time, parse, subject
+from placet.engine import review
 from placet.errors import Refused
 from placet.ports import RefUpdate
 
@@ -24,6 +27,19 @@ def merge_commit(lab, ident, *, more=None, drop=()):
         if path not in view.history.tree and path not in drop
     }
     return lab.commit(view.main, {**files, **(more or {})}, view.branches[ident], message="merge")
+
+
+def hand_made(lab, ident, person):
+    """A decision as somebody signs it who asks no client."""
+    case = lab.view().find(ident)
+    body = Decision(
+        repository=case.manifest.body.repository, time=format_time(lab.now), manifest=case.manifest.digest,
+        person=person, n=1, previous=None, verdict="approve", role="stewards", seen=Seen(level="report"),
+        comment="", policy=case.policy.digest, expires=None,
+    )  # fmt: skip
+    about = subject(layout.manifest_path(ident), case.manifest.digest)
+    signed = Signed.make((about,), body, Key(person).pair)
+    return {layout.decision_path(ident, person, 1): signed.envelope.to_bytes()}
 
 
 def test_a_right_merge_passes(lab):
@@ -82,6 +98,10 @@ def test_main_is_never_removed_rewritten_or_cut(lab):
     refused(lab, RefUpdate(MAIN, tip, swapped), words="first-parent line")
 
 
+def test_main_does_not_grow_by_commits_that_change_nothing(lab):
+    refused(lab, RefUpdate(MAIN, lab.tip(), lab.commit(lab.tip(), {})), words="changes nothing")
+
+
 def test_records_on_main_are_never_changed_or_removed(lab):
     ident = lab.landed()
     for path in (layout.manifest_path(ident), layout.decision_path(ident, "bob", 1)):
@@ -121,6 +141,34 @@ def test_a_policy_without_approval(lab):
     lab.judge(RefUpdate(MAIN, view.main, lab.commit(view.main, changed, view.branches[ident])))
 
 
+def test_a_merge_that_leaves_out_a_no(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    lab.decide(ident, "carol", verdict="reject")
+    path = layout.decision_path(ident, "carol", 1)
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
+
+
+def test_a_merge_that_leaves_out_the_withdrawal(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    view = lab.view()
+    review.withdraw(view, view.find(ident), Key("site-b"), reason="no", now=lab.now)
+    path = layout.withdrawal_path(ident)
+    refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
+
+
+def test_a_merge_of_what_was_closed_or_whose_branch_is_refused(lab):
+    ident = lab.decide(lab.propose(), "alice", "bob")
+    commit, tip = merge_commit(lab, ident), lab.branch(ident)
+    branch = f"refs/heads/proposals/{ident}"
+    lab.force(branch, lab.commit(tip, {"README.md": b"x"}))
+    lab.repo.fetch()
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="branch is refused")
+    lab.force(f"refs/placet/closed/{ident}", tip)
+    lab.force(branch, None)
+    lab.repo.fetch()
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="was closed")
+
+
 def test_an_expired_or_stale_proposal_does_not_land(lab):
     ident = lab.decide(lab.propose(), "alice", "bob")
     commit = merge_commit(lab, ident)
@@ -130,6 +178,32 @@ def test_an_expired_or_stale_proposal_does_not_land(lab):
     lab.judge(RefUpdate(MAIN, lab.tip(), commit))
     lab.landed(data=b"another version")
     refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, more={})))
+
+
+def test_a_proposal_ends_when_the_policy_says_whatever_its_signer_says(lab):
+    ident = lab.propose()
+    tree = lab.repo.tree(lab.branch(ident))
+    path, metafile = layout.manifest_path(ident), layout.metafile("site-b", "outputs/a.csv")
+    honest = parse(lab.repo.read(tree[path].blob, 1 << 20), Manifest)
+
+    def signed(**changes):
+        made = Signed.make(
+            honest.subjects, msgspec.structs.replace(honest.body, **changes), Key("site-b").pair
+        )
+        files = {path: made.envelope.to_bytes(), metafile: tree[metafile]}
+        return RefUpdate(f"refs/heads/proposals/{ident}", None, lab.commit(lab.tip(), files))
+
+    late = signed(time="2027-01-01T00:00:00Z", expires="2027-01-02T00:00:00Z")
+    refused(lab, late, words="from the future")
+    forever = signed(expires="2099-01-01T00:00:00Z")
+    lab.force(forever.ref, forever.new)
+    lab.decide(ident, "alice", "bob")
+    commit = merge_commit(lab, ident)
+    lab.later(days=29)
+    lab.judge(RefUpdate(MAIN, lab.tip(), commit))
+    lab.later(days=2)
+    assert lab.state(ident) == "EXPIRED"
+    refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="does not follow")
 
 
 def test_proposal_branches_hold_their_own_and_nothing_else(lab):
@@ -156,6 +230,27 @@ def test_proposal_branches_hold_their_own_and_nothing_else(lab):
     refused(lab, RefUpdate("refs/heads/proposals/xyz", None, tip), words="not a proposal id")
 
 
+def test_a_stranger_cannot_use_up_the_room_of_a_branch(lab):
+    ident = lab.propose()
+    branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
+    lab.decide(ident, "alice")
+    later = lab.branch(ident)
+    refused(lab, RefUpdate(branch, tip, lab.commit(later, {})), words="changes nothing")
+    lab.judge(RefUpdate(branch, tip, later))
+
+
+def test_a_decision_that_no_rule_counts_is_not_taken(lab):
+    ident = lab.propose(node="site-a")
+    branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
+    for person in ("dana", "carol"):
+        refused(
+            lab,
+            RefUpdate(branch, tip, lab.commit(tip, hand_made(lab, ident, person))),
+            words="No rule counts",
+        )
+    lab.judge(RefUpdate(branch, tip, lab.commit(tip, hand_made(lab, ident, "alice"))))
+
+
 def test_a_branch_that_does_not_begin_on_main(lab):
     ident = lab.propose()
     tree = lab.repo.tree(lab.branch(ident))
@@ -174,7 +269,13 @@ def test_a_stale_or_hopeless_proposal_is_not_opened(lab):
 
 def test_branches_are_closed_with_their_commits_kept(lab):
     ident = lab.propose()
+    lab.decide(ident, "alice", "bob")
     branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
+    refused(lab, RefUpdate(branch, tip, None), RefUpdate(closed, None, tip), words="neither landed nor ended")
+    landing = RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident))
+    lab.judge(RefUpdate(branch, tip, None), RefUpdate(closed, None, tip), landing)
+    lab.decide(ident, "carol", verdict="return")
+    tip = lab.branch(ident)
     lab.judge(RefUpdate(branch, tip, None), RefUpdate(closed, None, tip))
     root = lab.view().line[0].id
     refused(lab, RefUpdate(branch, tip, None), words="only closed")
@@ -182,6 +283,15 @@ def test_branches_are_closed_with_their_commits_kept(lab):
     refused(lab, RefUpdate(closed, None, tip), words="same push removes")
     refused(lab, RefUpdate(closed, tip, None))
     refused(lab, RefUpdate(closed, None, root), RefUpdate(branch, root, None))
+
+
+def test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing(lab):
+    ident = lab.propose()
+    branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
+    lab.force(closed, tip)
+    lab.force(branch, None)
+    lab.repo.fetch()
+    refused(lab, RefUpdate(branch, None, None), RefUpdate(closed, None, None), words="neither")
 
 
 def test_other_branches_and_tags_are_refused(lab):

@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from governance.lab import MAIN, TIER
+from governance.lab import MAIN, TIER, Lab
 from governance.test_promote import land, make
 from keys import Key
 from placet.core import layout
@@ -207,6 +207,20 @@ def test_of_two_policies_at_once_one_counts(lab):
     view = lab.view()
     assert view.history.policy.form.rules[0].expires_days == 20
     assert view.history.drift()
+
+
+def test_a_rejected_policy_that_somebody_lands_past_the_gate_is_not_adopted(tmp_path):
+    lab = Lab.make(tmp_path, ("members: [alice, bob, dana]", "members: [alice, bob, carol, dana]"))
+    ident = lab.change_policy(("project: test", "project: other"), merge=False)
+    lab.decide(ident, "carol", verdict="reject", saw="report")
+    lab.force(MAIN, lab.commit(lab.tip(), branch_files(lab, ident)))
+    view = lab.view()
+    assert view.history.policy.form.number == 0
+    assert "without a valid approval" in view.alarms[0].text
+    assert lab.state(ident) == "QUARANTINED"
+    lab.decide(ident, "carol", saw="report")
+    assert lab.view().history.policy.form.number == 1
+    lab.repo.close()
 
 
 def test_an_older_policy_does_not_come_back(lab):

@@ -192,3 +192,12 @@ def test_rows_are_limited_by_what_was_counted():
         )
         found = judge_manifest(rules, msgspec.structs.replace(ONE, checks=(result,)), assents)
         assert found.reasons == reasons
+
+
+def test_a_closed_ref_with_something_else_does_not_keep_it_from_answering(lab):
+    foreign = "a" * 32
+    lab.force(f"refs/placet/closed/{foreign}", lab.commit(lab.tip(), {"x": b"x"}))
+    lonely = lab.commit(None, {"x": b"x"})
+    lab.force(f"refs/placet/closed/{'b' * 32}", lonely)
+    view = lab.view()
+    assert replay(view, view.history.policy).unreadable == (foreign, "b" * 32)

@@ -1,10 +1,11 @@
 """The trust rules of design section 4, on real Git: policy chain, effect of the landing commit, decisions, states."""
 
 import itertools
+import subprocess
 
 import pytest
 
-from governance.lab import MAIN, PUBLISHED, Lab, Memory
+from governance.lab import ENV, MAIN, PUBLISHED, Lab, Memory
 from keys import Key
 from placet.core import layout
 from placet.core.digest import digest
@@ -412,3 +413,26 @@ def test_a_metafile_is_the_canonical_one_or_none(lab, evil):
         lab.judge(RefUpdate(f"refs/heads/proposals/{ident}", None, branch))
     lab.force(MAIN, lab.commit(lab.tip(), dict(lab.repo.tree(branch))))
     assert ident not in lab.view().cases()
+
+
+def test_what_a_stranger_pushes_beside_the_branches_is_not_mistaken_for_main(lab):
+    root = lab.view().line[0].id
+    ident = lab.landed()
+    lab.force("refs/remotes/origin/main", root)
+    lab.force("refs/pull/1/head", root)
+    assert lab.state(ident) == "LANDED"
+    assert {ref.split("/")[1] for ref in lab.repo.refs()} == {"heads", "placet"}
+
+
+def test_a_branch_of_no_valid_name_can_be_shown(lab):
+    command = [
+        "git",
+        "--git-dir",
+        str(lab.folder / "ctrl.git"),
+        "update-ref",
+        b"refs/heads/proposals/\xff",
+        lab.tip(),
+    ]
+    subprocess.run(command, check=True, env=ENV)
+    [alarm] = lab.view().alarms
+    assert alarm.text.encode().startswith(b"branch proposals/\\udcff is refused")

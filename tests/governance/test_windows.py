@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from governance.lab import PUBLISHED, TIER, Lab
@@ -10,6 +11,7 @@ from governance.test_promote import Quiet, land, make
 from keys import POLICY
 from placet.core import windows
 from placet.core.policy import parse_policy
+from placet.core.policyform import Between, Weekly, Window
 from placet.core.windows import closed, window_problem
 from placet.engine import promote as promoting
 from placet.engine.promote import Promoter
@@ -59,6 +61,16 @@ def test_when_a_window_is_closed_and_when_it_ends(times, when, until):
     else:
         end = None if until == "never" else datetime.fromisoformat(until).replace(tzinfo=UTC)
         assert [(one.window, one.reason, one.until) for one in found] == [("w", "the year ends", end)]
+
+
+def test_a_window_until_the_end_of_time():
+    span = Between(begin="2026-01-01T00:00:00Z", until="9999-12-31T23:59:59Z")
+    odd = Window(reason="x", between=(span,), weekly=(Weekly(days=("fri",)),))
+    policy = parse_policy(POLICY.encode())
+    policy = replace(policy, form=msgspec.structs.replace(policy.form, windows={"w": odd}))
+    assert [one.until for one in closed(policy, ["site-a/x"], TIER, datetime(2026, 11, 25, tzinfo=UTC))] == [
+        None
+    ]
 
 
 def test_what_a_window_is_about():

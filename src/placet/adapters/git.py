@@ -24,6 +24,7 @@ _NETWORK_TIMEOUT_S = 600
 _MAX_COMMIT = 1 << 20
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$))[A-Za-z0-9._/-]+[A-Za-z0-9_-]")
+_MIRRORED = ("refs/heads/*", "refs/placet/*")  # no `refs/remotes/*`: a clone's view of `main` is read there
 _MODES = frozenset({"100644", "100755", "120000", "160000"})
 _QUARANTINE = ("GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 _MOVED = re.compile(
@@ -222,7 +223,7 @@ class GitRepo:
                 "--no-write-fetch-head",
                 "--",
                 self._url or "",
-                "+refs/*:refs/*",
+                *(f"+{one}:{one}" for one in _MIRRORED),
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]

@@ -166,11 +166,11 @@ class Occupied:
     """Paths that are taken, to be asked which of them another path would clash with (as `clash`)."""
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._paths: dict[str, str] = {}
+        self._paths: dict[str, set[str]] = {}
         self._folders: dict[str, str] = {}
         for path in paths:
             form = _parts(path)
-            self._paths.setdefault(form, path)
+            self._paths.setdefault(form, set()).add(path)
             self._folders.update(dict.fromkeys(_above(form), path))
 
     def clash(self, path: str) -> str | None:
@@ -179,11 +179,9 @@ class Occupied:
         The path itself, spelt the same, is no clash: it is another version.
         """
         form = _parts(path)
-        same = self._paths.get(form, path)
-        if same != path:
-            return same
-        inside = (self._paths[one] for one in _above(form) if one in self._paths)
-        return self._folders.get(form) or next(inside, None)
+        same = min(self._paths.get(form, set()) - {path}, default=None)
+        inside = (min(self._paths[one]) for one in _above(form) if one in self._paths)
+        return same or self._folders.get(form) or next(inside, None)
 
 
 def at_or_below(path: str, folder: str) -> bool:

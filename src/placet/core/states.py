@@ -28,6 +28,12 @@ class State(StrEnum):
     RETRACTED = "RETRACTED"
 
 
+ENDED = frozenset(
+    {State.RETURNED, State.STALE, State.EXPIRED, State.WITHDRAWN, State.SUPERSEDED, State.REJECTED}
+)
+"""In these another proposal may follow, and the branch of this one may be closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """One arrow: who may cause it, and which record it leaves in Git."""

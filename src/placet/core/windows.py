@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 
 from placet.core import globs
 from placet.core.guards import guard
@@ -65,6 +65,8 @@ def _end(windows: Sequence[Window], when: datetime) -> datetime | None:
     """When the spans that follow one another without a gap end; None: the hours of the week never do."""
     weekly_since = end = when
     while (later := max(_ends(windows, end), default=end)) > end:
+        if later.year == MAXYEAR:
+            return None
         if _between(windows, end):
             weekly_since = later
         elif later - weekly_since > _WEEK:

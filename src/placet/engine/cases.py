@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from placet.core import layout, limits
@@ -13,7 +13,7 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, parse_time, proposal_id
+from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, Verdict, parse_time, proposal_id
 from placet.core.states import State, StateFacts, derive
 from placet.engine.twins import Pair, objects_of
 from placet.errors import Invalid
@@ -91,6 +91,15 @@ def chains(case: Case) -> dict[str, list[Recorded]]:
     return out
 
 
+def expiry(case: Case) -> datetime:
+    """When a proposal ends: as its signer says, and never later than the effective policy lets it."""
+    body, form = case.manifest.body, case.policy.form
+    rules = [rule_for(case.policy, body.node or "", one.path, body.tier or "") for one in body.artifacts]
+    days = min((rule.expires_days for rule in rules if rule), default=form.governance.expires_days)
+    begin, end = parse_time(body.time), parse_time(body.expires)
+    return begin + min(end - begin, timedelta(days=days))
+
+
 def outcome(case: Case, when: datetime | None) -> Outcome:
     """Do the decisions that count satisfy the proposal's effective policy?
 
@@ -110,9 +119,7 @@ def state(
     published: Literal["no", "yes", "superseded", "retracted"] = "no",
 ) -> State:
     """The state of a proposal at a time; see `placet.core.states`."""
-    verdicts = {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
-    }
+    verdicts = standing_verdicts(case)
     adopted_anyway = case.manifest.body.kind == "policy" and case.landed is not None
     return derive(
         StateFacts(
@@ -122,11 +129,18 @@ def state(
             rejected="reject" in verdicts,
             returned="return" in verdicts,
             stale=bool(case.stale),
-            expired=not adopted_anyway and parse_time(case.manifest.body.expires) <= when,
+            expired=not adopted_anyway and expiry(case) <= when,
             allowed=outcome(case, when).allowed,
             drift=drift,
         )
     )
+
+
+def standing_verdicts(case: Case) -> set[Verdict]:
+    """The last words of those who may judge the proposal."""
+    return {
+        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
+    }
 
 
 @guard(11)

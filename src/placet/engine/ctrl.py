@@ -257,8 +257,9 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
 
 
 def _refuse(view: View, proposal: str, commit: str, error: PlacetError) -> None:
-    view.refused[ascii(proposal)[1:-1]] = error
-    view.alarms.append(Alarm(commit, f"branch proposals/{proposal} is refused: {error}"))
+    shown = ascii(proposal)[1:-1]
+    view.refused[shown] = error
+    view.alarms.append(Alarm(commit, f"branch proposals/{shown} is refused: {error}"))
 
 
 def _drop_twins(view: View) -> None:

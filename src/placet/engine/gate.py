@@ -13,11 +13,13 @@ from datetime import datetime
 from placet.core import layout, windows
 from placet.core.assent import judge_manifest
 from placet.core.guards import guard
+from placet.core.ledger import MAX_AHEAD
 from placet.core.statement import parse_time
-from placet.core.states import State
+from placet.core.states import ENDED, State
 from placet.engine import firewall
-from placet.engine.cases import Case, state
+from placet.engine.cases import Case, expiry, state
 from placet.engine.ctrl import View, load, published_line
+from placet.engine.detail import able
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
 from placet.engine.twins import refuse_twins
@@ -32,7 +34,7 @@ def judge_push(repo: Repo, trust_root: str, updates: Sequence[RefUpdate], now: d
         Refused: kind `push-refused`; nothing of the push may be taken then.
     """
     view = load(repo, trust_root, now, fetch=False)
-    for update in updates:
+    for update in sorted(updates, key=lambda one: one.ref != layout.MAIN):  # what lands is closed with it
         try:
             _judge(view, update, updates, now)
         except PlacetError as error:
@@ -48,16 +50,23 @@ def refuse(ref: str, why: str) -> Refused:
 
 def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ref = update.ref
+    _require_something(update)
     if ref == layout.MAIN:
         _judge_main(view, update, now)
     elif ref.startswith(layout.published_ref(layout.DEFAULT_TIER)):
         _judge_published(view, update, now)
     elif ref.startswith(layout.PROPOSAL_BRANCHES):
-        _judge_proposal(view, update, updates)
+        _judge_proposal(view, update, updates, now)
     elif ref.startswith(layout.CLOSED_REFS):
-        _judge_closed(view, update, updates)
+        _judge_closed(view, update, updates, now)
     else:
         raise refuse(ref, "A Ctrl repository has no such branch or tag.")
+
+
+def _require_something(update: RefUpdate) -> None:
+    """Git takes an update from nothing to nothing for the removal of whatever the ref holds."""
+    if update.old is None and update.new is None:
+        raise refuse(update.ref, "It names neither what is there nor what shall be.")
 
 
 def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
@@ -65,6 +74,8 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
         raise refuse(update.ref, "main is never removed or replaced.")
     history = view.history
     for commit in _continued(view.repo, update):
+        if not commit.changes:
+            raise refuse(update.ref, f"Commit {commit.id[:12]} changes nothing.")
         alarms = len(history.alarms)
         history.advance([commit])
         if len(history.alarms) > alarms:
@@ -73,7 +84,22 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
             if not _explained(history, commit, change, now):
                 raise refuse(update.ref, f"{change.path} does not follow from an approved proposal.")
         for case in (one for one in history.cases.values() if one.landed == commit.id):
+            _require_all_decisions(view, update.ref, case)
             firewall.require_free(case, firewall.taken(history, view.publications.values()))
+
+
+def _require_all_decisions(view: View, ref: str, case: Case) -> None:
+    """Whoever lands a proposal leaves out nothing that its branch holds: no objection, no withdrawal."""
+    if case.id in view.closed or case.id in view.refused:
+        raise refuse(ref, f"Proposal {case.id} was closed, or its branch is refused.")
+    branch = view.open.get(case.id)
+    if branch is None:
+        return
+    wanted = [(one.path, one.blob) for one in branch.decisions]
+    wanted += [branch.withdrawal] if branch.withdrawal else []
+    for path, blob in wanted:
+        if view.history.tree.get(path, ("", ""))[1] != blob:
+            raise refuse(ref, f"It leaves out {path}, which the proposal's branch holds.")
 
 
 @guard(13)
@@ -111,7 +137,7 @@ def _valid(history: History, case: Case | None, now: datetime) -> bool:
 @guard(21)
 def _late(case: Case, now: datetime) -> bool:
     """Has a proposal of the next policy expired? Here only a clock decides it: the chain has none."""
-    return parse_time(case.manifest.body.expires) <= now
+    return expiry(case) <= now
 
 
 def _record_of(case: Case, change: Change) -> bool:
@@ -146,7 +172,7 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
             raise refuse(update.ref, f"By the clock here, {held}.")
 
 
-def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ident = update.ref.removeprefix(layout.PROPOSAL_BRANCHES)
     if update.new is None:
         kept = RefUpdate(layout.closed_ref(ident), None, update.old)
@@ -159,18 +185,34 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate])
     if update.old is not None:
         _continued(view.repo, update)
     case = firewall.admit(view.history, ident, update.new, view.taken)
+    _require_purpose(view, update, case)
     if update.old is None:
         refuse_twins(view.objects(), case.objects())
         verdict = judge_manifest(view.history.policy, case.manifest.body, ())
         if case.stale or verdict.reasons or ident in view.closed:
             raise refuse(update.ref, " ".join((case.stale, *verdict.reasons)) or "It was closed before.")
+        if parse_time(case.manifest.body.time) > now + MAX_AHEAD:
+            raise refuse(update.ref, f"It is from the future ({case.manifest.body.time}).")
+
+
+def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
+    """A branch has room for so many commits and changes: a stranger must not be able to use it up."""
+    if not all(one.changes for one in firewall.own_commits(view.history, update.new or "")):
+        raise refuse(update.ref, "A commit of it changes nothing.")
+    idle = sorted({one.decision.body.person for one in case.decisions} - set(able(case)))
+    if idle:
+        raise refuse(update.ref, f"No rule counts a decision of {idle[0]} about it.")
 
 
 @guard(34)
-def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate]) -> None:
+def _judge_closed(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:
     ident = update.ref.removeprefix(layout.CLOSED_REFS)
     ref = layout.proposal_ref(ident)
     if update.old is not None or RefUpdate(ref, update.new, None) not in updates:
         raise refuse(update.ref, "It only takes the last commit of the branch that the same push removes.")
     if view.repo.refs(ref).get(ref) != update.new:
         raise refuse(update.ref, "It is not the last commit of the proposal's branch.")
+    case, on_main = view.open.get(ident), view.history.cases.get(ident)
+    landed = on_main is not None and on_main.landed is not None
+    if case is not None and not landed and view.state(case, now) not in ENDED:
+        raise refuse(update.ref, "The proposal has neither landed nor ended; whoever signed it withdraws it.")

@@ -17,7 +17,15 @@ from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
 from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
-from placet.engine.cases import Case, Recorded, check_comments, check_manifest, outcome, succession_problem
+from placet.engine.cases import (
+    Case,
+    Recorded,
+    check_comments,
+    check_manifest,
+    outcome,
+    standing_verdicts,
+    succession_problem,
+)
 from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
@@ -349,7 +357,8 @@ def _plain(mode: str) -> bool:
 @guard(11, 12)
 def _adoptable(case: Case) -> bool:
     """Was this policy validly approved under the one before?"""
-    return not case.stale and not case.withdrawn and outcome(case, None).allowed
+    objected = standing_verdicts(case) & {"return", "reject"}
+    return not case.stale and not case.withdrawn and not objected and outcome(case, None).allowed
 
 
 @guard(12, 13)

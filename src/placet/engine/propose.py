@@ -27,16 +27,12 @@ from placet.core.statement import (
     proposal_id,
     subject,
 )
-from placet.core.states import State
+from placet.core.states import ENDED, State
 from placet.engine.cases import Case, succession_problem
 from placet.engine.ctrl import View
 from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Conflict, Refused
 from placet.ports import RefUpdate, Signer
-
-_ENDED = frozenset(
-    {State.RETURNED, State.STALE, State.EXPIRED, State.WITHDRAWN, State.SUPERSEDED, State.REJECTED}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +273,7 @@ def _open_twin(view: View, subjects: tuple[Subject, ...], body: Manifest, now: d
 
     for case in view.cases().values():
         same = case.manifest.subjects == subjects and matter(case.manifest.body) == matter(body)
-        if same and view.state(case, now) not in _ENDED:
+        if same and view.state(case, now) not in ENDED:
             return case
     return None
 
@@ -314,7 +310,7 @@ def _last_ended(view: View, body: Manifest, now: datetime) -> Case | None:
         ):
             return False
         shared = body.kind == "policy" or not paths.isdisjoint(case.paths)
-        return shared and view.state(case, now) in _ENDED
+        return shared and view.state(case, now) in ENDED
 
     found = [case for case in view.open.values() if case.id in view.branches and continued(case)]
     return max(found, key=lambda one: (set(one.paths) == paths, one.manifest.body.time, one.id), default=None)

@@ -13,7 +13,7 @@ from placet.core.assent import Outcome, judge_manifest
 from placet.core.policy import Policy
 from placet.engine.cases import Case, assents, chains, may_judge
 from placet.engine.ctrl import View
-from placet.errors import Corrupt, Invalid, NotFound
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 
 Verdict = Literal["allowed", "missing", "refused", "returned", "rejected"]
 
@@ -74,7 +74,7 @@ def replay(view: View, candidate: Policy) -> Replay:
     for ident in view.closed.keys() - cases.keys():
         try:
             case = view.known(ident)
-        except (Corrupt, Invalid, NotFound):
+        except (Conflict, Corrupt, Invalid, NotFound, Refused):
             case = None
         if case is None:
             unreadable.append(ident)
