@@ -34,8 +34,9 @@ FAMILIES: Mapping[str, str] = {
     r"|numpy\.random\.bit_generator\.(SeedSequence|__pyx_unpickle_SeedSequence)",
     "scipy": r"scipy\.sparse\.\w+\.(bsr|coo|csc|csr|dia|dok|lil)_(matrix|array)"
     r"|scipy\.interpolate\.\w+\.(BSpline|PPoly|interp1d)",
-    "sklearn": r"sklearn\.(?!externals|datasets|utils\._testing)[\w.]+"
-    r"\.(_?[A-Z]\w*|newObj|__pyx_unpickle_\w+)",
+    "sklearn": r"sklearn\.(?!externals|datasets|callback|utils\._testing|(?:[\w.]+\.)?tests\.)[\w.]+"
+    r"\.(?!(?:Client|Connection|Listener|MethodType|Parameter|Path|Queue|StringIO|Thread|ThreadpoolController)$)"
+    r"(_?[A-Z]\w*|newObj|__pyx_unpickle_\w+)",
     "torch": r"torch\.\w+Storage|torch\._utils\._rebuild_(tensor(_v2)?|parameter)|torch\.(Size|device|dtype)",
 }
 
