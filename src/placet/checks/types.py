@@ -34,7 +34,10 @@ SUFFIXES: Mapping[str, FileType] = {
 MAX_JSON = 256 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _MARKUP = re.compile(r"\s*(<[!?a-zA-Z]|#!|%!PS|%PDF|\{\\rtf)")
-_ACTIVE = re.compile(rb"/(JavaScript|JS|Launch|EmbeddedFile|OpenAction|AA|RichMedia|XFA)\b")
+_ACTIVE = re.compile(
+    rb"/(JavaScript|Launch|EmbeddedFile|OpenAction|RichMedia|(JS|AA|XFA)\s*(<|\(|\d+ \d+ R))"
+)
+_HEX = re.compile(rb"#([0-9a-fA-F]{2})")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LEAST_MAGIC = 4
 _LEAST_ROWS = 5
@@ -176,7 +179,7 @@ def _pdf(file: File) -> str:
             return "it does not begin as PDF"
         first = False
         tail = tail[-64:] + block
-        if _ACTIVE.search(tail):
+        if _ACTIVE.search(_HEX.sub(lambda one: bytes([int(one[1], 16)]), tail)):
             return "it holds a script, an action or an attachment"
     return "" if re.search(rb"%%EOF\s*\Z", tail) else "something follows its end, or it is cut"
 
