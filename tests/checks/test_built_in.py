@@ -287,6 +287,9 @@ def test_a_row_level_table_of_patients_is_refused():
     assert "never repeats" in look("rows", "a.csv", other.encode()).problem
     hidden = "".join(f"{line}\n" for line in PATIENTS.splitlines()[1:])
     assert "never repeats" in look("rows", "a.csv", hidden.encode()).problem, "without a header"
+    for name in ("", "no", "k"):
+        counted = f"{name},age,sex\n" + "".join(f"{n},{20 + n % 70},{n % 2}\n" for n in range(200))
+        assert "never repeats" in look("rows", "a.csv", counted.encode()).problem, "numbered from 0"
     few = "\n".join(PATIENTS.splitlines()[:8])
     assert look("rows", "a.csv", few.encode()).problem
     records = json.dumps([{"age": one} for one in range(60)])
@@ -308,8 +311,10 @@ def test_results_are_not_taken_for_people():
     prose = "We looked at age, sex and weight.\n" * 20 + "Nothing more, as said.\n" * 60
     assert look("rows", "a.md", prose.encode()).problem == ""
     pyramid = "age,n\n" + "".join(f"{age},{1000 - age}\n" for age in range(100))
-    assert look("rows", "a.csv", pyramid.encode()).problem
-    assert look("rows", "a.csv", pyramid.encode(), unique=200).problem == ""
+    assert look("rows", "a.csv", pyramid.encode()).problem == ""
+    genes = "gene,effect\n" + "".join(f"G{number * number},0.5\n" for number in range(100))
+    assert look("rows", "a.csv", genes.encode()).problem
+    assert look("rows", "a.csv", genes.encode(), unique=200).problem == ""
 
 
 def test_the_limit_on_rows_counts_all_tables_of_an_artifact():

@@ -3,6 +3,8 @@
 import os
 import socket
 import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from placet.errors import Corrupt, Refused
 PLUGIN = """
 import os
 import socket
+import subprocess
 
 from placet.checks.api import Check, Finding, Options
 
@@ -99,6 +102,12 @@ class Peeks(Base):
         return Finding(" ".join(secrets))
 
 
+class Starts(Base):
+    def look(self, file, options):
+        child = subprocess.Popen(["sleep", "600"])
+        return Finding("", {"child": child.pid})
+
+
 class Old(Check):
     api = 0
     tool = "old"
@@ -112,7 +121,7 @@ NoCheck = dict
 """
 NAMES = {
     "word": "Word", "raises": "Raises", "dies": "Dies", "hangs": "Hangs", "eats": "Eats", "answers": "Answers",
-    "facts": "Facts", "negative": "Negative", "talks": "Talks", "peeks": "Peeks", "old": "Old",
+    "facts": "Facts", "negative": "Negative", "talks": "Talks", "peeks": "Peeks", "old": "Old", "starts": "Starts",
     "no-api": "NoApi", "no-check": "NoCheck", "no-module": "Nothing",
 }  # fmt: skip
 
@@ -221,6 +230,25 @@ def test_no_process_is_left(plugins, sandbox):
         process = session._slots.queue[-1]._process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_what_a_check_started_ends_with_it(plugins, sandbox):
+    with sandbox.session({"starts": {}}, {}, 1) as session, tempfile.TemporaryFile() as file:
+        found = session.look("a", "", 0, file)["starts"]
+        child = found.facts["child"]
+        os.kill(child, 0)
+    deadline = time.monotonic() + 20
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(process):
+    """Is it there, and no zombie?"""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 POLICY_RULE = """\

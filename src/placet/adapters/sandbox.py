@@ -7,9 +7,11 @@ A process that dies or takes too long fails the file that it had, and a new one 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import socket
 import subprocess
 import sys
@@ -147,7 +149,9 @@ class _Process:
         return msgspec.json.decode(message[0], type=Answer)
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does, and what a check started in it."""
         self._channel.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()

@@ -15,6 +15,8 @@ from placet.core.guards import guard
 _SUPPRESSED = frozenset(
     {"", "*", "**", "-", "x", "c", "na", "n/a", "nan", "null", "suppressed", "[c]", "[z]"}
 )
+_THOUSANDS = re.compile(r"(?<=\d)[ ,'\u00a0](?=\d{3}\b)")
+_THOUSANDS_POINT = re.compile(r"(?<=\d)[ ,.'\u00a0](?=\d{3}\b)")
 _BELOW = re.compile(r"[<≤]\s*(\d+)")
 
 
@@ -62,7 +64,7 @@ def _judge(table: Table, chosen: Sequence[int], options: CountOptions) -> Findin
         rows += batch.rows
         for index in chosen:
             for row, value in enumerate(batch.values[index], start=batch.first):
-                number = _number(value)
+                number = _number(value, options.least, points=table.separator == ";")
                 where = f"row {row}, column {index + 1}"
                 cells += 1
                 if number is None:
@@ -78,8 +80,11 @@ def _judge(table: Table, chosen: Sequence[int], options: CountOptions) -> Findin
     return Finding(strange, facts)
 
 
-def _number(value: object) -> float | None:
-    """The count in a cell; None for a suppressed one; -1 for what is no count."""
+def _number(value: object, least: int, *, points: bool) -> float | None:
+    """The count in a cell; None for a suppressed one; -1 for what is no count.
+
+    `<3` tells as much as 2 does where 10 are asked for. `points` may part thousands: 1.000 is one elsewhere.
+    """
     if value is None:
         return None
     if isinstance(value, bool):
@@ -91,8 +96,9 @@ def _number(value: object) -> float | None:
         return None
     below = _BELOW.fullmatch(text)
     if below:
-        return None
+        return None if int(below[1]) >= least else 1
     try:
-        return float(re.sub(r"(?<=\d)[ ,.'\u00a0](?=\d{3}\b)", "", text).replace(",", "."))
+        parted = _THOUSANDS_POINT if points else _THOUSANDS
+        return float(parted.sub("", text).replace(",", "."))
     except ValueError:
         return -1

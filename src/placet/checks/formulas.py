@@ -18,6 +18,11 @@ _ACTIVE = re.compile(
 _FORMULA = re.compile(rb"<(?:\w+:)?(?:f|definedName)(?=[\s>/])")
 _WIDE = "\uff1d\uff20\uff0b\uff0d"
 _PARTED = re.compile(r"[,;\t|\n]")
+_BLANK = "".join(one for one in map(chr, range(0x3001)) if one.isspace()) + '"\u200b\ufeff'
+_ESTIMATE = re.compile(
+    r"[+-]\s?\d[\d\s.,;%*†±\u2212()\[\]+-]*(?:(?:to|bis|à|a|[eE])[\d\s.,;%()\[\]+-]*){0,4}"
+)
+"""A number with its interval or stars: no name, so nothing that a spreadsheet could call."""
 _MAX_PART = 1 << 30
 _BLOCK = 1 << 18
 
@@ -63,9 +68,9 @@ def _any_runs(cell: str) -> bool:
 
 
 def _runs(cell: str) -> bool:
-    text = cell.strip(' "\u00a0')
+    text = cell.strip(_BLANK)
     return cell[:1] in {"\t", "\r"} or text[:1] in {"=", "@", *_WIDE} or (
-        text[:1] in {"+", "-"} and len(text) > 1 and not is_number(text)
+        text[:1] in {"+", "-"} and len(text) > 1 and not is_number(text) and not _ESTIMATE.fullmatch(text)
     )  # fmt: skip
 
 

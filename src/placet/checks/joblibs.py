@@ -17,7 +17,8 @@ from placet.errors import Invalid
 WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 _ALIGNMENT = 16
 _MAX_HEADER = 1 << 16
-_DTYPE = re.compile(r"[<>|=]?([biufcSUVmM])([0-9]{1,9})?(?:\[[a-z0-9]+\])?")
+_DTYPE = re.compile(r"[<>|=]?([biufcSUVmM])([0-9]{1,9})(?:\[[a-z0-9]+\])?")
+_OBJECT = re.compile(r"[<>|=]?O[48]?")
 
 
 def skip_array(stream: IO[bytes], state: Mapping[Any, Any]) -> bool:
@@ -29,6 +30,8 @@ def skip_array(stream: IO[bytes], state: Mapping[Any, Any]) -> bool:
         Invalid: kind `pickle`: the wrapper says something else than joblib writes.
     """
     shape, dtype = state.get("shape"), state.get("dtype")
+    if None in state:
+        raise _bad("an array of joblib's has attributes that are not plain")
     if not isinstance(shape, tuple) or not all(type(one) is int and one >= 0 for one in shape):
         raise _bad("an array of joblib's has no plain shape")
     if _is_object(dtype):
@@ -49,26 +52,51 @@ def holds_objects(stream: IO[bytes]) -> bool:
     """Does an `.npy` hold a pickle? The stream is left where its data begin.
 
     Raises:
-        Invalid: kind `pickle`: its header is damaged.
+        Invalid: kind `pickle`: its header is damaged, or says a type in other words than numpy writes.
     """
-    return "O" in str(_header(stream)[0])
+    return _width(_header(stream)[0]) is None
 
 
 def is_whole(stream: IO[bytes]) -> bool:
-    """Does an `.npy` without objects end where its header says? Structured types are not followed: True.
+    """Does an `.npy` end where its header says? With objects: True, their pickle says where it ends.
 
     Raises:
-        Invalid: kind `pickle`: its header is damaged.
+        Invalid: kind `pickle`: as `holds_objects`.
     """
     descr, shape = _header(stream)
-    match = _DTYPE.fullmatch(descr) if isinstance(descr, str) else None
-    if match is None or not match[2]:
-        return True
-    size = int(match[2]) * (4 if match[1] == "U" else 1) * math.prod(shape)
-    return stream.tell() + size == stream.seek(0, io.SEEK_END)
+    width = _width(descr)
+    return width is None or stream.tell() + width * _items(shape) == stream.seek(0, io.SEEK_END)
 
 
-def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
+def _width(descr: object) -> int | None:
+    """The bytes of an item, None where it holds objects; only as numpy itself writes types."""
+    if isinstance(descr, str):
+        if _OBJECT.fullmatch(descr):
+            return None
+        match = _DTYPE.fullmatch(descr)
+        if match:
+            return int(match[2]) * (4 if match[1] == "U" else 1)
+    elif isinstance(descr, tuple) and len(descr) == 2:  # noqa: PLR2004 - an array in an item
+        width = _width(descr[0])
+        return None if width is None else width * _items(descr[1])
+    elif (
+        isinstance(descr, list)
+        and descr
+        and all(isinstance(one, tuple) and len(one) in {2, 3} for one in descr)
+    ):
+        widths = [_width(one[1] if len(one) == 2 else (one[1], one[2])) for one in descr]  # noqa: PLR2004
+        return None if None in widths else sum(one for one in widths if one is not None)
+    raise _bad("the type of an array is not as numpy writes it")
+
+
+def _items(shape: object) -> int:
+    sizes = shape if isinstance(shape, tuple) else (shape,)
+    if not all(type(one) is int and one >= 0 for one in sizes):
+        raise _bad("the shape of an array is not as numpy writes it")
+    return math.prod(sizes)
+
+
+def _header(stream: IO[bytes]) -> tuple[object, object]:
     """The dtype and the shape of an `.npy`; the stream is left behind its header."""
     stream.seek(6)
     major = stream.read(2)[:1]
@@ -77,7 +105,7 @@ def _header(stream: IO[bytes]) -> tuple[Any, tuple[int, ...]]:
         raise _bad("the header of an array is too long")
     try:
         header = ast.literal_eval(stream.read(size).decode("utf-8"))
-        return header["descr"], tuple(int(one) for one in header["shape"])
+        return header["descr"], header["shape"]
     except (ValueError, SyntaxError, KeyError, TypeError, OverflowError, RecursionError, MemoryError):
         raise _bad("the header of an array is damaged") from None
 
@@ -99,15 +127,29 @@ def _item_size(dtype: Any) -> int:  # noqa: ANN401 - out of a pickle
     match = _DTYPE.fullmatch(_code(dtype))
     if match is None:
         raise _bad("an array of joblib's has a dtype that is not followed")
-    kind, digits = match[1], match[2]
-    size = int(digits) * (4 if kind == "U" else 1) if digits else {"b": 1}.get(kind, 8)
-    state = dtype.state.get("")
-    fields = state[4] if isinstance(state, tuple) and len(state) > 6 else None  # noqa: PLR2004
-    if kind == "V" and (fields is None or state[5] != size or "O" in _letters(fields)):
+    kind, size = match[1], int(match[2]) * (4 if match[1] == "U" else 1)
+    if dtype.state and not _is_plain_state(dtype.state.get(""), kind, size):
         raise _bad("an array of joblib's has a dtype that is not followed")
-    if kind in "SU" and isinstance(state, tuple) and len(state) > 6 and state[5] not in {size, -1}:  # noqa: PLR2004
+    if kind == "V" and not dtype.state:
         raise _bad("an array of joblib's has a dtype that is not followed")
     return size
+
+
+def _is_plain_state(state: object, kind: str, size: int) -> bool:
+    """Is it what `numpy.dtype.__reduce__` gives, and changes nothing of the item's size?
+
+    It is (version, order, base, names, fields, size, alignment, flags[, metadata]).
+    """
+    if (
+        not isinstance(state, tuple)
+        or len(state) not in {8, 9}
+        or state[0] not in {3, 4}
+        or state[2] is not None
+    ):
+        return False
+    if kind == "V":
+        return state[5] == size and "O" not in _letters(state[4])
+    return state[4] is None and (state[5] == size if kind in "SU" else True)
 
 
 def _letters(fields: Any) -> str:  # noqa: ANN401 - out of a pickle

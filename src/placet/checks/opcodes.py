@@ -110,6 +110,7 @@ class Machine:
         self._stack: list[Any] = list(goes_on._stack) if goes_on else []
         self._memo: dict[Any, Any] = dict(goes_on._memo) if goes_on else {}
         self._protocol = 0
+        self._frame_end = 0
         self.names: set[str] = set()
 
     def run(self) -> None:
@@ -128,6 +129,7 @@ class Machine:
 
     def _step(self, op: pickletools.OpcodeInfo, value: Any) -> bool:  # noqa: ANN401
         name = op.name
+        self._require_plain_wrapper(name)
         if name in _TEXT or name in _NUMBER:
             self._stack.append(value)
         elif name in _CONSTANT:
@@ -141,6 +143,14 @@ class Machine:
         if len(self.names) > _MANY:
             raise bad(f"it calls more than {_MANY} names")
         return name == "STOP"
+
+    def _require_plain_wrapper(self, op: str) -> None:
+        """Joblib's wrapper is made as joblib makes it; else one could come to be unseen."""
+        if op in _KEEPS:
+            return
+        held = [place for place, one in enumerate(self._stack[:-3:-1]) if one == _Name(joblibs.WRAPPER)]
+        if held and held != [_WRAPPER_AT.get(op)]:
+            raise bad("it uses joblib's wrapper of arrays as joblib does not")
 
     def _generic(self, op: pickletools.OpcodeInfo) -> None:
         """What pickletools says that the opcode takes and leaves."""
@@ -175,11 +185,16 @@ class Machine:
     def _named(self, module: Any, name: Any) -> _Name:  # noqa: ANN401
         if not isinstance(module, str) or not isinstance(name, str):
             raise bad("it calls a name that it computes")
+        if "." in name:
+            raise bad("it calls a name that it reaches through another")
         if self._protocol < 3:  # noqa: PLR2004 - as pickle's fix_imports
             module, name = _compat_pickle.NAME_MAPPING.get((module, name), (module, name))
             module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         self.names.add(f"{module}.{name}")
         return _Name(f"{module}.{name}")
+
+    def _on_frame(self, size: int) -> None:
+        self._frame_end = max(self._frame_end, self._stream.tell() + size)
 
     def _on_proto(self, value: int) -> None:
         self._protocol = value
@@ -216,6 +231,8 @@ class Machine:
             raise bad("it changes a class or a function")
         if not isinstance(made, Made):
             return
+        if made.name == joblibs.WRAPPER and (made.state or not isinstance(state, dict)):
+            raise bad("it changes joblib's wrapper of arrays as joblib does not")
         made.state |= state if isinstance(state, dict) else {"": state}
         if made.name == joblibs.WRAPPER:
             self._joblib(made)
@@ -224,7 +241,10 @@ class Machine:
         """An array of joblib's follows in the stream: raw bytes, or a pickle of its own for objects.
 
         pickle itself would go on in that pickle with the stack and memo it has: both readings are followed.
+        Joblib reads the array behind the frame and then goes on in the frame, so that one must end here.
         """
+        if self._stream.tell() < self._frame_end:
+            raise bad("an array of joblib's lies within a frame")
         if joblibs.skip_array(self._stream, made.state):
             place = self._stream.tell()
             for machine in (Machine(self._stream, self), Machine(self._stream)):
@@ -267,8 +287,8 @@ class Machine:
 
     def _set(self, flat: list[Any]) -> None:
         target = self._stack[-1] if self._stack else None
-        if isinstance(target, dict) and len(target) < _MANY:
-            target |= _pairs(flat)
+        if isinstance(target, dict):
+            target |= _pairs(flat) if len(target) < _MANY else {None: OPAQUE}
 
     def _on_memoize(self, _: object) -> None:
         self._on_put(len(self._memo))
@@ -293,8 +313,9 @@ def _parted(value: str) -> list[str]:
 
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:
-    """Keys that are texts, with their values; the others are of no interest here."""
-    return {key: value for key, value in zip(flat[::2], flat[1::2], strict=False) if isinstance(key, str)}
+    """Keys that are texts, with their values; the key None stands for all that are not known."""
+    pairs = zip(flat[::2], flat[1::2], strict=False)
+    return {key if isinstance(key, str) else None: value for key, value in pairs}
 
 
 def _is_no_text(value: Any) -> bool:  # noqa: ANN401
@@ -303,8 +324,12 @@ def _is_no_text(value: Any) -> bool:  # noqa: ANN401
     return bool(made) or value is None or isinstance(value, tuple | dict | int)
 
 
+_KEEPS = frozenset({"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "FRAME"})
+_WRAPPER_AT = {"EMPTY_TUPLE": 0, "NEWOBJ": 1}
+"""How far below the top of the stack the wrapper's name may be at an opcode."""
 _UNSAFE = frozenset({"EXT1", "EXT2", "EXT4"})
 _SPECIAL: Mapping[str, Callable[[Machine, Any], None]] = {
+    "FRAME": Machine._on_frame,
     "PROTO": Machine._on_proto,
     "GLOBAL": Machine._on_global,
     "STACK_GLOBAL": Machine._on_stack_global,

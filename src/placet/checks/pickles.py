@@ -20,6 +20,7 @@ from placet.core.guards import guard
 from placet.errors import Invalid
 
 MAX_INSIDE = 16 << 30
+_FREE, _RATIO = 1 << 30, 200
 _SUFFIXES = frozenset({"pkl", "pickle", "joblib", "pt", "pth", "ckpt", "bin", "npy", "npz", "dat"})
 
 FAMILIES: Mapping[str, str] = {
@@ -34,8 +35,9 @@ FAMILIES: Mapping[str, str] = {
     r"|numpy\.random\.bit_generator\.(SeedSequence|__pyx_unpickle_SeedSequence)",
     "scipy": r"scipy\.sparse\.\w+\.(bsr|coo|csc|csr|dia|dok|lil)_(matrix|array)"
     r"|scipy\.interpolate\.\w+\.(BSpline|PPoly|interp1d)",
-    "sklearn": r"sklearn\.(?!externals|datasets|utils\._testing)[\w.]+"
-    r"\.(_?[A-Z]\w*|newObj|__pyx_unpickle_\w+)",
+    "sklearn": r"sklearn\.(?!externals|datasets|callback|utils\._testing|(?:[\w.]+\.)?tests\.)[\w.]+"
+    r"\.(?!(?:Client|Connection|Listener|MethodType|Parameter|Path|Queue|StringIO|Thread|ThreadpoolController)$)"
+    r"(_?[A-Z]\w*|newObj|__pyx_unpickle_\w+)",
     "torch": r"torch\.\w+Storage|torch\._utils\._rebuild_(tensor(_v2)?|parameter)|torch\.(Size|device|dtype)",
 }
 
@@ -91,7 +93,7 @@ def walk(stream: IO[bytes], *, whole: bool = True) -> set[str]:
     Raises:
         Invalid: kind `pickle`: it is none, or does what cannot be followed.
     """
-    with zips.inflated(stream, MAX_INSIDE) as inside:
+    with zips.inflated(stream, room(stream)) as inside:
         source = inside or stream
         source.seek(0)
         machine = Machine(source)
@@ -99,6 +101,14 @@ def walk(stream: IO[bytes], *, whole: bool = True) -> set[str]:
         if whole and source.read(1):
             raise bad("something follows its end")
         return machine.names
+
+
+def room(stream: IO[bytes]) -> int:
+    """To how many bytes what is packed in a stream may unpack: a bomb must not fill the disk."""
+    place = stream.tell()
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(place)
+    return min(MAX_INSIDE, max(_FREE, _RATIO * size))
 
 
 def _pickles(file: File) -> Iterator[set[str]]:
@@ -109,7 +119,7 @@ def _pickles(file: File) -> Iterator[set[str]]:
         for info in zips.entries(file.stream):
             suffix = info.filename.rpartition(".")[2].lower()
             if suffix in _SUFFIXES and not info.filename.startswith("archive/data/"):
-                with zips.opened(file.stream, info, MAX_INSIDE) as member:
+                with zips.opened(file.stream, info, room(file.stream)) as member:
                     yield from _pickles(File(info.filename, info.file_size, "", member))
     elif head.startswith(b"\x93NUMPY"):
         if joblibs.holds_objects(file.stream):

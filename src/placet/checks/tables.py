@@ -63,7 +63,10 @@ class Table:
         form: What it is.
         columns: In order.
         header: False if a CSV begins with data: then the columns have numbers for names.
+        separator: Of a CSV; empty for others.
     """
+
+    separator = ""
 
     def __init__(self, form: Literal["csv", "parquet"], columns: Sequence[Column], *, header: bool) -> None:
         self.form = form
@@ -155,10 +158,12 @@ def is_number(text: str) -> bool:
 class _Csv(Table):
     def __init__(self, stream: IO[bytes], least_columns: int) -> None:
         self._stream = stream
-        self._separator = _separator(_sample(stream))
+        self.separator = _separator(_sample(stream))
         first = next(self._records(), None)
         if first is None:
             raise unreadable("it is empty")
+        if first[0].casefold().startswith("sep="):
+            raise unreadable("its first row tells a spreadsheet another separator")
         if len(first) < least_columns:
             raise unreadable("it has one column only")
         header = _is_header(first)
@@ -196,7 +201,7 @@ class _Csv(Table):
                 yield line
 
         try:
-            for row in csv.reader(feed(), delimiter=self._separator, strict=True):
+            for row in csv.reader(feed(), delimiter=self.separator, strict=True):
                 fed = 0
                 if len(row) > MAX_COLUMNS:
                     raise unreadable(f"it has more than {MAX_COLUMNS} columns")
@@ -255,6 +260,7 @@ def _kind(arrow: Any, type_: Any) -> Kind:  # noqa: ANN401 - pyarrow has no type
         ("int", types.is_integer),
         ("float", lambda one: types.is_floating(one) or types.is_decimal(one)),
         ("time", types.is_temporal),
+        ("text", types.is_null),
         ("text", lambda one: types.is_string(one) or types.is_large_string(one) or types.is_string_view(one)),
         ("binary", lambda one: types.is_binary(one) or types.is_large_binary(one)),
     )

@@ -33,7 +33,17 @@ SUFFIXES: Mapping[str, FileType] = {
 MAX_JSON = 256 << 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _MARKUP = re.compile(r"\s*(<[!?a-zA-Z]|#!|%!PS|%PDF|\{\\rtf)")
-_ACTIVE = re.compile(rb"/(JavaScript|JS|Launch|EmbeddedFile|OpenAction|AA|RichMedia|XFA)\b")
+_ACTIVE = re.compile(
+    rb"/(JavaScript|Launch|EmbeddedFile|OpenAction|RichMedia|(JS|AA|XFA)\s*([<(\[]|\d+ \d+ R))"
+)
+_HEX = re.compile(rb"#([0-9a-fA-F]{2})")
+_CHUNKS = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB bKGD hIST pHYs sPLT tIME tEXt iTXt eXIf cICP".split()
+)
+_TEXTS = frozenset({b"tEXt", b"iTXt", b"eXIf"})
+_MOST_WORDS = 16_384
+"""Bytes beside the pixels (palette, profile); those of texts (the program's name) count sixteen times."""
+_MOST_METADATA = 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LEAST_MAGIC = 4
 _LEAST_ROWS = 5
@@ -150,14 +160,18 @@ def _parquet(file: File) -> str:
 
 
 def _png(file: File) -> str:
-    """All chunks with their checksums, and nothing after the last."""
+    """The chunks of the standard with their checksums, little text, and nothing after the last."""
     stream = file.stream
     if stream.read(8) != _PNG:
         return "it does not begin as PNG"
-    kind = b""
+    kind, seen, words = b"", set[bytes](), 0
     while kind != b"IEND":
         head = stream.read(8)
         size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        seen.add(kind)
+        words += 0 if kind == b"IDAT" else size * 16 if kind in _TEXTS else size
+        if kind not in _CHUNKS or words > _MOST_WORDS:
+            return "it carries more than an image"
         crc = zlib.crc32(kind)
         while size:
             block = stream.read(min(size, 1 << 16))
@@ -166,6 +180,8 @@ def _png(file: File) -> str:
             crc, size = zlib.crc32(block, crc), size - len(block)
         if stream.read(4) != crc.to_bytes(4, "big"):
             return "a checksum is wrong"
+    if not {b"IHDR", b"IDAT"} <= seen:
+        return "it holds no image"
     return "something follows its end" if stream.read(1) else ""
 
 
@@ -179,7 +195,7 @@ def _pdf(file: File) -> str:
             return "it does not begin as PDF"
         first = False
         tail = tail[-64:] + block
-        if _ACTIVE.search(tail):
+        if _ACTIVE.search(_HEX.sub(lambda one: bytes([int(one[1], 16)]), tail)):
             return "it holds a script, an action or an attachment"
     return "" if re.search(rb"%%EOF\s*\Z", tail) else "something follows its end, or it is cut"
 
@@ -189,27 +205,40 @@ def _safetensors(file: File) -> str:
     size = int.from_bytes(file.stream.read(8), "little")
     if size > min(100 << 20, file.size - 8):
         return "its header is damaged"
+    text = file.stream.read(size)
+    header = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    if len(header.pop("__metadata__", b"")) > _MOST_METADATA:
+        return f"its metadata are longer than {_MOST_METADATA} characters"
     end = 0
-    for begin, stop in sorted(_offsets(file.stream.read(size))):
+    for begin, stop in sorted(_offsets(header)):
         if begin != end or stop < begin:
             return "its tensors have gaps or overlap"
         end = stop
     return "" if 8 + size + end == file.size else "something follows its end, or it is cut"
 
 
-def _offsets(header: bytes) -> list[tuple[int, int]]:
-    found = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-    found.pop("__metadata__", None)
-    return [msgspec.json.decode(one, type=_Tensor).data_offsets for one in found.values()]
+def _offsets(header: dict[str, msgspec.Raw]) -> list[tuple[int, int]]:
+    return [msgspec.json.decode(one, type=_Tensor).data_offsets for one in header.values()]
 
 
 def _numpy(file: File) -> str:
     head = file.stream.read(6)
     if file.suffix == "npz":
-        return zips.problem(file.stream)
+        return zips.problem(file.stream) or _arrays(file.stream)
     if head != b"\x93NUMPY":
         return "it does not begin as an array of numpy"
     return "" if joblibs.is_whole(file.stream) else "something follows its end, or it is cut"
+
+
+def _arrays(stream: IO[bytes]) -> str:
+    for info in zips.entries(stream):
+        if not info.filename.endswith(".npy"):
+            return "it holds something else than arrays"
+        with zips.opened(stream, info, pickles.room(stream)) as member:
+            problem = _numpy(File(info.filename, info.file_size, "", member))
+        if problem:
+            return f"one of its arrays: {problem}"
+    return ""
 
 
 def _xlsx(file: File) -> str:

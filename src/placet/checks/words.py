@@ -54,3 +54,14 @@ def words(name: str) -> list[str]:
     """The words of a column's name: parted at capitals, underscores and the like, in lower case."""
     parted = re.sub(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])", " ", name)
     return [one for one in re.split(r"[\W_]+", parted.casefold()) if one]
+
+
+STEPS = frozenset(
+    """
+    age ages alter edad bin bins class classes cycle date dates datum day days epoch epochs fecha fold folds
+    hour hours iteration iterations jahr level levels minute minutes monat month months período period quarter
+    rank replicate replicates round rounds run runs seed seeds step steps time times week weeks woche
+    year years année año
+    """.split()  # noqa: SIM905 - readable as a text
+)
+"""Parts of names of what counts up from row to row of a result: times, ages, steps, repetitions."""

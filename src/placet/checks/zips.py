@@ -9,9 +9,9 @@ import lzma
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from placet.errors import Invalid
 
@@ -125,9 +125,9 @@ def inflated(stream: IO[bytes], limit: int) -> Iterator[IO[bytes] | None]:
     if head.startswith(b"\x1f\x8b"):
         source = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
     elif head.startswith(b"BZh"):
-        source = bz2.BZ2File(stream)
+        source = _Joined(stream, bz2.BZ2Decompressor)  # type: ignore[assignment]
     elif head.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):
-        source = lzma.LZMAFile(stream)  # noqa: SIM115 - ends with its stream
+        source = _Joined(stream, lzma.LZMADecompressor)  # type: ignore[assignment]
     elif head[:2] in {b"x\x01", b"x\x5e", b"x\x9c", b"x\xda"}:
         source = _Zlib(stream)  # type: ignore[assignment]
     else:
@@ -147,6 +147,31 @@ class _Zlib:
         while not out and not self._decoder.eof:
             block = self._decoder.unconsumed_tail or self._stream.read(_BLOCK)
             if not block:
+                raise EOFError
+            out = self._decoder.decompress(block, size)
+        if not out and (self._decoder.unused_data or self._stream.read(1)):
+            raise ValueError
+        return out
+
+
+class _Joined:
+    """Streams of one kind, one after the other, and nothing else; Python's own files ignore what follows."""
+
+    def __init__(self, stream: IO[bytes], make: Callable[[], Any]) -> None:
+        self._stream, self._make = stream, make
+        self._decoder = make()
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        out = b""
+        while not out:
+            block = b""
+            if self._decoder.eof:
+                block = self._decoder.unused_data or self._stream.read(_BLOCK)
+                if not block:
+                    break
+                self._decoder = self._make()
+            elif self._decoder.needs_input and not (block := self._stream.read(_BLOCK)):
                 raise EOFError
             out = self._decoder.decompress(block, size)
         return out

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -164,6 +164,21 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 def quoted(text: str) -> list[str]:
     """Somebody else's words, each line marked as theirs."""
     return [f"  | {line}" for line in clean(text).split("\n")]
+
+
+def wrapped(console: Console, line: str) -> Iterator[str]:
+    """A line as wide as the terminal, and what is left with the same mark or indentation before it."""
+    from rich.text import Text
+
+    text = clean(line)
+    mark = text[: len(text) - len(text.lstrip(" |"))] or "    "
+    first = Text(text).wrap(console, console.width, overflow="fold")[:1]
+    shown = first[0].plain if first else ""
+    yield shown
+    rest = text[len(shown) :].strip()
+    if rest:
+        for part in Text(rest).wrap(console, max(20, console.width - len(mark)), overflow="fold"):
+            yield f"{mark}{part.plain}"
 
 
 def when(moment: str, at: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from placet.cli.output import quoted, size, table, when
+from placet.cli.output import quoted, size, table, when, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,9 +103,10 @@ def _section(console: Console, title: str, lines: Iterable[str]) -> None:
 
 
 def _say(console: Console, lines: Iterable[str], style: str | None = None) -> None:
-    """Each as one line: a line break in somebody's text begins no line of ours."""
+    """Each as one line, or marked where it goes on: nothing in somebody's text begins a line of ours."""
     for line in lines:
-        console.print(line.replace("\n", "\\n"), style=style)
+        for part in wrapped(console, line.replace("\n", "\\n")):
+            console.print(part, style=style)
 
 
 def _facts(found: Detail) -> Iterator[tuple[str, str]]:
