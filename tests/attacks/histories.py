@@ -2,12 +2,13 @@
 
 import contextlib
 import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
 
 from attacks.approvals import publish_by_hand
-from attacks.field import MAIN, METAFILE, PUBLISHED, TIER, Quiet
+from attacks.field import ENV, MAIN, METAFILE, PUBLISHED, TIER, Quiet
 from keys import Key
 from placet.core import layout
 from placet.core.statement import Signed
@@ -119,14 +120,15 @@ def parents_swapped(ground):
 
 
 def replaced_commit(ground):
-    """The server says, by Git's replacement of objects, that a commit is another one under the same id."""
+    """A copy says, by Git's replacement of objects, that a commit is another one under the same id."""
     field = ground.at("landed")
     honest = field.tip()
     field.decide(field.ident, "bob", verdict="reject")
     rejecting = field.tip()
     without = field.commit(honest, {}, honest, message="nothing")
-    field.force(f"refs/replace/{rejecting}", without)
     field.repo.fetch()
+    command = ["git", "--git-dir", field.folder / "cache.git", "update-ref"]
+    subprocess.run([*command, f"refs/replace/{rejecting}", without], env=ENV, check=True)
     with field.refused("a rejected proposal was published", "not-approved"):
         field.promote()
 

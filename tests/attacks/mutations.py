@@ -161,6 +161,7 @@ MUTATIONS = (
 )
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
+_GATE = "tests/governance/test_gate.py::"
 _FIREWALL, _RESEARCHER = "tests/governance/test_firewall.py::", "tests/governance/test_researcher.py::"
 _CHECKS, _RECHECK = "tests/checks/test_guards.py::", "tests/checks/test_recheck.py::"
 _REVIEW, _CHAIN = "tests/governance/test_review.py::", "tests/governance/test_policy_chain.py::"
@@ -171,6 +172,10 @@ _LOOKS = (
     "sacro:Sacro", "secrets:Secrets", "types:Type",
 )  # fmt: skip
 ELSEWHERE: dict[str, str] = {
+    GATE + "_require_something": _GATE
+    + "test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing",
+    GATE + "_require_all_decisions": _GATE + "test_a_merge_that_leaves_out_the_withdrawal",
+    GATE + "_require_purpose": _GATE + "test_a_stranger_cannot_use_up_the_room_of_a_branch",
     "placet.adapters.git_process:offline": _RESEARCHER
     + "test_a_hostile_clone_configuration_starts_nothing_offline",
     "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",

@@ -7,7 +7,7 @@ from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
 from placet.core.statement import Decision, Manifest, Seen, Signed, format_time, parse, subject
-from placet.engine import review
+from placet.engine import gate, review
 from placet.errors import Refused
 from placet.ports import RefUpdate
 
@@ -148,12 +148,14 @@ def test_a_merge_that_leaves_out_a_no(lab):
     refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
 
 
-def test_a_merge_that_leaves_out_the_withdrawal(lab):
+def test_a_merge_that_leaves_out_the_withdrawal(lab, monkeypatch):
     ident = lab.decide(lab.propose(), "alice", "bob")
     view = lab.view()
     review.withdraw(view, view.find(ident), Key("site-b"), reason="no", now=lab.now)
     path = layout.withdrawal_path(ident)
     refused(lab, RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path])), words="leaves out")
+    monkeypatch.setattr(gate, "_require_all_decisions", lambda *_: None)
+    assert lab.judge(RefUpdate(MAIN, lab.tip(), merge_commit(lab, ident, drop=[path]))) is None
 
 
 def test_a_merge_of_what_was_closed_or_whose_branch_is_refused(lab):
@@ -230,13 +232,15 @@ def test_proposal_branches_hold_their_own_and_nothing_else(lab):
     refused(lab, RefUpdate("refs/heads/proposals/xyz", None, tip), words="not a proposal id")
 
 
-def test_a_stranger_cannot_use_up_the_room_of_a_branch(lab):
+def test_a_stranger_cannot_use_up_the_room_of_a_branch(lab, monkeypatch):
     ident = lab.propose()
     branch, tip = f"refs/heads/proposals/{ident}", lab.branch(ident)
     lab.decide(ident, "alice")
     later = lab.branch(ident)
     refused(lab, RefUpdate(branch, tip, lab.commit(later, {})), words="changes nothing")
     lab.judge(RefUpdate(branch, tip, later))
+    monkeypatch.setattr(gate, "_require_purpose", lambda *_: None)
+    assert lab.judge(RefUpdate(branch, tip, lab.commit(later, {}))) is None
 
 
 def test_a_decision_that_no_rule_counts_is_not_taken(lab):
@@ -285,13 +289,15 @@ def test_branches_are_closed_with_their_commits_kept(lab):
     refused(lab, RefUpdate(closed, None, root), RefUpdate(branch, root, None))
 
 
-def test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing(lab):
+def test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing(lab, monkeypatch):
     ident = lab.propose()
     branch, closed, tip = f"refs/heads/proposals/{ident}", f"refs/placet/closed/{ident}", lab.branch(ident)
     lab.force(closed, tip)
     lab.force(branch, None)
     lab.repo.fetch()
     refused(lab, RefUpdate(branch, None, None), RefUpdate(closed, None, None), words="neither")
+    monkeypatch.setattr(gate, "_require_something", lambda *_: None)
+    assert lab.judge(RefUpdate(branch, None, None), RefUpdate(closed, None, None)) is None
 
 
 def test_other_branches_and_tags_are_refused(lab):

@@ -63,6 +63,7 @@ def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: dat
         raise refuse(ref, "A Ctrl repository has no such branch or tag.")
 
 
+@guard(13, 34)
 def _require_something(update: RefUpdate) -> None:
     """Git takes an update from nothing to nothing for the removal of whatever the ref holds."""
     if update.old is None and update.new is None:
@@ -88,6 +89,7 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
             firewall.require_free(case, firewall.taken(history, view.publications.values()))
 
 
+@guard(10, 34)
 def _require_all_decisions(view: View, ref: str, case: Case) -> None:
     """Whoever lands a proposal leaves out nothing that its branch holds: no objection, no withdrawal."""
     if case.id in view.closed or case.id in view.refused:
@@ -195,6 +197,7 @@ def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate],
             raise refuse(update.ref, f"It is from the future ({case.manifest.body.time}).")
 
 
+@guard(26)
 def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
     """A branch has room for so many commits and changes: a stranger must not be able to use it up."""
     if not all(one.changes for one in firewall.own_commits(view.history, update.new or "")):
