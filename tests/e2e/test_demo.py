@@ -37,6 +37,7 @@ def test_every_step_was_told(told):
         "git clone, dvc pull",
         "placet verify",
         "sha256sum",
+        "placet bundle",
     ):
         assert word in said
 

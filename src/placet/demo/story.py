@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +146,7 @@ class Story:
             f"placet verify: {len(report['artifacts'])} artifacts, {report['entries']} ledger entries, proven"
         )
         self._sha256sum(researcher, clone)
+        self._one_file(researcher, clone)
         self.facts["files"] = files
 
     def refuse(self) -> None:
@@ -216,6 +218,8 @@ class Story:
         )
         text = text.replace("expires_days: 30", "expires_days: 14")
         (dana.folder / "policy-1.yaml").write_text(text)
+        replayed = dana.placet("policy", "test", "policy-1.yaml").json
+        self.expect(bool(replayed["proposals"]), "the new policy is tried on everything that was proposed")
         ident = dana.placet("policy", "propose", "policy-1.yaml", "-m", "Approvals expire sooner").json["id"]
         self.approve(ident, "alice", "bob")
         dana.placet("merge", ident)
@@ -260,6 +264,26 @@ class Story:
             researcher.run("sha256sum", "--quiet", "-c", str(path), cwd=folder)
             self.expect(sums.count(b"\n") == 1000, "the list has 1,000 lines")  # noqa: PLR2004
         self.say("sha256sum -c on the directories' digest lists: 2 x 1,000 files OK")
+
+    def _one_file(self, researcher: Party, clone: Path) -> None:
+        """The proof of one publication in one file, checked where there is only that file and the data."""
+        elsewhere = researcher.folder / "elsewhere"
+        elsewhere.mkdir()
+        researcher.placet("bundle", self.ids["site-a"], "-o", str(elsewhere / "proof.json"), cwd=clone)
+        shutil.copy(clone / "artifacts" / "site-a" / "outputs" / "model.pkl", elsewhere)
+        check = (
+            "verify",
+            "--bundle",
+            "proof.json",
+            "model.pkl",
+            "--trust-root",
+            f"sha256:{self.world.trust_root}",
+        )
+        researcher.placet(*check, cwd=elsewhere)
+        with (elsewhere / "model.pkl").open("ab") as stream:
+            stream.write(b"x")
+        researcher.placet(*check, cwd=elsewhere, expect=13)
+        self.say("placet bundle: one file proves the model without the repository; a changed byte fails")
 
     def _workspace(self, site: str) -> Path:
         return cast.workspace(self.world[site])
