@@ -8,6 +8,7 @@ from keys import Key
 from placet.core import layout
 from placet.core.statement import Decision, Manifest, Seen, Signed, format_time, parse, subject
 from placet.engine import gate, review
+from placet.engine.detail import detail
 from placet.errors import Refused
 from placet.ports import RefUpdate
 
@@ -205,6 +206,9 @@ def test_a_proposal_ends_when_the_policy_says_whatever_its_signer_says(lab):
     lab.judge(RefUpdate(MAIN, lab.tip(), commit))
     lab.later(days=2)
     assert lab.state(ident) == "EXPIRED"
+    view = lab.view()
+    shown = detail(view, view.find(ident), lab.now)
+    assert shown.expires == "2026-12-24T10:00:00Z" and "2026-12-24" in " ".join(shown.because)
     refused(lab, RefUpdate(MAIN, lab.tip(), commit), words="does not follow")
 
 

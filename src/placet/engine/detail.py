@@ -23,7 +23,7 @@ from placet.core.statement import (
     parse_time,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, chains, needs_of, outcome, seen_level
+from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
@@ -178,7 +178,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         tier=body.tier,
         message=body.message,
         proposed=body.time,
-        expires=body.expires,
+        expires=format_time(expiry(case)),
         manifest=case.manifest.digest,
         policy=case.policy.form.number,
         policy_digest=case.policy.digest,
@@ -262,7 +262,7 @@ def _because(view: View, case: Case, state: State, now: datetime) -> Iterator[st
     elif state is State.STALE:
         yield f"It is stale: {case.stale}."
     elif state is State.EXPIRED:
-        yield f"The proposal expired at {body.expires}."
+        yield f"The proposal expired at {format_time(expiry(case))}."
     elif state is State.LANDED:
         yield f"It is on main; the agent of {body.node} has not published it yet."
     elif state is State.SUPERSEDED:
@@ -292,7 +292,7 @@ def _until(case: Case, now: datetime) -> str | None:
         ends = [one for one in ends if not outcome(case, parse_time(one)).allowed]
     else:
         ends = []
-    return min(one for one in (*ends, case.manifest.body.expires))
+    return min(one for one in (*ends, format_time(expiry(case))))
 
 
 def _links(view: View, case: Case, now: datetime) -> tuple[tuple[Link, ...], tuple[Link, ...]]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from placet.core import globs, layout
+from placet.core.statement import format_time
 from placet.core.states import State
-from placet.engine.cases import Case, outcome
+from placet.engine.cases import Case, expiry, outcome
 from placet.engine.ctrl import View
 from placet.engine.detail import WAITING, is_closed, waits_for
 
@@ -139,7 +140,7 @@ def _summary(view: View, case: Case, now: datetime) -> Summary:
         files=sum(one.files for one in body.artifacts),
         message=body.message,
         proposed=body.time,
-        expires=body.expires,
+        expires=format_time(expiry(case)),
         manifest=case.manifest.digest,
         missing=outcome(case, now).missing if waits else (),
         waits_for=waits_for(case, now) if waits else (),
