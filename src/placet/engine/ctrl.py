@@ -71,7 +71,7 @@ class View:
         for ident in self.closed.keys() - self.cases().keys():
             path = layout.manifest_path(ident)
             found = self.repo.tree(self.closed[ident], path).get(path)
-            with contextlib.suppress(Conflict, Corrupt, Invalid, NotFound, Refused):
+            with contextlib.suppress(*firewall.NOT_ADMITTED):
                 out.update(self.history.read_case(ident, found.blob if found else "", None).objects())
         return {**out, **self.history.objects}
 
@@ -90,7 +90,7 @@ class View:
             if ident.startswith(prefix) and ident not in self.branches and not (landed and landed.landed):
                 try:
                     out[ident] = firewall.admit(self.history, ident, commit)
-                except (Conflict, Corrupt, Invalid, NotFound, Refused):
+                except firewall.NOT_ADMITTED:
                     continue
         return out
 
@@ -252,7 +252,7 @@ def _load_open(view: View, proposal: Id, commit: str) -> None:
     try:
         view.open[proposal] = firewall.admit(view.history, proposal, commit, view.taken)
         view.branches[proposal] = commit
-    except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+    except firewall.NOT_ADMITTED as error:
         _refuse(view, proposal, commit, error)
 
 
@@ -310,7 +310,7 @@ def _closed(view: View, before: Remembered) -> Iterator[tuple[str, Case]]:
     for ident in before.decisions.keys() & view.closed.keys() - view.cases().keys():
         try:
             yield ident, firewall.admit(view.history, ident, view.closed[ident])
-        except (Conflict, Corrupt, Invalid, NotFound, Refused) as error:
+        except firewall.NOT_ADMITTED as error:
             view.alarms.append(Alarm(view.closed[ident], f"closed proposal {ident} cannot be read: {error}"))
 
 

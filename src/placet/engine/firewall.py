@@ -24,9 +24,11 @@ from placet.core.policy import MAX_POLICY, parse_policy
 from placet.engine.cases import Case, canonical_metafile
 from placet.engine.history import Alarm, History
 from placet.engine.published import Publication
-from placet.errors import Conflict, Corrupt, Invalid, Refused
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import Change, Commit
 
+NOT_ADMITTED = (Conflict, Corrupt, Invalid, NotFound, Refused)
+"""What `admit` raises: the branch is none of a proposal, or not all of it is here."""
 REGULAR = "100644"
 BOUNDS = Bounds()
 _SHOWN = 5

@@ -13,7 +13,6 @@ from placet.core.assent import Outcome, judge_manifest
 from placet.core.policy import Policy
 from placet.engine.cases import Case, assents, chains, may_judge
 from placet.engine.ctrl import View
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 
 Verdict = Literal["allowed", "missing", "refused", "returned", "rejected"]
 
@@ -70,20 +69,16 @@ class Replay:
 
 def replay(view: View, candidate: Policy) -> Replay:
     """Judge every proposal that landed, is open, or was closed, by a candidate."""
-    cases, unreadable = dict(view.cases()), []
-    for ident in view.closed.keys() - cases.keys():
-        try:
-            case = view.known(ident)
-        except (Conflict, Corrupt, Invalid, NotFound, Refused):
-            case = None
-        if case is None:
-            unreadable.append(ident)
-        else:
-            cases[ident] = case
+    cases = {**view.ended(), **view.cases()}
     found = sorted(
         (_replayed(case, candidate) for case in cases.values()), key=lambda one: (one.proposed, one.id)
     )
-    return Replay(candidate.form.number, candidate.digest, tuple(found), tuple(sorted(unreadable)))
+    return Replay(
+        candidate.form.number,
+        candidate.digest,
+        tuple(found),
+        tuple(sorted(view.closed.keys() - cases.keys())),
+    )
 
 
 def _replayed(case: Case, candidate: Policy) -> Replayed:
@@ -91,13 +86,12 @@ def _replayed(case: Case, candidate: Policy) -> Replayed:
     given = list(assents(case, None))
     was = _judged(case, judge_manifest(case.policy, body, given))
     would = _judged(replace(case, policy=candidate), judge_manifest(candidate, body, given))
-    paths = tuple(one.path for one in body.artifacts) or (case.manifest.subjects[0].name,)
     return Replayed(
         id=case.id,
         kind=body.kind,
         by=body.node or body.person or "",
         tier=body.tier,
-        paths=paths,
+        paths=case.paths,
         proposed=body.time,
         policy=case.policy.form.number,
         landed=case.landed is not None,
