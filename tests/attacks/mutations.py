@@ -72,7 +72,7 @@ MUTATIONS = (
         instead=lambda *_: ("", "verified"),
     ),
     Away("placet.engine.transfer:_require_digests", storage.pulled_bytes_are_not_what_their_name_says),
-    Away("placet.engine.promote:_require_size", storage.declared_smaller_than_it_is),
+    Away("placet.engine.copying:_require_size", storage.declared_smaller_than_it_is),
     Away("placet.engine.twins:refuse_twins", storage.twin_of_what_was_proposed_before),
     Away("placet.engine.rehash:strays", storage.more_in_the_work_tree, instead=lambda *_: ([], [])),
     # what a proposal carries

@@ -9,7 +9,14 @@ from collections import defaultdict
 
 from attacks import guards
 
-_LAYERS = ("placet.core.", "placet.engine.", "placet.adapters.", "placet.wire.", "placet.client")
+_LAYERS = (
+    "placet.core.",
+    "placet.engine.",
+    "placet.adapters.",
+    "placet.wire.",
+    "placet.governed",
+    "placet.client",
+)
 
 # The data plane of one workspace, its own remotes and its own cache: what is governed there is in other modules.
 DATA_PLANE = {
@@ -48,8 +55,8 @@ NO_GUARDS = {
     "placet.adapters.objects.obs:bounded": _LIMIT,
     "placet.adapters.objects.proven:ProvenStream.prove": "the comparison of `require_same`, for libraries that read a file",
     "placet.adapters.sandbox:_Process.__init__": "nothing was looked at, so there is no result; who looks is `_Session.look`",
-    "placet.client:Client.decide": _OWN,
-    "placet.client:Client.propose": _OWN,
+    "placet.governed:Governed.decide": _OWN,
+    "placet.governed:Governed.propose": _OWN,
     "placet.core.envelope:require_signature": "the party's own signer; taken away in tests/unit/test_keys.py",
     "placet.core.globsets:example": "bounds the search of `lint`, which then says that it does not know",
     "placet.engine.begin:_governor": _OWN,

@@ -7,13 +7,11 @@ compare-and-swap of the published branch. Whatever fails, running it again ends 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from placet.core import layout, windows
-from placet.core.digest import digest
 from placet.core.guards import guard
 from placet.core.policy import Tier
 from placet.core.statement import (
@@ -27,9 +25,9 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine import transfer
 from placet.engine.cases import Case, outcome
-from placet.engine.contents import Contents, Item, digests_of, objects, read_contents
+from placet.engine.contents import objects, read_contents
+from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, load, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
@@ -41,12 +39,11 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
-from placet.engine.twins import refuse_twins, twin
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
+from placet.engine.twins import refuse_twins
+from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
     Checks,
     Clock,
-    CopyWay,
     ObjectStore,
     Progress,
     RefUpdate,
@@ -159,7 +156,9 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
-        promoted = tuple(self._copy(one, target.store) for one in contents)
+        promoted = tuple(
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
+        )
         for _ in range(_RACES):
             view = self._load()
             case, tier = self._decide(view, ident)
@@ -229,57 +228,6 @@ class Promoter:
             )
         _require_apart(tier, target.store, self.source)
         return target
-
-    def _copy(self, contents: Contents, target: ObjectStore) -> Promoted:
-        """Bring every object of one artifact into the tier, each with its SHA-256 proven."""
-        by_key = {item.key: item for item in contents.items}
-        here = transfer.sizes(self.source, list(by_key), self.jobs)
-        there = transfer.sizes(target, list(by_key), self.jobs)
-        missing = sorted(by_key.keys() - here.keys())
-        if missing:
-            raise NotFound(
-                f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
-                f" ({len(missing)} missing).",
-                kind="no-object",
-                mend=f"On the node: placet push {contents.artifact.path}",
-            )
-        size = sum(here[item.key] for item in contents.items)
-        _require_size(contents, size)
-        self.progress.start(f"promote {contents.artifact.path}", len(by_key), size)
-
-        def move(item: Item) -> CopyWay | None:
-            want = digests_of(item, here[item.key])
-            if item.key in there:
-                if not transfer.prove(target, item.key, want):
-                    raise twin(item.key)
-                way = None
-            else:
-                way = transfer.copy_verified(self.source, target, item.key, want)
-            self.progress.advance(1, want.size)
-            return way
-
-        ways = transfer.run(move, list(by_key.values()), self.jobs)
-        counted = Counter("found" if way is None else way for way in ways)
-        for key, data in contents.lists():
-            counted["list" if self._put(target, key, data) else "found"] += 1
-        self.progress.done()
-        found = counted.pop("found", 0)
-        return Promoted(
-            path=contents.artifact.path,
-            objects=found + sum(counted.values()),
-            size=size,
-            copied=sum(counted.values()),
-            found=found,
-            ways=dict(sorted(counted.items())),
-        )
-
-    def _put(self, target: ObjectStore, key: str, data: bytes) -> bool:
-        want = digest(data)
-        if target.put(key, [data], want):
-            return True
-        if not transfer.prove(target, key, want):
-            raise twin(key)
-        return False
 
     def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:
         body = Receipt(
@@ -354,17 +302,6 @@ class Promoter:
 def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
     if target.address == source.address:
         raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
-
-
-@guard(26)
-def _require_size(contents: Contents, size: int) -> None:
-    """Limits were judged by what the manifest says; what it says must be so."""
-    if size != contents.artifact.size:
-        raise Corrupt(
-            f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
-            f" {contents.artifact.size}.",
-            kind="digest-mismatch",
-        )
 
 
 @guard(17)

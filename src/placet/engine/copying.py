@@ -1,0 +1,89 @@
+"""Bring an approved artifact from the internal into a publication tier (design 9, steps 2 to 4).
+
+Never through the local disk; nothing is visible before its SHA-256 is proven; data objects first, then the
+digest list, the `.dir` object last (I3). Idempotent: what is there already counts only if it is proven.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from placet.core.digest import digest
+from placet.core.guards import guard
+from placet.core.statement import Promoted
+from placet.engine import transfer
+from placet.engine.contents import Contents, Item, digests_of
+from placet.engine.twins import twin
+from placet.errors import Corrupt, NotFound
+from placet.ports import CopyWay, ObjectStore, Progress
+
+
+def copy_artifact(
+    source: ObjectStore, target: ObjectStore, contents: Contents, jobs: int, progress: Progress
+) -> Promoted:
+    """Bring every object of one artifact into the tier, each with its SHA-256 proven.
+
+    Raises:
+        NotFound: kind `no-object`: the internal tier lacks one.
+        Corrupt: kinds `digest-mismatch`, `md5-twin`.
+    """
+    by_key = {item.key: item for item in contents.items}
+    here = transfer.sizes(source, list(by_key), jobs)
+    there = transfer.sizes(target, list(by_key), jobs)
+    missing = sorted(by_key.keys() - here.keys())
+    if missing:
+        raise NotFound(
+            f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
+            f" ({len(missing)} missing).",
+            kind="no-object",
+            mend=f"On the node: placet push {contents.artifact.path}",
+        )
+    size = sum(here[item.key] for item in contents.items)
+    _require_size(contents, size)
+    progress.start(f"promote {contents.artifact.path}", len(by_key), size)
+
+    def move(item: Item) -> CopyWay | None:
+        want = digests_of(item, here[item.key])
+        if item.key in there:
+            if not transfer.prove(target, item.key, want):
+                raise twin(item.key)
+            way = None
+        else:
+            way = transfer.copy_verified(source, target, item.key, want)
+        progress.advance(1, want.size)
+        return way
+
+    ways = transfer.run(move, list(by_key.values()), jobs)
+    counted = Counter("found" if way is None else way for way in ways)
+    for key, data in contents.lists():
+        counted["list" if _put(target, key, data) else "found"] += 1
+    progress.done()
+    found = counted.pop("found", 0)
+    return Promoted(
+        path=contents.artifact.path,
+        objects=found + sum(counted.values()),
+        size=size,
+        copied=sum(counted.values()),
+        found=found,
+        ways=dict(sorted(counted.items())),
+    )
+
+
+def _put(target: ObjectStore, key: str, data: bytes) -> bool:
+    want = digest(data)
+    if target.put(key, [data], want):
+        return True
+    if not transfer.prove(target, key, want):
+        raise twin(key)
+    return False
+
+
+@guard(26)
+def _require_size(contents: Contents, size: int) -> None:
+    """Limits were judged by what the manifest says; what it says must be so."""
+    if size != contents.artifact.size:
+        raise Corrupt(
+            f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
+            f" {contents.artifact.size}.",
+            kind="digest-mismatch",
+        )
