@@ -10,10 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec.structs import replace
+
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.assent import signer_keys
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
 from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
@@ -63,6 +66,8 @@ class History:
         self.cases: dict[str, Case] = {}
         self.alarms: list[Alarm] = []
         self.last_landed: dict[str, str] = {}
+        self.landed: dict[str, str] = {}
+        self.retracted: dict[tuple[str, str], str] = {}
         self.policies: list[Adopted] = []
         self.objects: dict[str, str] = {}
         self._digests: dict[str, str] = {}
@@ -126,8 +131,14 @@ class History:
 
     @guard(2, 5, 6, 10)
     def complete(self, case: Case) -> bool:
-        """Does the tip hold all metafiles of the case, byte for byte?"""
+        """Does the tip hold all metafiles of the case, byte for byte, and none that it takes back?"""
+        if self.removals(case) & self.tree.keys():
+            return False
         return all(self.sha256_at(path) == digest for path, digest in case.metafiles().items())
+
+    def removals(self, case: Case) -> frozenset[str]:
+        """The metafiles of `main` that the landing of a retraction removes: versions that still stand."""
+        return frozenset(path for path, digest in case.takes() if self.last_landed.get(path) == digest)
 
     def read_case(self, proposal: str, manifest_blob: str, policy: Policy | None) -> Case:
         """A proposal from its manifest's blob, with everything checked that needs no position.
@@ -148,6 +159,7 @@ class History:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
             policy = next(named, self.policy)
         _require_proposer(proposal, manifest, policy)
+        self._require_landed(proposal, manifest)
         refuse_twins(self.objects, objects_of(manifest.subjects, manifest.body))
         return Case(proposal, manifest, manifest_blob, policy)
 
@@ -180,7 +192,7 @@ class History:
         """
         withdrawal = parse(self.repo.read(blob, MAX_ENVELOPE), Withdrawal)
         body = case.manifest.body
-        keys = policy.node_keys(body.node) if body.node else policy.person_keys(body.person or "")
+        keys = signer_keys(policy, body)
         if not _about(withdrawal, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="withdraw-subject")
         if not withdrawal.envelope.signed_by(keys):
@@ -194,6 +206,9 @@ class History:
         body = case.manifest.body
         if body.policy != policy.digest:
             return "the policy changed after it was proposed"
+        if body.kind == "retract":
+            known = body.follows is None and any(one in self.retracted for one in case.takes())
+            return "it was retracted already" if known else ""
         for artifact in body.artifacts:
             path = layout.metafile(body.node or "", artifact.path)
             if artifact.previous != self.last_landed.get(path):
@@ -268,7 +283,7 @@ class History:
             case
             for _, case in sorted(self.cases.items())
             if case.landed is None
-            and (layout.manifest_path(case.id) in touched or not touched.isdisjoint(case.metafiles()))
+            and not touched.isdisjoint({layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes())})
             and self.complete(case)
         ]
         landing = [case for case in landing if self._own_objects(commit, case)]
@@ -276,8 +291,14 @@ class History:
             case.stale = self.stale(case, policy)
             case.landed = commit.id
             case.policy = policy
+            case.removed = self.removals(case)
             self._drop_unsigned(case, policy)
         for case in landing:
+            self.landed[case.manifest.digest] = case.id
+            self.retracted.update(dict.fromkeys(case.takes(), case.manifest.digest))
+            for path in case.removed:
+                self._owners[path] = case.id
+                self.last_landed[path] = case.manifest.digest
             for path in case.metafiles():
                 self._owners[path] = case.id
                 if case.manifest.body.kind != "policy":
@@ -294,6 +315,29 @@ class History:
         self.objects.update(case.objects())
         return True
 
+    @guard(33)
+    def _require_landed(self, proposal: str, manifest: Signed[Manifest]) -> None:
+        """A retraction takes back exactly what landed: artifacts of other manifests, of its node and tier.
+
+        Raises:
+            Invalid: kind `retract-subject`.
+        """
+        body = manifest.body
+        for artifact, subject in zip(body.artifacts, manifest.subjects, strict=False):
+            if body.kind != "retract":
+                return
+            case = self.cases.get(self.landed.get(artifact.previous or "", ""))
+            named = case.manifest if case else None
+            found = {one.name: (one, part) for one, part in zip(named.subjects, named.body.artifacts, strict=False)} if named else {}
+            of = (named.body.kind, named.body.node, named.body.tier) if named else ()
+            here = found.get(subject.name)
+            same = here == (subject, replace(artifact, previous=here[1].previous)) if here else False
+            if of != ("publish", body.node, body.tier) or not same:
+                raise Invalid(
+                    f"Proposal {proposal} retracts {artifact.path}, which {artifact.previous} did not land.",
+                    kind="retract-subject",
+                )
+
     @guard(17, 18)
     def _drop_unsigned(self, case: Case, policy: Policy) -> None:
         case.decisions = [
@@ -304,7 +348,7 @@ class History:
 
     def _end(self, touched: set[str]) -> None:
         for case in self.cases.values():
-            if case.landed is None or case.ended or case.manifest.body.kind == "policy":
+            if case.landed is None or case.ended or case.manifest.body.kind != "publish":
                 continue
             metafiles = case.metafiles()
             if touched.isdisjoint(metafiles) or self.complete(case):
@@ -374,11 +418,9 @@ def _require_root(commit: Commit, found: str | None, trust_root: str) -> None:
 
 @guard(17, 20)
 def _require_proposer(proposal: str, manifest: Signed[Manifest], policy: Policy) -> None:
-    signer = manifest.body.node or manifest.body.person or ""
-    keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
-    if not manifest.envelope.signed_by(keys):
+    if not manifest.envelope.signed_by(signer_keys(policy, manifest.body)):
         raise Corrupt(
-            f"The manifest of proposal {proposal} is not signed by a key of {signer!r}.",
+            f"The manifest of proposal {proposal} is not signed by a key of {manifest.body.signer!r}.",
             kind="manifest-signature",
         )
 

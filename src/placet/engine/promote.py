@@ -16,7 +16,6 @@ from placet.core.guards import guard
 from placet.core.policy import Tier
 from placet.core.statement import (
     EntryKind,
-    LedgerEntry,
     Promoted,
     Receipt,
     Signed,
@@ -26,32 +25,19 @@ from placet.core.statement import (
 )
 from placet.core.states import State
 from placet.engine.cases import Case, outcome
-from placet.engine.contents import objects, read_contents
+from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, load, published_line
+from placet.engine.erase import overlap
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
-from placet.engine.published import (
-    Publication,
-    counted_digests,
-    next_blobs,
-    pending_policy,
-    publish_problem,
-)
+from placet.engine.published import Publication, pending_policy, publish_problem
 from placet.engine.recheck import recheck
+from placet.engine.record import Actor, entry_time, record
+from placet.engine.retraction import KINDS
 from placet.engine.twins import refuse_twins
-from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
-from placet.ports import (
-    Checks,
-    Clock,
-    ObjectStore,
-    Progress,
-    RefUpdate,
-    Repo,
-    Signer,
-    TreeEntry,
-    TrustMemory,
-)
+from placet.errors import Conflict, NotFound, PlacetError, Refused
+from placet.ports import Checks, Clock, ObjectStore, Progress, Repo, Signer, TrustMemory
 
 log = logging.getLogger(__name__)
 
@@ -135,15 +121,9 @@ class Promoter:
         """Add the `policy` entries that the published branches still lack."""
         for tier in view.history.policy.form.tiers:
             for _ in range(_RACES):
-                if tier not in view.publications:
+                actor = Actor(self.node, self.signer)
+                if not follow_policies(self.repo, view, tier, actor, self.clock.now()):
                     break
-                line, publication = published_line(view, tier, self.clock.now())
-                pending = pending_policy(view.history, publication)
-                if pending is None or pending.case is None:
-                    break
-                line.take(pending.commit)
-                case = line.history.cases[pending.case.id]
-                self._record(line.history, publication, case, kind="policy", receipt=None)
                 view = self._load()
 
     def _promote(self, ident: str) -> Promotion:
@@ -156,15 +136,16 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
-        promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
-        )
+        promoted, seen = self._copy(target, contents, view.publications[tier]), _undone(view, tier)
         for _ in range(_RACES):
             view = self._load()
             case, tier = self._decide(view, ident)
             if tier is None:
                 break
             publication = view.publications[tier]
+            if _undone(view, tier) != seen:
+                promoted, seen = self._copy(target, contents, publication), _undone(view, tier)
+                continue
             receipt = self._receipt(view, case, tier, promoted)
             try:
                 commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
@@ -179,6 +160,16 @@ class Promoter:
                 mend="Run it again.",
             )
         return Promotion(ident, State.PUBLISHED, None, promoted)
+
+    def _copy(
+        self, target: Target, contents: Sequence[Contents], publication: Publication
+    ) -> tuple[Promoted, ...]:
+        """Bring every object into the tier, proven; unless somebody is taking one of them back just now."""
+        stores = (self.source, target.store)
+        _require_none_held(publication, stores, [item.key for one in contents for item in one.items])
+        return tuple(
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
+        )
 
     def _decide(self, view: View, ident: str) -> tuple[Case, str | None]:
         """The case and the tier to publish it to; None if it is published already (design 9, step 1)."""
@@ -218,14 +209,7 @@ class Promoter:
                 kind="no-remote",
                 mend=f'Name the DVC remote in placet.toml: [tiers] {tier} = "<remote>"',
             )
-        wanted = view.history.policy.form.tiers[tier]
-        if not _same_place(target, wanted):
-            raise Refused(
-                f"Tier {tier} is at another place in this node's settings than in the policy.",
-                kind="tier-mismatch",
-                why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
-                mend="Change the node's DVC remote, or propose a policy that names the new place.",
-            )
+        require_place(view, tier, target)
         _require_apart(tier, target.store, self.source)
         return target
 
@@ -252,56 +236,84 @@ class Promoter:
         receipt: Signed[Receipt] | None,
     ) -> str:
         """Write the ledger entry and move the published branch, in one commit and one push."""
-        before = publication.entries[-1]
-        if history.tip is None:
-            raise Invalid("The Ctrl repository is empty.", kind="no-main")
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
-        time = max(format_time(now), before.body.time)
-        _require_open(history, case, parse_time(time))
-        body = LedgerEntry(
-            repository=history.repository,
-            time=time,
-            branch=publication.branch,
-            sequence=before.body.sequence + 1,
-            previous=before.digest,
+        _require_open(history, case, parse_time(entry_time(publication, now)))
+        return record(
+            self.repo,
+            history,
+            publication,
+            case,
             kind=kind,
-            proposal=case.id,
-            manifest=case.manifest.digest,
-            decisions=counted_digests(case),
-            policy=history.policy.digest,
-            receipt=receipt.digest if receipt else None,
-            judged=history.tip,
-            actor=self.node,
+            receipt=receipt,
+            actor=Actor(self.node, self.signer),
+            now=now,
         )
-        about = subject(layout.manifest_path(case.id), case.manifest.digest)
-        entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
-        wanted = next_blobs(history, publication, case)
-        changes: dict[str, bytes | TreeEntry | None] = {
-            path: TreeEntry("100644", blob, 0)
-            for path, blob in wanted.items()
-            if publication.blobs.get(path) != blob
-        }
-        changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
-        if receipt is not None:
-            changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
-        commit = self.repo.commit(
-            publication.tip,
-            changes,
-            parents=[publication.tip, history.tip],
-            message=f"{kind} {case.id}",
-            author=self.node,
-            when=now,
+
+
+def require_place(view: View, tier: str, target: Target) -> None:
+    """A tier is where the policy says, whatever the own settings are.
+
+    Raises:
+        Refused: kind `tier-mismatch`.
+    """
+    wanted = view.history.policy.form.tiers[tier]
+    if not _same_place(target, wanted):
+        raise Refused(
+            f"Tier {tier} is at another place in this node's settings than in the policy.",
+            kind="tier-mismatch",
+            why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
+            mend="Change the node's DVC remote, or propose a policy that names the new place.",
         )
-        ref = layout.published_ref(publication.tier)
-        self.repo.push([RefUpdate(ref, publication.tip, commit)])
-        return commit
 
 
 @guard(8)
 def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
     if target.address == source.address:
         raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
+
+
+def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: datetime) -> bool:
+    """Add the next `policy` entry that a published branch lacks; False if it lacks none.
+
+    Raises:
+        Conflict: kind `ref-moved`.
+    """
+    if tier not in view.publications:
+        return False
+    line, publication = published_line(view, tier, now)
+    pending = pending_policy(view.history, publication)
+    if pending is None or pending.case is None:
+        return False
+    line.take(pending.commit)
+    case = line.history.cases[pending.case.id]
+    record(repo, line.history, publication, case, kind="policy", receipt=None, actor=actor, now=now)
+    return True
+
+
+@guard(33)
+def _undone(view: View, tier: str) -> int:
+    """How many entries there are about retractions: with each, what was proven in the tier may be gone."""
+    return sum(one.body.kind in KINDS for one in view.publications[tier].entries)
+
+
+@guard(33)
+def _require_none_held(
+    publication: Publication, stores: Sequence[ObjectStore], keys: Sequence[str]
+) -> None:
+    """Wait while somebody takes back an object that is needed, or a directory that nobody can read.
+
+    Raises:
+        Refused: kind `retraction-open`.
+    """
+    known = overlap(publication, stores, keys)
+    if known is not None:
+        raise Refused(
+            f"Retraction {known.case.id[:12]} is open, and takes back objects that this needs.",
+            kind="retraction-open",
+            why=f"It was {known.reason}",
+            mend="It stays approved; promote it, or let the agent, when the retraction is settled.",
+        )
 
 
 @guard(17)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from placet.core.digest import Digests
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 
 class PoorStore:
@@ -61,6 +61,11 @@ class PoorStore:
         del source, key, want
         return None
 
-    def delete(self, key: str) -> None:
+    def versions(self, key: str) -> Sequence[Version]:
+        """The object, if there is one: no versions are known of."""
+        return (Version(None),) if self._inner.head(key) is not None else ()
+
+    def delete(self, key: str, *, version: str | None = None) -> None:
         """Remove the object."""
+        del version
         self._inner.delete(key)

@@ -11,7 +11,7 @@ import base64
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -19,10 +19,11 @@ from urllib.parse import unquote, urlsplit
 from placet.adapters.objects.multipart import Upload, parts_of
 from placet.adapters.objects.obs import SINGLE, ObStore, bounded, require_same, whole_body
 from placet.adapters.objects.s3http import Answer, S3Http, Service
+from placet.adapters.objects.s3versions import list_versions
 from placet.adapters.objects.sigv4 import encode_path, encode_query
 from placet.core.digest import Digests, Hasher, sha256_hex
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 _MAX_PART_COPY = 5 << 30
 _SERVER_SIDE = 4 << 20
@@ -134,9 +135,14 @@ class S3Store:
             return None
         return "version-copy" if self._copy_version(source, key, want, found.version) else None
 
-    def delete(self, key: str) -> None:
-        """Remove the object."""
-        self._http.call("DELETE", self._key(key), good=(200, 204, 404))
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove the object, or one version of it for good."""
+        query = [("versionId", version)] if version else []
+        self._http.call("DELETE", self._key(key), query=query, good=(200, 204, 404))
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """All versions and markers of one key."""
+        return list_versions(self._http, self._key(key))
 
     @property
     def sealed(self) -> bool:
