@@ -41,6 +41,7 @@ class Agent:
     def look(self) -> bool:
         """One look: promote what waits. Did everything go well?"""
         try:
+            undone = self._client.follow_retractions()
             promotions = self._client.promote()
         except Corrupt as error:
             log.critical("the Ctrl repository does not verify; nothing is promoted: %s", error)
@@ -50,4 +51,6 @@ class Agent:
             return False
         for one in promotions:
             log.info("proposal %s: %s", one.id, one.error or one.state)
-        return all(one.error is None for one in promotions)
+        for each in undone:
+            log.info("retraction %s: %s", each.id, each.error or each.waits or each.stage)
+        return all(one.error is None for one in promotions) and all(one.error is None for one in undone)

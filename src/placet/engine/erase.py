@@ -185,7 +185,9 @@ def restore(store: ObjectStore, found: Plan, hidden_elsewhere: frozenset[str], j
 
 
 @guard(33)
-def overlap(publication: Publication, stores: Sequence[ObjectStore], keys: Iterable[str]) -> Retraction | None:
+def overlap(
+    publication: Publication, stores: Sequence[ObjectStore], keys: Iterable[str]
+) -> Retraction | None:
     """The open retraction that takes back one of these objects, or of which that cannot be known.
 
     Args:

@@ -283,7 +283,9 @@ class History:
             case
             for _, case in sorted(self.cases.items())
             if case.landed is None
-            and not touched.isdisjoint({layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes())})
+            and not touched.isdisjoint(
+                {layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes())}
+            )
             and self.complete(case)
         ]
         landing = [case for case in landing if self._own_objects(commit, case)]
@@ -328,7 +330,14 @@ class History:
                 return
             case = self.cases.get(self.landed.get(artifact.previous or "", ""))
             named = case.manifest if case else None
-            found = {one.name: (one, part) for one, part in zip(named.subjects, named.body.artifacts, strict=False)} if named else {}
+            found = (
+                {
+                    one.name: (one, part)
+                    for one, part in zip(named.subjects, named.body.artifacts, strict=False)
+                }
+                if named
+                else {}
+            )
             of = (named.body.kind, named.body.node, named.body.tier) if named else ()
             here = found.get(subject.name)
             same = here == (subject, replace(artifact, previous=here[1].previous)) if here else False

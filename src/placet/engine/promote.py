@@ -31,10 +31,10 @@ from placet.engine.ctrl import View, load, published_line
 from placet.engine.erase import overlap
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
-from placet.engine.published import Publication, pending_policy, publish_problem
+from placet.engine.published import Publication, Retraction, pending_policy, publish_problem
 from placet.engine.recheck import recheck
 from placet.engine.record import Actor, entry_time, record
-from placet.engine.retraction import KINDS
+from placet.engine.retraction import KINDS, actor_keys, held_back
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, NotFound, PlacetError, Refused
 from placet.ports import Checks, Clock, ObjectStore, Progress, Repo, Signer, TrustMemory
@@ -195,6 +195,7 @@ class Promoter:
         if ident in publication.publications:
             return case, None
         now = self.clock.now()
+        _require_not_taken(publication, case)
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
@@ -286,6 +287,7 @@ def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: dateti
     if pending is None or pending.case is None:
         return False
     line.take(pending.commit)
+    _require_key(line.history, actor.name, actor.signer)
     case = line.history.cases[pending.case.id]
     record(repo, line.history, publication, case, kind="policy", receipt=None, actor=actor, now=now)
     return True
@@ -298,9 +300,7 @@ def _undone(view: View, tier: str) -> int:
 
 
 @guard(33)
-def _require_none_held(
-    publication: Publication, stores: Sequence[ObjectStore], keys: Sequence[str]
-) -> None:
+def _require_none_held(publication: Publication, stores: Sequence[ObjectStore], keys: Sequence[str]) -> None:
     """Wait while somebody takes back an object that is needed, or a directory that nobody can read.
 
     Raises:
@@ -308,18 +308,28 @@ def _require_none_held(
     """
     known = overlap(publication, stores, keys)
     if known is not None:
-        raise Refused(
-            f"Retraction {known.case.id[:12]} is open, and takes back objects that this needs.",
-            kind="retraction-open",
-            why=f"It was {known.reason}",
-            mend="It stays approved; promote it, or let the agent, when the retraction is settled.",
-        )
+        raise _held(known)
+
+
+def _require_not_taken(publication: Publication, case: Case) -> None:
+    known = held_back(publication, (key for key, _ in case.objects()))
+    if known is not None:
+        raise _held(known)
+
+
+def _held(known: Retraction) -> Refused:
+    return Refused(
+        f"Retraction {known.case.id[:12]} is open, and takes back objects that this needs.",
+        kind="retraction-open",
+        why=f"It was {known.reason}",
+        mend="It stays approved; promote it, or let the agent, when the retraction is settled.",
+    )
 
 
 @guard(17)
 def _require_key(history: History, node: str, signer: Signer) -> None:
     """An entry of a key that was revoked would make the branch invalid for everybody."""
-    if signer.public not in history.policy.node_keys(node):
+    if signer.public not in actor_keys(history.policy, node):
         raise Refused(
             f"The effective policy does not know this key as a key of node {node}.",
             kind="not-a-node",

@@ -135,12 +135,8 @@ class Publication:
 
     def retracted(self, proposal: str, metafile: str) -> Retraction | None:
         """The retraction of one artifact of a publication, if it stands."""
-        for one in self.retractions.values():
-            if not one.restored and any(
-                (each.proposal, each.metafile) == (proposal, metafile) for each in one.taken
-            ):
-                return one
-        return None
+        found = (one for each, one in self.gone() if (each.proposal, each.metafile) == (proposal, metafile))
+        return next(found, None)
 
     def editions(self, proposal: str) -> Iterator[Edition]:
         """The artifacts of one publication."""
@@ -150,13 +146,14 @@ class Publication:
             path = layout.metafile(body.node or "", artifact.path)
             yield Edition(proposal, path, artifact, subject.value, found.blobs.get(path, ""))
 
+    def gone(self) -> Iterator[tuple[Edition, Retraction]]:
+        """Everything that was taken back and stays so."""
+        for one in self.retractions.values():
+            if not one.restored:
+                yield from ((each, one) for each in one.taken)
+
     def kept(self) -> Iterator[Edition]:
         """Everything ever published here that was not taken back: its objects must stay (I3)."""
-        gone = {
-            (each.proposal, each.metafile)
-            for one in self.retractions.values()
-            if not one.restored
-            for each in one.taken
-        }
+        gone = {(each.proposal, each.metafile) for each, _ in self.gone()}
         for proposal in self.publications:
             yield from (one for one in self.editions(proposal) if (proposal, one.metafile) not in gone)

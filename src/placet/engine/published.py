@@ -192,9 +192,7 @@ class PublishedLine:
             raise self._bad(f"has a receipt of {case.id} that does not account for all its artifacts")
         return case, receipt
 
-    def _retraction_entry(
-        self, publication: Publication, entry: Signed[LedgerEntry], commit: Commit
-    ) -> Case:
+    def _retraction_entry(self, publication: Publication, entry: Signed[LedgerEntry], commit: Commit) -> Case:
         body = entry.body
         case = self.history.cases.get(body.proposal or "")
         if case is None:

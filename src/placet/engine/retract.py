@@ -221,13 +221,9 @@ class Retractor:
             )
         receipt = self._receipt(view, case, tier, erased) if kind == "erased" else None
         actor = Actor(self.actor, self.signer)
-        record(
-            self.repo, view.history, publication, case, kind=kind, receipt=receipt, actor=actor, now=now
-        )
+        record(self.repo, view.history, publication, case, kind=kind, receipt=receipt, actor=actor, now=now)
 
-    def _receipt(
-        self, view: View, case: Case, tier: str, erased: tuple[Erased, ...]
-    ) -> Signed[Erasure]:
+    def _receipt(self, view: View, case: Case, tier: str, erased: tuple[Erased, ...]) -> Signed[Erasure]:
         body = Erasure(
             repository=view.history.repository,
             time=format_time(self.clock.now()),
@@ -343,9 +339,7 @@ def _select(view: View, target: str, tier: str) -> list[Edition]:
     here = sorted(publication.current.items()) if publication else []
     hits = [one for one in here if layout.at_or_below(one[0].removesuffix(".dvc"), name)]
     if hits and publication:
-        return [
-            one for path, ident in hits for one in publication.editions(ident) if one.metafile == path
-        ]
+        return [one for path, ident in hits for one in publication.editions(ident) if one.metafile == path]
     case = view.find(target)
     publication = view.publications.get(case.manifest.body.tier or "")
     if publication is None or case.id not in publication.publications:

@@ -38,9 +38,7 @@ def retractor_keys(policy: Policy, case: Case, actor: str) -> tuple[str, ...]:
     return (*own, *people)
 
 
-def problem(
-    history: History, publication: Publication, case: Case, kind: EntryKind, when: datetime
-) -> str:
+def problem(history: History, publication: Publication, case: Case, kind: EntryKind, when: datetime) -> str:
     """Why this entry about a retraction may not come next at `history`'s tip, or empty (I7)."""
     body = case.manifest.body
     if body.kind != "retract" or body.tier != publication.tier:
@@ -49,7 +47,9 @@ def problem(
         return "the branch has no entry for the effective policy yet"
     known = publication.retractions.get(case.id)
     if kind == "retract":
-        return _retract_problem(history, publication, case, when) if known is None else _confirm_problem(known)
+        return (
+            _retract_problem(history, publication, case, when) if known is None else _confirm_problem(known)
+        )
     if known is None or not known.open:
         return "no such retraction is open"
     if kind == "erased":

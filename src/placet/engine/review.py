@@ -154,9 +154,7 @@ def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: dateti
     """
     body = case.manifest.body
     if signer.public not in signer_keys(case.policy, body):
-        raise Refused(
-            f"Only {body.signer} can withdraw proposal {case.id[:12]}.", kind="not-own-proposal"
-        )
+        raise Refused(f"Only {body.signer} can withdraw proposal {case.id[:12]}.", kind="not-own-proposal")
     if case.withdrawn:
         return case.id
     if view.state(case, now) in {State.PUBLISHED, State.SUPERSEDED}:
