@@ -26,9 +26,9 @@ from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.gc import Collected
-from placet.engine.ctrl import View
 from placet.engine.promote import Promotion
 from placet.engine.propose import Proposed
 from placet.engine.retract import Retracted, propose_retraction, status
@@ -38,7 +38,6 @@ from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
-
 
 _SHORTEST_ID = 4
 

@@ -128,7 +128,7 @@ def retract_needs(policy: Policy, manifest: Manifest, *, confirm: bool) -> tuple
 
 
 def confirmed(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> bool:
-    """Do the approvals that count let a retraction erase? Of one that is no emergency: as `judge_manifest`."""
+    """Do the approvals that count let a retraction erase, and not only hide?"""
     needs = Requirement("governance.retract", retract_needs(policy, manifest, confirm=True))
     given = _countable(policy, manifest, assents)
     return not unmet(policy, needs, given, excluded(policy, manifest))
@@ -206,9 +206,9 @@ def _retract(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
     if manifest.emergency and not manifest.person and not rule.own:
         reasons.append(f"The policy does not let node {manifest.node} retract alone, also in an emergency.")
     barred = excluded(policy, manifest)
-    for need in retract_needs(policy, manifest, confirm=True):
-        if need.count > len(could_approve(policy, need, barred)):
-            reasons.append("The policy has too few people who could retract it, or confirm it.")
+    needs = retract_needs(policy, manifest, confirm=True)
+    if any(need.count > len(could_approve(policy, need, barred)) for need in needs):
+        reasons.append("The policy has too few people who could retract it, or confirm it.")
     yield Requirement("governance.retract", retract_needs(policy, manifest, confirm=False))
 
 

@@ -22,7 +22,8 @@ from placet.engine.checkpoint import signers
 from placet.engine.ctrl import View, load
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import Reading, folder_hash, sha256_of
-from placet.engine.verify import Pin, Report, artifact_of, publication_of, report, taken_back, verified
+from placet.engine.takenback import taken_back
+from placet.engine.verify import Pin, Report, artifact_of, publication_of, report, verified
 from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Commit, Repo
 

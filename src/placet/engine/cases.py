@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
+
+import msgspec
 
 from placet.core import layout, limits
 from placet.core.assent import (
@@ -246,6 +248,31 @@ def check_manifest(proposal: str, manifest: Signed[Manifest], repository: str) -
         problem = "is an emergency, but no retraction"
     if problem:
         raise Invalid(f"The manifest of proposal {proposal} {problem}.", kind="manifest")
+
+
+@guard(33)
+def require_published(
+    proposal: str, manifest: Signed[Manifest], landed: Callable[[str], Case | None]
+) -> None:
+    """A retraction takes back exactly what landed: artifacts of other manifests, of its node and tier.
+
+    Raises:
+        Invalid: kind `retract-subject`.
+    """
+    body = manifest.body
+    for one in zip(manifest.subjects, body.artifacts, strict=False) if body.kind == "retract" else ():
+        case = landed(one[1].previous or "")
+        named = case.manifest if case else manifest
+        of = (named.body.kind, named.body.node, named.body.tier)
+        found = zip(named.subjects, named.body.artifacts, strict=False)
+        if of != ("publish", body.node, body.tier) or one not in (
+            (subject, msgspec.structs.replace(artifact, previous=one[1].previous))
+            for subject, artifact in found
+        ):
+            raise Invalid(
+                f"Proposal {proposal} retracts {one[1].path}, which {one[1].previous} did not land.",
+                kind="retract-subject",
+            )
 
 
 def canonical_metafile(artifact: Artifact) -> bytes:

@@ -32,7 +32,7 @@ from placet.engine.hashes import digest_files
 from placet.engine.history import History
 from placet.engine.proof import prove_cached
 from placet.engine.published import Publication, PublishedLine
-from placet.engine.verify import left_over, taken_back
+from placet.engine.takenback import left_over, taken_back
 from placet.engine.workspace import Workspace
 from placet.engine.worktree import changed, require_as_published, require_no_link
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused

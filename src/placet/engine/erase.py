@@ -18,7 +18,7 @@ from placet.core.guards import guard
 from placet.core.statement import Erased
 from placet.engine import transfer
 from placet.engine.contents import Item, digests_of, read_artifact, require_listable
-from placet.engine.publication import Publication, Retraction, Edition
+from placet.engine.publication import Edition, Publication, Retraction
 from placet.errors import Conflict, Corrupt, NotFound, Refused
 from placet.ports import ObjectStore, Progress, Version
 
@@ -52,7 +52,7 @@ class Plan:
     objects: tuple[Objects, ...]
     kept: frozenset[str]
 
-    def keys(self) -> Iterator[str]:
+    def going(self) -> Iterator[str]:
         """What is hidden or erased: `.dir` objects, digest lists, files."""
         groups = ([one.dir for one in self.objects], [one.sums for one in self.objects])
         files = sorted({key for one in self.objects for key in one.files or ()})
@@ -138,7 +138,7 @@ def erase(
         Conflict: kind `retract-changed`: somebody else settled it, or keeps writing these objects.
         Refused: the store's.
     """
-    keys = list(found.keys())
+    keys = list(found.going())
     hide(store, filter(_is_dir, keys), jobs, emergency=False)
     removed: dict[str, int] = {}
     progress.start("erase", len(keys))
@@ -150,7 +150,8 @@ def erase(
         if not still_open():
             break
         for group in _in_order(keys)[::-1]:
-            for key, number in transfer.run(lambda key: _remove(store, key, listed[key]), group, jobs):
+            pairs = [(key, listed[key]) for key in group]
+            for key, number in transfer.run(lambda pair: _remove(store, *pair), pairs, jobs):
                 removed[key] = removed.get(key, 0) + number
                 progress.advance(1)
     raise Conflict(
@@ -174,7 +175,7 @@ def restore(store: ObjectStore, found: Plan, hidden_elsewhere: frozenset[str], j
                 return
             store.delete(key, version=version.id)
 
-    back = [key for key in found.keys() if key not in hidden_elsewhere]
+    back = [key for key in found.going() if key not in hidden_elsewhere]
     transfer.run(one, back[::-1], jobs)
     for objects in found.objects:
         if objects.all & hidden_elsewhere:

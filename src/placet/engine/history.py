@@ -10,13 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from msgspec.structs import replace
-
 from placet.core import layout
+from placet.core.assent import signer_keys
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
-from placet.core.assent import signer_keys
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
 from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
@@ -26,6 +24,7 @@ from placet.engine.cases import (
     check_comments,
     check_manifest,
     outcome,
+    require_published,
     standing_verdicts,
     succession_problem,
 )
@@ -159,7 +158,7 @@ class History:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
             policy = next(named, self.policy)
         _require_proposer(proposal, manifest, policy)
-        self._require_landed(proposal, manifest)
+        require_published(proposal, manifest, lambda digest: self.cases.get(self.landed.get(digest, "")))
         refuse_twins(self.objects, objects_of(manifest.subjects, manifest.body))
         return Case(proposal, manifest, manifest_blob, policy)
 
@@ -316,36 +315,6 @@ class History:
             return False
         self.objects.update(case.objects())
         return True
-
-    @guard(33)
-    def _require_landed(self, proposal: str, manifest: Signed[Manifest]) -> None:
-        """A retraction takes back exactly what landed: artifacts of other manifests, of its node and tier.
-
-        Raises:
-            Invalid: kind `retract-subject`.
-        """
-        body = manifest.body
-        for artifact, subject in zip(body.artifacts, manifest.subjects, strict=False):
-            if body.kind != "retract":
-                return
-            case = self.cases.get(self.landed.get(artifact.previous or "", ""))
-            named = case.manifest if case else None
-            found = (
-                {
-                    one.name: (one, part)
-                    for one, part in zip(named.subjects, named.body.artifacts, strict=False)
-                }
-                if named
-                else {}
-            )
-            of = (named.body.kind, named.body.node, named.body.tier) if named else ()
-            here = found.get(subject.name)
-            same = here == (subject, replace(artifact, previous=here[1].previous)) if here else False
-            if of != ("publish", body.node, body.tier) or not same:
-                raise Invalid(
-                    f"Proposal {proposal} retracts {artifact.path}, which {artifact.previous} did not land.",
-                    kind="retract-subject",
-                )
 
     @guard(17, 18)
     def _drop_unsigned(self, case: Case, policy: Policy) -> None:

@@ -180,7 +180,8 @@ def _require_open(after: Policy) -> None:
 def _standing(view: View, subjects: tuple[Subject, ...], tier: str, now: datetime) -> Proposed | None:
     """The landed proposal of exactly this content, while nothing newer took its place."""
     for case in view.history.cases.values():
-        same = case.manifest.subjects == subjects and case.manifest.body.tier == tier
+        body = case.manifest.body
+        same = (case.manifest.subjects, body.tier, body.kind) == (subjects, tier, "publish")
         if same and case.landed is not None and not case.ended:
             found = view.state(case, now)
             if found in {State.LANDED, State.PUBLISHED, State.QUARANTINED}:

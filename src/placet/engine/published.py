@@ -15,8 +15,8 @@ from placet.core.guards import guard
 from placet.core.ledger import check_next
 from placet.core.statement import EntryKind, Erasure, LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
-from placet.engine.cases import Case, chains, state
 from placet.engine import retraction
+from placet.engine.cases import Case, chains, state
 from placet.engine.history import Adopted, History
 from placet.engine.publication import Publication, Published, Retraction
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
@@ -101,15 +101,27 @@ class PublishedLine:
         if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
         self._check_changes(publication.blobs, expected, commit)
-        publication.blobs = expected
+        self._take_in(publication, commit, case, entry, receipt, expected)
+
+    def _take_in(
+        self,
+        publication: Publication,
+        commit: Commit,
+        case: Case,
+        entry: Signed[LedgerEntry],
+        receipt: Signed[Receipt] | None,
+        blobs: dict[str, str],
+    ) -> None:
+        """The publication after a valid commit."""
+        publication.blobs = blobs
         publication.tip, publication.judged = commit.id, commit.parents[1]
         publication.policy = self.history.policy.digest
         publication.entries.append(entry)
         if entry.body.kind in retraction.KINDS:
             retraction.follow(publication, case, entry)
         if receipt is not None:
-            blobs = {path: expected[path] for path in case.metafiles()}
-            publication.publications[case.id] = Published(case, entry, receipt, blobs)
+            metafiles = {path: blobs[path] for path in case.metafiles()}
+            publication.publications[case.id] = Published(case, entry, receipt, metafiles)
             publication.current.update(dict.fromkeys(case.metafiles(), case.id))
 
     def _genesis(self, root: Commit, commit: Commit) -> Publication:
@@ -231,7 +243,7 @@ class PublishedLine:
     def _check_changes(self, before: dict[str, str], after: dict[str, str], commit: Commit) -> None:
         found = {change.path: (change.mode if change.blob else "", change.blob) for change in commit.changes}
         wanted = {path: (_REGULAR, blob) for path, blob in after.items() if before.get(path) != blob}
-        wanted |= {path: ("", "") for path in before.keys() - after.keys()}
+        wanted |= dict.fromkeys(before.keys() - after.keys(), ("", ""))
         if found != wanted:
             odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")

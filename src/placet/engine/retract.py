@@ -53,8 +53,8 @@ class Retracted:
 
     Attributes:
         id: Of the retraction's own proposal.
-        stage: `proposed` (approvals are missing), `landed`, `recorded` (nobody is given it any more), `hidden`
-            (an emergency that waits for a second person), `erased`, `restored`.
+        stage: `proposed` (approvals are missing), `landed`, `recorded` (nobody is given it any more),
+            `hidden` (an emergency that waits for a second person), `erased`, `restored`.
         waits: What has to happen next, and who can do it; empty if nothing has to.
         until: When an emergency ends that nobody confirms.
         erased: What became of the objects, an artifact each, once they are erased.
@@ -167,7 +167,7 @@ class Retractor:
         known = publication.retractions.get(case.id)
         if known is not None and not known.open:
             return replace(status(view, case, now), erased=self._erased.get(case.id, ()))
-        kind = "retract" if known is None else due(known, now)
+        kind = "retract" if known is None else due(known, case, now)
         if known is None or kind == "retract":
             self._record(view, case, tier, "retract")
             return None
@@ -176,7 +176,7 @@ class Retractor:
             return status(view, case, now)
         found = erase.plan(store, publication, known, self.jobs, erasing=kind == "erased")
         if kind is None:
-            erase.hide(store, found.keys(), self.jobs, emergency=True)
+            erase.hide(store, found.going(), self.jobs, emergency=True)
             return replace(status(view, case, now), stage="hidden")
         if kind == "restored":
             erase.restore(store, found, self._hidden(store, publication, known), self.jobs)
@@ -277,8 +277,8 @@ def propose_retraction(
 
     Args:
         view: The Ctrl repository.
-        target: A published proposal by its id (all its artifacts), or the path of what stands published, or of
-            a folder of such.
+        target: A published proposal by its id (all its artifacts), or the path of what stands published, or
+            of a folder of such.
         signer: The key of the node or person.
         node: Who retracts, if the owning node does.
         person: Who retracts, if a person does.
@@ -356,7 +356,7 @@ def _select(view: View, target: str, tier: str) -> list[Edition]:
         raise Conflict(
             f"Proposal {case.id[:12]} was {known.reason}",
             kind="retracted",
-            mend=f"placet retract {known.case.id[:12]} goes on with it; placet approve confirms an emergency.",
+            mend=f"To go on with it: placet retract {known.case.id[:12]}. To confirm it: placet approve.",
         )
     return left
 

@@ -19,7 +19,7 @@ from placet.core.statement import EntryKind, Erasure, LedgerEntry, Signed
 from placet.core.states import State
 from placet.engine.cases import Case, assents, standing_verdicts, state
 from placet.engine.history import History
-from placet.engine.publication import Publication, Retraction, Edition
+from placet.engine.publication import Edition, Publication, Retraction
 
 KINDS: frozenset[EntryKind] = frozenset({"retract", "erased", "restored"})
 
@@ -46,15 +46,15 @@ def problem(history: History, publication: Publication, case: Case, kind: EntryK
     if publication.policy != history.policy.digest:
         return "the branch has no entry for the effective policy yet"
     known = publication.retractions.get(case.id)
-    if kind == "retract":
-        return (
-            _retract_problem(history, publication, case, when) if known is None else _confirm_problem(known)
-        )
+    if kind == "retract" and known is None:
+        return _retract_problem(history, publication, case, when)
+    if kind == "retract" and known is not None:
+        return _confirm_problem(known, case)
     if known is None or not known.open:
         return "no such retraction is open"
     if kind == "erased":
         return "" if known.confirmed else "no second person has confirmed it"
-    return _restore_problem(known, when)
+    return _restore_problem(known, case, when)
 
 
 @guard(9, 10, 12, 17, 33)
@@ -72,17 +72,17 @@ def _retract_problem(history: History, publication: Publication, case: Case, whe
 
 
 @guard(12, 19, 33)
-def _confirm_problem(known: Retraction) -> str:
+def _confirm_problem(known: Retraction, case: Case) -> str:
     """An emergency becomes a retraction for good once a second person has approved it."""
     if not known.open or known.confirmed:
         return "it is recorded already"
-    return "" if is_confirmed(known.case) else "no second person has confirmed it"
+    return "" if is_confirmed(case) else "no second person has confirmed it"
 
 
 @guard(21, 33)
-def _restore_problem(known: Retraction, when: datetime) -> str:
+def _restore_problem(known: Retraction, case: Case, when: datetime) -> str:
     """Only an emergency that nobody confirmed until its time was over is undone."""
-    if known.deadline is None or is_confirmed(known.case):
+    if known.deadline is None or is_confirmed(case):
         return "it is for good"
     return "" if known.deadline <= when else "a second person can still confirm it"
 
@@ -173,10 +173,16 @@ def own_keys(version: Edition) -> tuple[str, ...]:
     return (key, layout.sums_key(version.sha256)) if is_dir else (key,)
 
 
-def due(known: Retraction, when: datetime) -> EntryKind | None:
-    """What comes next of an open retraction: `retract` (confirm), `erased`, `restored`; None: wait."""
+def due(known: Retraction, case: Case, when: datetime) -> EntryKind | None:
+    """What comes next of an open retraction: `retract` (confirm), `erased`, `restored`; None: wait.
+
+    Args:
+        known: The retraction, as its branch has it.
+        case: The same as `main` has it now: with all decisions on it.
+        when: The time.
+    """
     if known.confirmed:
         return "erased"
-    if is_confirmed(known.case):
+    if is_confirmed(case):
         return "retract"
     return "restored" if known.deadline is not None and known.deadline <= when else None

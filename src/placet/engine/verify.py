@@ -19,8 +19,9 @@ from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY
 from placet.core.statement import Artifact, parse_time
 from placet.engine.ctrl import View
-from placet.engine.published import Publication, Published, Retraction
+from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
+from placet.engine.takenback import left_over, taken_back
 from placet.engine.worktree import require_as_published
 from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Progress
@@ -204,30 +205,6 @@ def report(
         problems=wrong,
         limits=tuple(limits),
     )
-
-
-@guard(33)
-def taken_back(latest: Publication, ident: str, metafile: str) -> str:
-    """Why a published artifact is not to be used any more, and what to do; empty if it was not retracted."""
-    known = latest.retracted(ident, metafile)
-    return _removal(metafile, known) if known else ""
-
-
-@guard(33)
-def left_over(publication: Publication, latest: Publication, root: Path) -> dict[str, str]:
-    """What was retracted and still lies in a work tree that does not track it any more: path -> why."""
-    out = {}
-    for edition, known in latest.gone():
-        path = edition.metafile.removesuffix(".dvc")
-        here = any(os.path.lexists(root / one) for one in (path, edition.metafile))
-        if edition.metafile not in publication.current and edition.metafile not in latest.current and here:
-            out[path] = _removal(edition.metafile, known)
-    return out
-
-
-def _removal(metafile: str, known: Retraction) -> str:
-    data = metafile.removesuffix(".dvc")
-    return f"RETRACTED: {known.reason}. Do not use it; remove it: git pull; rm -r {data}; placet gc --yes"
 
 
 @guard(15)

@@ -36,7 +36,6 @@ from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
 from placet.wire.keys import signer
 
-
 log = logging.getLogger(__name__)
 
 
