@@ -9,10 +9,12 @@ from governance.lab import MAIN, PUBLISHED, TIER, Lab, Memory
 from governance.test_promote import Quiet, hold, keys, land_folder, make
 from keys import Key
 from placet.adapters.objects.memory import MemoryStore
-from placet.core import layout
+from placet.core import assent, layout
 from placet.core.digest import digest, md5_hex
-from placet.engine import erase, history, promote, retract, retraction
-from placet.engine.promote import Target
+from placet.core.statement import Erased, Manifest
+from placet.engine import cases, erase, history, promote, retract, retraction
+from placet.engine.promote import Promoter, Target
+from placet.engine.record import Actor, record
 from placet.engine.retract import Retractor, propose_retraction
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
@@ -284,7 +286,7 @@ def test_an_emergency_that_nobody_confirms_comes_back(world):
     assert keys(world.store) == set()
 
 
-def test_what_does_not_come_back_whole_is_not_restored(world):
+def test_what_does_not_come_back_whole_is_not_restored(world, monkeypatch):
     ident = world.publish()
     done = world.retract(ident, emergency=True)
     world.lab.later(hours=80)
@@ -297,6 +299,10 @@ def test_what_does_not_come_back_whole_is_not_restored(world):
         world.store.delete(KEY, version=one.id)
     (gone,) = world.retractor().run()
     assert isinstance(gone.error, NotFound)
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "_prove", lambda *_: None)
+        patch.setattr(Retractor, "_record", lambda *_: None)
+        assert world.retractor().run()[0].error.kind == "ref-moved", "without the guard it would be recorded"
     world.lab.decide(done.id, "bob", saw="report")
     assert world.retractor().run()[0].stage == "erased"
 
@@ -312,7 +318,7 @@ def test_without_versions_nothing_is_hidden_but_erased(worlds):
     assert keys(world.store) == {KEY}
 
 
-def test_promotions_that_need_its_objects_wait(world):
+def test_promotions_that_need_its_objects_wait(world, monkeypatch):
     shared = b"shared"
     folder = land_folder(world.lab, world.promoter, {"one": b"1", "shared": shared})
     world.promoter.run()
@@ -322,6 +328,10 @@ def test_promotions_that_need_its_objects_wait(world):
     free = world.lab.landed("outputs/c.csv", OTHER)
     done = {one.id: one for one in world.promoter.run()}
     assert done[waits].error.kind == "retraction-open"
+    with monkeypatch.context() as patch:
+        patch.setattr(promote, "_require_none_held", lambda *_: None)
+        patch.setattr(Promoter, "_record", lambda *_, **__: "a commit")
+        assert world.promoter.run([waits])[0].error is None, "without the guard it would be published"
     assert done[free].error is None
     world.lab.later(hours=72)
     world.retractor().run()
@@ -416,7 +426,7 @@ def test_two_at_once_leave_what_was_published_afterwards(world, monkeypatch):
     assert world.kinds() == ["genesis", "publish", "retract", "erased", "publish"]
 
 
-def test_what_is_needed_must_be_known_before_anything_is_erased(world):
+def test_what_is_needed_must_be_known_before_anything_is_erased(world, monkeypatch):
     one = world.publish()
     land_folder(world.lab, world.promoter, {"one": b"1"})
     world.promoter.run()
@@ -430,6 +440,10 @@ def test_what_is_needed_must_be_known_before_anything_is_erased(world):
     with pytest.raises(Refused) as caught:
         world.retract("artifacts/site-b/outputs/folder")
     assert caught.value.kind == "retract-unknown"
+    for guard, answer in (("_needed", frozenset()), ("_require_known", None)):
+        monkeypatch.setattr(erase, guard, lambda *_, answer=answer: answer)
+    assert [one.stage for one in world.retractor().run()] == ["erased", "erased"]
+    assert len(keys(world.store)) == 1, "without the guards it is called erased, and is not"
 
 
 def test_verify_refuses_it_by_name_and_reason(world):
@@ -454,38 +468,46 @@ def test_verify_refuses_it_by_name_and_reason(world):
 # --- what nobody may record -------------------------------------------------------------------
 
 
-def forge(world, ident, kind, actor, monkeypatch, *guards, receipt=None):
-    """Somebody records an entry past their own checks, and pushes it."""
-    for module, name, answer in guards:
-        monkeypatch.setattr(module, name, answer)
+class Unpushed:
+    """A copy of the Ctrl repository that keeps what it commits to itself."""
+
+    def __init__(self, repo):
+        self.repo = repo
+
+    def __getattr__(self, name):
+        return getattr(self.repo, name)
+
+    def push(self, updates):
+        pass
+
+
+def forge(world, ident, kind, actor, receipt=None):
+    """The push of somebody who records an entry, whatever anybody thinks of it."""
     view = world.lab.view()
-    case, publication = view.find(ident), view.publications[TIER]
-    try:
-        commit = retract.record(
-            world.lab.repo, view.history, publication, case, kind=kind, receipt=receipt,
-            actor=retract.Actor(actor, Key(actor)), now=world.lab.now,
-        )  # fmt: skip
-    finally:
-        monkeypatch.undo()
+    publication = view.publications[TIER]
+    commit = record(
+        Unpushed(world.lab.repo), view.history, publication, view.find(ident), kind=kind, receipt=receipt,
+        actor=Actor(actor, Key(actor)), now=world.lab.now,
+    )  # fmt: skip
     return RefUpdate(PUBLISHED, publication.tip, commit)
 
 
-FORGED = [
-    ("stranger", "retract", "carol", False, (retraction, "retractor_keys"), "did not sign"),
-    ("other node", "retract", "site-a", False, (retraction, "retractor_keys"), "did not sign"),
-    ("unconfirmed", "erased", "dana", True, None, "no second person"),
-    ("too soon", "restored", "dana", True, (retraction, "_restore_problem"), "can still confirm"),
-    ("alone", "retract", "dana", True, (retraction, "_confirm_problem"), "no second person"),
-]
-
-
-@pytest.mark.parametrize(("name", "kind", "actor", "emergency", "guard", "words"), FORGED)
+@pytest.mark.parametrize(
+    ("name", "kind", "actor", "emergency", "guard", "words"),
+    [
+        ("stranger", "retract", "carol", False, (retraction, "retractor_keys"), "did not sign"),
+        ("other node", "retract", "site-a", False, (retraction, "retractor_keys"), "did not sign"),
+        ("unconfirmed", "erased", "dana", True, None, "no second person"),
+        ("too soon", "restored", "dana", True, (retraction, "_restore_problem"), "can still confirm"),
+        ("alone", "retract", "dana", True, (retraction, "_confirm_problem"), "no second person"),
+    ],
+)
 def test_entries_that_nobody_may_add(world, monkeypatch, name, kind, actor, emergency, guard, words):
     ident = world.propose(world.publish(), emergency=emergency)
     world.lab.merge(ident)
     if emergency:
         world.retractor().run()
-    update = forge(world, ident, kind, actor, monkeypatch)
+    update = forge(world, ident, kind, actor)
     with pytest.raises(Refused, match=words):
         world.lab.judge(update)
     world.lab.force(PUBLISHED, update.new)
@@ -521,3 +543,87 @@ def test_a_revert_without_a_retraction_stays_an_alarm(world):
     folder = world.lab.repo.tree(view.branches[retraction_id], layout.folder(retraction_id))
     merged = world.lab.commit(tip, {METAFILE: None, **folder})
     world.lab.judge(RefUpdate(MAIN, tip, merged))
+
+
+def test_what_must_be_approved_first(worlds, monkeypatch):
+    world = worlds(rule("{groups: [trustees], count: 2}"))
+    ident = world.propose(world.publish())
+    view = world.lab.view()
+    folder = world.lab.repo.tree(view.branches[ident], layout.folder(ident))
+    commit = world.lab.commit(view.main, {METAFILE: None, **folder})
+    with pytest.raises(Refused, match="does not follow"):
+        world.lab.judge(RefUpdate(MAIN, view.main, commit))
+    world.lab.force(MAIN, commit)
+    assert world.lab.state(ident) == "QUARANTINED"
+    update = forge(world, ident, "retract", "dana")
+    with pytest.raises(Refused, match="it is QUARANTINED"):
+        world.lab.judge(update)
+    for module, name in ((retraction, "_retract_problem"), (assent, "retract_needs")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, lambda *_, **__: ())
+            world.lab.judge(update)
+    world.lab.force(PUBLISHED, update.new)
+    assert "QUARANTINED" in str(world.lab.view().broken[TIER])
+
+
+def test_who_is_not_named_by_the_policy(world, monkeypatch):
+    ident = world.publish()
+    anything = lambda *_: iter([assent.Requirement("none", ())])  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(assent, "_retract", anything)
+        forged = world.propose(ident, "carol")
+        assert world.lab.state(forged) == "APPROVED", "without the guard anybody may"
+    assert world.lab.state(forged) == "PROPOSED"
+    with pytest.raises(Refused):
+        world.lab.merge(forged)
+
+
+def test_a_retraction_says_why(world, monkeypatch):
+    ident = world.publish()
+    silent = lambda **fields: Manifest(**{**fields, "message": ""})  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(retract, "Manifest", silent)
+        patch.setattr(cases, "_retract_problem", lambda *_: "")
+        forged = world.propose(ident)
+        assert world.lab.state(forged) == "APPROVED"
+    assert "a reason" in world.lab.view().refused[forged].what
+
+
+def test_what_its_receipt_must_account_for(world, monkeypatch):
+    ident = world.propose(world.publish())
+    world.lab.merge(ident)
+    retractor = world.retractor(credential=False)
+    retractor.run()
+    view = world.lab.view()
+    nothing = (Erased(path="outputs/other.csv", objects=1, kept=0, versions=1),)
+    receipt = retractor._receipt(view, view.find(ident), TIER, nothing)
+    update = forge(world, ident, "erased", "dana", receipt)
+    with pytest.raises(Refused, match="not one of its erasure"):
+        world.lab.judge(update)
+    monkeypatch.setattr(retraction, "accounts", lambda *_: True)
+    world.lab.judge(update)
+
+
+def test_no_publication_while_it_is_taken_back(world, monkeypatch):
+    world.retract(world.publish(), credential=False)
+    two = world.lab.landed("outputs/b.csv", DATA)
+    with monkeypatch.context() as patch:
+        patch.setattr(retraction, "held_back", lambda *_: None)
+        patch.setattr(promote, "held_back", lambda *_: None)
+        patch.setattr(promote, "_require_none_held", lambda *_: None)
+        (done,) = world.promoter.run([two])
+        assert done.error is None, "without the guard it would be published"
+    assert "still open" in str(world.lab.view().broken[TIER])
+
+
+def test_a_retraction_removes_nothing_else(world):
+    one = world.publish()
+    world.publish("outputs/b.csv", OTHER)
+    ident = world.propose(one)
+    branch = world.lab.view().branches[ident]
+    other = layout.metafile("site-b", "outputs/b.csv")
+    more = world.lab.commit(branch, {other: None})
+    with pytest.raises(Refused):
+        world.lab.judge(RefUpdate(layout.proposal_ref(ident), branch, more))
+    world.lab.force(layout.proposal_ref(ident), more)
+    assert ident in world.lab.view().refused

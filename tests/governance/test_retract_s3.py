@@ -113,7 +113,7 @@ def library(tmp_path_factory, seaweed):
     made.lab.repo.close()
 
 
-def test_a_retraction_reaches_those_who_have_it_already(library, monkeypatch):
+def test_a_retraction_reaches_those_who_have_it_already(library, monkeypatch):  # noqa: PLR0915 - one story
     old, other = library.clone("old"), library.clone("other")
     for root in (old, other):
         dvc("pull", "-r", TIER, cwd=root)

@@ -185,7 +185,6 @@ def restore(store: ObjectStore, found: Plan, hidden_elsewhere: frozenset[str], j
         transfer.run(lambda item: _prove(store, item), items, jobs)
 
 
-@guard(33)
 def overlap(
     publication: Publication, stores: Sequence[ObjectStore], keys: Iterable[str]
 ) -> Retraction | None:

@@ -110,7 +110,6 @@ def own_commits(history: History, tip: str) -> Sequence[Commit]:
     return history.repo.branch(tip, history.positions, BOUNDS)
 
 
-@guard(5, 33)
 def _taken_back(case: Case, change: Change) -> bool:
     """Does a retraction remove one of the metafiles that it takes back? Nothing else is ever removed."""
     return not change.blob and change.path in dict(case.takes())

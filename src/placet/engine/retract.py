@@ -16,7 +16,6 @@ from typing import Literal
 import msgspec
 
 from placet.core import layout
-from placet.core.guards import guard
 from placet.core.statement import (
     Artifact,
     EntryKind,
@@ -374,7 +373,6 @@ def _follows(view: View, found: Sequence[Edition], digests: Mapping[str, str]) -
     return None
 
 
-@guard(17, 33)
 def _require_retractor(view: View, case: Case, actor: str, signer: Signer) -> None:
     if signer.public not in retractor_keys(view.history.policy, case, actor):
         raise Refused(
