@@ -156,6 +156,7 @@ MUTATIONS = (
     Away("placet.core.ledger:check_next", histories.entry_from_the_future),
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
+    Away("placet.engine.takenback:left_over", histories.retracted_and_used_on, instead=lambda *_: {}),
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
 )
@@ -174,8 +175,7 @@ _LOOKS = (
 _RETRACT = "tests/governance/test_retract.py::"
 _REACH = "tests/governance/test_retract_s3.py::test_a_retraction_reaches_those_who_have_it_already"
 _TOLD = (
-    "engine.clone:refuse_retracted", "engine.ctrl:_follow_fetched", "engine.takenback:left_over",
-    "engine.takenback:taken_back",
+    "engine.clone:refuse_retracted", "engine.ctrl:_follow_fetched", "engine.takenback:taken_back",
 )  # fmt: skip
 _UNDOING = {
     "core.assent:_retract": "test_who_is_not_named_by_the_policy",
