@@ -28,9 +28,11 @@ from placet.core.states import State
 from placet.engine.cases import Case, outcome
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
-from placet.engine.ctrl import View, load, published_line
+from placet.engine.ctrl import View, load, main_tip, published_line
 from placet.engine.firewall import require_landed
+from placet.engine.freeze import Frozen, Stops, frozen, on_branches
 from placet.engine.history import History
+from placet.engine.memory import with_freezes
 from placet.engine.published import (
     Publication,
     counted_digests,
@@ -207,6 +209,7 @@ class Promoter:
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
+        _require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
 
@@ -293,9 +296,33 @@ class Promoter:
             author=self.node,
             when=now,
         )
+        if kind == "publish":
+            self._look_again(history, case)
         ref = layout.published_ref(publication.tier)
         self.repo.push([RefUpdate(ref, publication.tip, commit)])
         return commit
+
+    @guard(17, 18)
+    def _look_again(self, history: History, case: Case) -> None:
+        """Ask the server once more, for `main` and freezes only; the last thing before the branch moves.
+
+        Raises:
+            Refused: kind `frozen`; the freeze is remembered.
+            Conflict: kind `not-on-line`: `main` was rewritten.
+        """
+        self.repo.fetch(layout.WATCHED)
+        tip = main_tip(self.repo)
+        if tip != history.tip:
+            history.advance(self.repo.line(tip, after=history.tip))
+        found, _ = on_branches(self.repo, history)
+        seen = _Seen({**found, **history.stops})
+        self.memory.update(history.repository, lambda latest: with_freezes(latest, seen.stops))
+        _require_thawed(seen, case)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    stops: Mapping[str, Frozen]
 
 
 @guard(8)
@@ -316,6 +343,7 @@ def _require_key(history: History, node: str, signer: Signer) -> None:
 
 
 def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    _require_thawed(view.history, case, problem)
     _require_open(view.history, case, now, problem)
     verdict = outcome(case, now)
     drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
@@ -340,6 +368,23 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
             f"Proposal {case.id[:12]} was not promoted: {found}.",
             kind="window",
             mend="It stays approved; promote it, or let the agent, when the window ends.",
+        )
+
+
+def _require_thawed(seen: Stops, case: Case, problem: str | None = None) -> None:
+    """No freeze may stand for what is published.
+
+    Raises:
+        Refused: kind `frozen`, if that is the `problem`, or whatever the problem.
+    """
+    body = case.manifest.body
+    found = frozen(seen, body, body.tier or "")
+    if found and problem in {None, found}:
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: {found}.",
+            kind="frozen",
+            mend="It stays approved. Two people end the freeze (`placet freezes`, `placet unfreeze`); then"
+            " promote it, or let the agent.",
         )
 
 

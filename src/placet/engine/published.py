@@ -18,6 +18,7 @@ from placet.core.ledger import check_next
 from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, state
+from placet.engine.freeze import frozen
 from placet.engine.history import Adopted, History
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
@@ -289,7 +290,8 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
     if pair:
         return f"{pair[0]} and {pair[1]} clash"
-    return windows.window_problem(history.policy, case.manifest.body, when)
+    held = windows.window_problem(history.policy, case.manifest.body, when)
+    return frozen(history, case.manifest.body, publication.tier) or held
 
 
 @guard(27)
