@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from placet.core.guards import guard
-from placet.core.statement import Checkpoint, LedgerEntry, Signed, parse_time
+from placet.core.statement import Checkpoint, LedgerEntry, Signed, format_time, parse_time
 from placet.errors import Corrupt
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -20,7 +20,7 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         Corrupt: kind `ledger`.
     """
     body = entry.body
-    time = parse_time(body.time)
+    time, why = parse_time(body.time), ""
     if before is None:
         wrong = body.sequence != 0 or body.previous is not None or body.kind != "genesis"
         problem = "does not begin with a genesis entry" if wrong else ""
@@ -36,8 +36,9 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         problem = ""
     if not problem and time > now + MAX_AHEAD:
         problem = f"has entry {body.sequence} from the future ({body.time})"
+        why = f"The clock here says {format_time(now)}; if that is wrong, set it right and run it again."
     if problem:
-        raise Corrupt(f"The ledger of {body.branch} {problem}.", kind="ledger")
+        raise Corrupt(f"The ledger of {body.branch} {problem}.", kind="ledger", why=why)
 
 
 @guard(13, 14)

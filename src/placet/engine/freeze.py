@@ -145,13 +145,20 @@ class Freezes:
 
 
 def on_branches(repo: Repo, main: Main) -> tuple[dict[str, Frozen], list[tuple[str, str]]]:
-    """The freezes that stand on branches, by digest; and the branches that hold none, with the reason."""
+    """The freezes that stand on branches, by digest; and the branches that hold none, with the reason.
+
+    What `main` holds already is not read again.
+    """
     found: dict[str, Frozen] = {}
     bad: list[tuple[str, str]] = []
+    landed = {layout.freeze_id(digest) for digest in main.freezes.made}
     for prefix in (layout.FREEZE_BRANCHES, layout.FREEZE_TRACKING):
         for ref, commit in sorted(repo.refs(prefix).items()):
+            ident = ref.removeprefix(prefix)
+            if ident in landed:
+                continue
             try:
-                one = read_branch(repo, main, ref.removeprefix(prefix), commit)
+                one = read_branch(repo, main, ident, commit)
             except _UNREADABLE as error:
                 bad.append((commit, f"branch {ref[:200]!a} is no freeze: {error}"))
                 continue
