@@ -489,6 +489,21 @@ def test_a_branch_is_made_once_and_goes_only_with_its_end(gate):
     refused(lab, RefUpdate(ref, None, tip), words="does not come back")
 
 
+def test_branch_and_main_may_come_in_one_push_or_the_branch_later(lab):
+    made = signed(lab)
+    update = branch(lab, made)
+    both = [RefUpdate(MAIN, lab.tip(), update.new), update]
+    lab.judge(*both)
+    lab.judge(*both[::-1])
+    past_the_gate(lab, both[0])
+    lab.judge(update)
+    later = lab.landed()
+    lab.judge(replace(update, new=lab.tip()))
+    assert lab.state(later) == "LANDED"
+    other = replace(update, ref=layout.freeze_ref("0" * 32))
+    refused(lab, other, words="nothing else")
+
+
 def test_without_the_gates_guard_a_branch_could_be_dropped(lab, monkeypatch):
     ident = freeze(lab)
     ref = layout.freeze_ref(ident)

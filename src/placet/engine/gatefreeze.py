@@ -36,11 +36,13 @@ def judge_branch(view: View, update: RefUpdate, now: datetime) -> None:
         return
     if update.old is not None or ended:
         raise _refused("A freeze is never changed, and one that was ended does not come back.")
+    path = layout.freeze_path(ident)
     commits = view.repo.branch(update.new, view.history.positions, _BOUNDS)
     changes = [change for commit in commits for change in commit.changes]
-    if [one.path for one in changes] != [layout.freeze_path(ident)]:
+    if [one.path for one in changes] != [path] and (changes or path not in freezes.files):
         raise _refused("Its branch adds the file of the freeze to main, in one commit, and nothing else.")
-    require_plain(changes[0])
+    for change in changes:
+        require_plain(change)
     require_fair(view, read_branch(view.repo, view.history, ident, update.new), now)
 
 
