@@ -39,7 +39,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
-from placet.engine.thaw import look_again, require_thawed
+from placet.engine.thaw import Watch, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
@@ -158,8 +158,9 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        watch = Watch(self.clock, lambda: look_again(self.repo, view.history, self.memory, case))
         promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress, watch) for one in contents
         )
         for _ in range(_RACES):
             try:

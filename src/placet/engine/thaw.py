@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from placet.core import layout
 from placet.core.guards import guard
@@ -12,8 +15,12 @@ from placet.engine.ctrl import main_tip
 from placet.engine.freeze import Frozen, Stops, frozen, on_branches
 from placet.engine.history import History
 from placet.engine.memory import with_freezes
-from placet.errors import Refused
-from placet.ports import Repo, TrustMemory
+from placet.errors import Conflict, Refused, Unavailable
+from placet.ports import Clock, Repo, TrustMemory
+
+log = logging.getLogger(__name__)
+
+EVERY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,40 @@ def require_thawed(seen: Stops, case: Case, problem: str | None = None) -> None:
             mend="It stays approved. When two people have ended the freeze (`placet freezes`, `placet"
             " unfreeze`), promote it, or let the agent.",
         )
+
+
+class Watch:
+    """Looks for a freeze every few seconds while objects are copied, so that it is honoured within 10 s.
+
+    Safe for threads: one looks, the others go on. A server that does not answer stops no copy; nothing is
+    recorded without another look.
+    """
+
+    def __init__(self, clock: Clock, look: Callable[[], None]) -> None:
+        self._clock = clock
+        self._look = look
+        self._last = clock.now()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        """Look, if it is time.
+
+        Raises:
+            Refused: kind `frozen`.
+        """
+        now = self._clock.now()
+        if abs(now - self._last) < EVERY or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._last = now
+            self._look()
+        except Refused as error:
+            why = "What was copied by then stays in the tier, and nothing lists it."
+            raise Refused(error.what, kind=error.kind, why=why, mend=error.mend) from error
+        except (Conflict, Unavailable) as error:
+            log.info("no look for freezes while copying: %s", error)
+        finally:
+            self._lock.release()
 
 
 @guard(17, 18)
