@@ -276,7 +276,7 @@ class Promoter:
         )
         about = subject(layout.manifest_path(case.id), case.manifest.digest)
         entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
-        wanted = next_blobs(history, publication, case)
+        wanted = next_blobs(history, case)
         changes: dict[str, bytes | TreeEntry | None] = {
             path: TreeEntry("100644", blob, 0)
             for path, blob in wanted.items()
