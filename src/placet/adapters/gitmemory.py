@@ -94,6 +94,11 @@ class MemoryRepo:
             if path.startswith(prefix)
         }
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        found = self._kept(commit).tree.find(path)
+        return found.blob if found is not None and found.blob in self._server.blobs else None
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         data = self._server.blobs.get(blob)

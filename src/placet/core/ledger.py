@@ -34,10 +34,24 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         problem = f"goes back in time at entry {body.sequence}"
     else:
         problem = ""
-    if not problem and time > now + MAX_AHEAD:
-        problem = f"has entry {body.sequence} from the future ({body.time})"
     if problem:
         raise Corrupt(f"The ledger of {body.branch} {problem}.", kind="ledger")
+    require_past(entry, now)
+
+
+@guard(21)
+def require_past(entry: Signed[LedgerEntry], now: datetime) -> None:
+    """Refuse an entry of more than five minutes from now; those before it are never later than it.
+
+    Raises:
+        Corrupt: kind `ledger`.
+    """
+    body = entry.body
+    if parse_time(body.time) > now + MAX_AHEAD:
+        raise Corrupt(
+            f"The ledger of {body.branch} has entry {body.sequence} from the future ({body.time}).",
+            kind="ledger",
+        )
 
 
 @guard(13, 14)

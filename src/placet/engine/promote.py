@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from placet.core import layout, windows
@@ -28,7 +28,7 @@ from placet.core.states import State
 from placet.engine.cases import Case, outcome
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
-from placet.engine.ctrl import View, load, published_line
+from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
 from placet.engine.published import (
@@ -93,6 +93,7 @@ class Promoter:
     jobs: int
     progress: Progress
     checks: Checks
+    watch: Watch = field(default_factory=Watch, init=False)
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -118,7 +119,7 @@ class Promoter:
         return out
 
     def _load(self) -> View:
-        view = load(self.repo, self.trust_root, self.clock.now(), self.memory)
+        view = self.watch.load(self.repo, self.trust_root, self.clock.now(), self.memory)
         for tier, error in view.broken.items():
             log.error("tier %s: %s", tier, error)
             raise error
@@ -128,14 +129,20 @@ class Promoter:
 
     def _waiting(self, view: View) -> list[Case]:
         now = self.clock.now()
-        own = (case for case in view.history.cases.values() if case.manifest.body.node == self.node)
+        done = {ident for one in view.publications.values() for ident in one.publications}
+        own = (
+            case
+            for case in view.history.cases.values()
+            if case.manifest.body.node == self.node and not case.ended and case.id not in done
+        )
         return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
 
     def _follow_policies(self, view: View) -> None:
         """Add the `policy` entries that the published branches still lack."""
         for tier in view.history.policy.form.tiers:
             for _ in range(_RACES):
-                if tier not in view.publications:
+                known = view.publications.get(tier)
+                if known is None or pending_policy(view.history, known) is None:
                     break
                 line, publication = published_line(view, tier, self.clock.now())
                 pending = pending_policy(view.history, publication)

@@ -84,9 +84,15 @@ class PublishedLine:
         self.history = history
         self.tier = tier
         self.now = now
-        self._line = line
+        self._line = list(line)
         self._index = {commit.id: index for index, commit in enumerate(line)}
         self._taken = 0
+
+    def lengthen(self, commits: Sequence[Commit], now: datetime) -> None:
+        """Take note that `main` has grown by these commits, and of the time."""
+        self.now = now
+        self._index.update((one.id, place) for place, one in enumerate(commits, start=len(self._line)))
+        self._line += commits
 
     def verify(self, commits: Sequence[Commit]) -> Publication:
         """Recompute the whole branch.
