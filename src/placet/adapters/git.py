@@ -218,8 +218,8 @@ class GitRepo:
             made = self._run("commit-tree", tree, *above, data=message.encode(), environ=env)
         return made.decode().strip()
 
-    def fetch(self) -> None:
-        """Bring everything of the remote here."""
+    def fetch(self, refs: Sequence[str] = ()) -> None:
+        """Bring everything of the remote here, or only some refs."""
         if self._mirror:
             arguments = [
                 "fetch",
@@ -229,7 +229,7 @@ class GitRepo:
                 "--no-write-fetch-head",
                 "--",
                 self._url or "",
-                *(f"+{one}:{one}" for one in _MIRRORED),
+                *(f"+{one}:{one}" for one in refs or _MIRRORED),
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]

@@ -25,7 +25,7 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome
+from placet.engine.cases import Case, outcome, state
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
@@ -39,6 +39,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
+from placet.engine.thaw import look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
@@ -56,6 +57,7 @@ from placet.ports import (
 log = logging.getLogger(__name__)
 
 _RACES = 20
+_MOVED = frozenset({"ref-moved", "not-on-line"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +169,21 @@ class Promoter:
             copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
         )
         for _ in range(_RACES):
-            view = self._load()
-            case, tier = self._decide(view, ident)
-            if tier is None:
-                break
-            publication = view.publications[tier]
-            receipt = self._receipt(view, case, tier, promoted)
             try:
+                view = self._load()
+                case, tier = self._decide(view, ident)
+                if tier is None:
+                    break
+                publication = view.publications[tier]
+                receipt = self._receipt(view, case, tier, promoted)
                 commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
-            except Conflict:
-                log.info("somebody else moved %s; trying again", publication.branch)
+            except Conflict as error:
+                if error.kind not in _MOVED:
+                    raise
+                log.info("somebody else changed the Ctrl repository; trying again")
                 continue
+            except Refused as error:
+                raise _unlisted(error, promoted) from error
             return Promotion(ident, State.PUBLISHED, commit, promoted)
         else:
             raise Conflict(
@@ -214,6 +220,7 @@ class Promoter:
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
+        require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
 
@@ -265,7 +272,8 @@ class Promoter:
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
         time = max(format_time(now), before.body.time)
-        _require_open(history, case, parse_time(time))
+        if kind == "publish":
+            _require_open(history, case, parse_time(time))
         body = LedgerEntry(
             repository=history.repository,
             time=time,
@@ -300,6 +308,8 @@ class Promoter:
             author=self.node,
             when=now,
         )
+        if kind == "publish":
+            look_again(self.repo, history, self.memory, case)
         ref = layout.published_ref(publication.tier)
         self.repo.push([RefUpdate(ref, publication.tip, commit)])
         return commit
@@ -322,7 +332,16 @@ def _require_key(history: History, node: str, signer: Signer) -> None:
         )
 
 
+def _unlisted(error: Refused, promoted: Sequence[Promoted]) -> Refused:
+    """The refusal of what was copied before it was refused; that is said, as nothing shows it."""
+    copied = sum(one.copied for one in promoted)
+    words = f"Before that {copied} objects were copied; they stay in the tier, and nothing lists them."
+    why = f"{error.why} {words}".strip() if copied else error.why
+    return Refused(error.what, kind=error.kind, why=why, mend=error.mend, details=error.details)
+
+
 def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    require_thawed(view.history, case, problem)
     _require_open(view.history, case, now, problem)
     verdict = outcome(case, now)
     drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
@@ -336,11 +355,18 @@ def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
 
 @guard(21)
 def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
-    """No window may be closed at the time that the ledger will name.
+    """At the time that the ledger will name nothing may have expired, and no window be closed.
 
     Raises:
-        Refused: kind `window`, if that is the `problem`, or whatever the problem.
+        Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
+            time of the proposal or of a decision that it needs ran out since it was decided.
     """
+    if problem is None and state(case, when, drift=history.drift()) is not State.LANDED:
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
+            kind="not-approved",
+            mend=f"`placet show {case.id[:12]}` tells what is missing.",
+        )
     found = windows.window_problem(history.policy, case.manifest.body, when)
     if found and problem in {None, found}:
         raise Refused(
