@@ -354,6 +354,15 @@ class Repo(Protocol):
         """
         ...
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit, or None where there is none; much cheaper than `tree`.
+
+        Raises:
+            NotFound: kind `no-commit`.
+            Invalid: kind `unsafe-path`: nothing can be at this path.
+        """
+        ...
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes.
 

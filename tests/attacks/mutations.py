@@ -158,6 +158,7 @@ MUTATIONS = (
     Away("placet.engine.memory:lost_decisions", histories.objection_rolled_back, instead=lambda *_: {}),
     Away("placet.engine.verify:too_old", histories.old_state_served_to_a_researcher, instead=lambda *_: []),
     Away("placet.core.ledger:check_next", histories.entry_from_the_future),
+    Away("placet.core.ledger:require_past", histories.entry_from_the_future),
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
     # freezes

@@ -372,6 +372,38 @@ def test_a_freeze_ends_the_copy_within_seconds(lab):
     assert done.error.kind == "ctrl-unreachable" and entries(lab) == ["genesis"]
 
 
+def test_what_came_to_main_since_is_seen_and_not_taken_in(lab):
+    """A freeze on `main` alone; a policy that names its person decides anew; nothing is folded twice."""
+    promoter = make(lab)
+    land(lab, promoter)
+    events = []
+
+    class Late(Meanwhile):
+        def commit(self, *arguments, **named):
+            made = self._repo.commit(*arguments, **named)
+            if events:
+                events.pop()()
+            return made
+
+    late = replace(promoter, repo=Late(lab.repo, 0, None))
+    made = signed(lab, reason="on main")
+    events.append(lambda: past_the_gate(lab, on_main(lab, file(made))))
+    (done,) = late.run()
+    assert done.error.kind == "frozen" and "on main" in done.error.what
+    view = late._load()
+    assert list(view.history.positions.values()) == list(range(len(view.line)))
+    assert view.alarms == [] and set(view.stops) == {made.digest}
+    for person in ("bob", "dana"):
+        unfreeze(lab, made.digest[:8], person)
+    events.append(lambda: lab.change_policy(("project: test", "project: x")))
+    (done,) = late.run()
+    assert done.error.kind == "not-approved" and "no entry for the effective policy" in done.error.what
+    assert [one.error for one in late.run()] == [None]
+    view = late._load()
+    assert (view.broken, view.alarms) == ({}, [])
+    assert entries(lab) == ["genesis", "policy", "publish"]
+
+
 def test_main_that_is_rewritten_at_the_last_look(lab, monkeypatch):
     promoter, root = make(lab), lab.view().line[0].id
     land(lab, promoter)

@@ -177,6 +177,12 @@ class GitRepo:
         )  # fmt: skip
         return dict(git_parse.entries(done, prefix))
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        if "\n" in path or path.startswith(("./", "../")):
+            raise Invalid(f"{path[:80]!r} is not looked up in Git.", kind="unsafe-path")
+        return self._reader.find(_ident(commit), path)
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         return self._reader.read("blob", _ident(blob), limit)

@@ -94,6 +94,11 @@ class MemoryRepo:
             if path.startswith(prefix)
         }
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        found = self._kept(commit).tree.find(path)
+        return found.blob if found is not None and found.blob in self._server.blobs else None
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         data = self._server.blobs.get(blob)
@@ -217,10 +222,9 @@ def require_tree(tree: Tree, wanted: str, commit: bytes) -> None:
 
 
 def _difference(before: Tree, after: Tree) -> tuple[Change, ...]:
-    old, new = dict(before.files()), dict(after.files())
-    gone = [Change(path, "", "") for path in old.keys() - new.keys()]
-    made = [Change(path, one.mode, one.blob) for path, one in new.items() if old.get(path) != one]
-    return tuple(sorted((*gone, *made), key=lambda one: one.path))
+    changes = before.difference(after)
+    made = (Change(path, one.mode, one.blob) if one else Change(path, "", "") for path, one in changes)
+    return tuple(sorted(made, key=lambda one: one.path))
 
 
 class _Trees:

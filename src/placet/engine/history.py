@@ -69,6 +69,7 @@ class History:
         self.freezes = Freezes()
         self._digests: dict[str, str] = {}
         self._owners: dict[str, str] = {}
+        self._at: dict[str, dict[str, None]] = {}
 
     @property
     def policy(self) -> Policy:
@@ -253,7 +254,14 @@ class History:
             self._alarm(commit, f"proposal {proposal} is not one: {error}")
             return None
         self.cases[proposal] = case
+        for name in _files(case):
+            self._at.setdefault(name, {})[proposal] = None
         return case
+
+    def _here(self, paths: Iterable[str]) -> list[Case]:
+        """The cases, by id, that have not ended and have a manifest or metafile at one of these paths."""
+        found = {ident for path in paths for ident in self._at.get(path, ())}
+        return [self.cases[ident] for ident in sorted(found & self.cases.keys())]
 
     def _read_record(self, commit: Commit, case: Case, path: str, policy: Policy) -> None:
         mode, blob = self.tree.get(path, ("", ""))
@@ -273,13 +281,7 @@ class History:
             self._alarm(commit, f"{path}: {error}")
 
     def _land(self, commit: Commit, policy: Policy, touched: set[str]) -> None:
-        landing = [
-            case
-            for _, case in sorted(self.cases.items())
-            if case.landed is None
-            and (layout.manifest_path(case.id) in touched or not touched.isdisjoint(case.metafiles()))
-            and self.complete(case)
-        ]
+        landing = [case for case in self._here(touched) if case.landed is None and self.complete(case)]
         landing = [case for case in landing if self._own_objects(commit, case)]
         for case in landing:
             case.stale = self.stale(case, policy)
@@ -312,19 +314,19 @@ class History:
         ]
 
     def _end(self, touched: set[str]) -> None:
-        for case in self.cases.values():
-            if case.landed is None or case.ended or case.manifest.body.kind == "policy":
+        for case in self._here(touched):
+            if case.landed is None or case.manifest.body.kind == "policy" or self.complete(case):
                 continue
             metafiles = case.metafiles()
-            if touched.isdisjoint(metafiles) or self.complete(case):
-                continue
             taken = any(self._owners.get(path) != case.id for path in metafiles)
             case.ended = "superseded" if taken else "reverted"
+            for path in _files(case):
+                del self._at[path][case.id]
 
     def _adopt(self, commit: Commit, touched: set[str]) -> None:
         from_here = [
             case
-            for _, case in sorted(self.cases.items())
+            for case in self._here((layout.POLICY,))
             if case.manifest.body.kind == "policy"
             and case.landed is not None
             and case.policy.digest == self.policy.digest
@@ -355,6 +357,11 @@ class History:
 
     def _alarm(self, commit: Commit, text: str) -> None:
         self.alarms.append(Alarm(commit.id, text))
+
+
+def _files(case: Case) -> tuple[str, ...]:
+    """Where a change may make a case land or end."""
+    return (layout.manifest_path(case.id), *case.metafiles())
 
 
 @guard(5)

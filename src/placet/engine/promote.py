@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from placet.core import layout, windows
 from placet.core.guards import guard
@@ -28,7 +29,7 @@ from placet.core.states import State
 from placet.engine.cases import Case, outcome, state
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
-from placet.engine.ctrl import View, load, published_line
+from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import History
 from placet.engine.published import (
@@ -39,7 +40,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
-from placet.engine.thaw import Watch, look_again, require_thawed
+from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
@@ -95,6 +96,7 @@ class Promoter:
     jobs: int
     progress: Progress
     checks: Checks
+    watch: Watch = field(default_factory=Watch, init=False)
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -120,7 +122,7 @@ class Promoter:
         return out
 
     def _load(self) -> View:
-        view = load(self.repo, self.trust_root, self.clock.now(), self.memory)
+        view = self.watch.load(self.repo, self.trust_root, self.clock.now(), self.memory)
         for tier, error in view.broken.items():
             log.error("tier %s: %s", tier, error)
             raise error
@@ -130,14 +132,20 @@ class Promoter:
 
     def _waiting(self, view: View) -> list[Case]:
         now = self.clock.now()
-        own = (case for case in view.history.cases.values() if case.manifest.body.node == self.node)
+        done = {ident for one in view.publications.values() for ident in one.publications}
+        own = (
+            case
+            for case in view.history.cases.values()
+            if case.manifest.body.node == self.node and not case.ended and case.id not in done
+        )
         return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
 
     def _follow_policies(self, view: View) -> None:
         """Add the `policy` entries that the published branches still lack."""
         for tier in view.history.policy.form.tiers:
             for _ in range(_RACES):
-                if tier not in view.publications:
+                known = view.publications.get(tier)
+                if known is None or pending_policy(view.history, known) is None:
                     break
                 line, publication = published_line(view, tier, self.clock.now())
                 pending = pending_policy(view.history, publication)
@@ -158,9 +166,10 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
-        watch = Watch(self.clock, lambda: look_again(self.repo, view.history, self.memory, case))
+        lookout = Lookout(self.clock, partial(look_again, self.repo, view.history, self.memory, case))
         promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress, watch) for one in contents
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress, lookout)
+            for one in contents
         )
         for _ in range(_RACES):
             try:
@@ -285,7 +294,7 @@ class Promoter:
         )
         about = subject(layout.manifest_path(case.id), case.manifest.digest)
         entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
-        wanted = next_blobs(history, publication, case)
+        wanted = next_blobs(history, case)
         changes: dict[str, bytes | TreeEntry | None] = {
             path: TreeEntry("100644", blob, 0)
             for path, blob in wanted.items()

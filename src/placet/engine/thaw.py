@@ -12,7 +12,7 @@ from placet.core import layout
 from placet.core.guards import guard
 from placet.engine.cases import Case
 from placet.engine.ctrl import main_tip
-from placet.engine.freeze import Frozen, Stops, frozen, on_branches
+from placet.engine.freeze import Frozen, Stops, frozen, landed_since, on_branches
 from placet.engine.history import History
 from placet.engine.memory import with_freezes
 from placet.errors import Conflict, Refused, Unavailable
@@ -45,7 +45,7 @@ def require_thawed(seen: Stops, case: Case, problem: str | None = None) -> None:
         )
 
 
-class Watch:
+class Lookout:
     """Looks for a freeze every few seconds while objects are copied, so that it is honoured within 10 s.
 
     Safe for threads: one looks, the others go on. A server that does not answer stops no copy; nothing is
@@ -83,16 +83,19 @@ class Watch:
 def look_again(repo: Repo, history: History, memory: TrustMemory, case: Case) -> None:
     """Ask the server once more, for `main` and freezes only; what is seen is remembered.
 
+    Reads what came to `main` since `history`, and does not take it in.
+
     Raises:
         Refused: kind `frozen`.
-        Conflict: kind `not-on-line`: `main` was rewritten.
+        Conflict: kind `ref-moved`: `main` has another policy now; kind `not-on-line`: it was rewritten.
         Unavailable: kind `ctrl-unreachable`.
     """
     repo.fetch(layout.WATCHED)
     tip = main_tip(repo)
-    if tip != history.tip:
-        history.advance(repo.line(tip, after=history.tip))
+    more = repo.line(tip, after=history.tip) if tip != history.tip else ()
     found, _ = on_branches(repo, history)
-    seen = _Seen({**found, **history.stops})
+    seen = _Seen({**found, **landed_since(history, more), **history.stops})
     memory.update(history.repository, lambda latest: with_freezes(latest, seen.stops, history.freezes.ended))
     require_thawed(seen, case)
+    if any(change.path in layout.POLICY_FILES for commit in more for change in commit.changes):
+        raise Conflict("The policy changed meanwhile.", kind="ref-moved", mend="Run the same command again.")

@@ -111,6 +111,16 @@ class RepoContract:
         assert (entry.mode, entry.size) == ("100644", 5)
         assert repo.tree(commit, "none/") == {}
 
+    def test_one_file_of_a_commit_is_found_without_its_tree(self, repos: Repos) -> None:
+        """Folders and what is not there are no file."""
+        repo = repos.mine
+        commit = write(repo, None, {"a/b": b"1", "a/with space é": b"2", "c": b"3"})
+        for path, entry in repo.tree(commit).items():
+            assert repo.find(commit, path) == entry.blob
+        assert [repo.find(commit, one) for one in ("a", "a/x", "x y 7", "")] == [None] * 4
+        with pytest.raises(NotFound):
+            repo.find("0" * 40, "c")
+
     def test_the_bytes_of_a_commit_hash_to_its_id(self, repos: Repos) -> None:
         """Raw bytes, as Git made them; every adapter makes the same of the same."""
         repo = repos.mine
