@@ -26,7 +26,7 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome, state
+from placet.engine.cases import Case, expiry, outcome
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
@@ -364,7 +364,7 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
         Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
             time of the proposal or of a decision that it needs ran out since it was decided.
     """
-    if problem is None and state(case, when, drift=history.drift()) is not State.LANDED:
+    if problem is None and _ran_out(case, when):
         raise Refused(
             f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
             kind="not-approved",
@@ -377,6 +377,11 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
             kind="window",
             mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
+
+
+def _ran_out(case: Case, when: datetime) -> bool:
+    """Has the proposal expired by then, or an approval that it needs?"""
+    return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
 
 
 @guard(8)
