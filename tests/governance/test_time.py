@@ -57,7 +57,7 @@ def jumps(lab, jump):
         clock = Jumping(lab.clock, number, jump)
         (done,) = run(replace(promoter, clock=clock, memory=Memory()), ident)
         if clock.over:
-            assert number > 4
+            assert number > 3
             return
         yield done, before, lab.tip(PUBLISHED)
         lab.force(PUBLISHED, before)
