@@ -9,7 +9,7 @@ import pytest
 from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab, Memory
 from governance.memlab import MemLab
 from governance.test_gate import refused
-from governance.test_promote import Quiet, land, make
+from governance.test_promote import Quiet, land, land_folder, make
 from keys import Key
 from placet.adapters.git import GitRepo
 from placet.adapters.gitmemory import MemoryRepo
@@ -25,7 +25,7 @@ from placet.engine.doctor import check_view
 from placet.engine.gate import judge_push
 from placet.engine.show import held, summaries
 from placet.engine.verify import verify
-from placet.errors import Conflict, Invalid, NotFound, Refused
+from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 from placet.ports import RefUpdate, Remembered
 
 MAY = ("governance:", "governance:\n  freeze: [trustees]")
@@ -336,6 +336,72 @@ def test_without_the_last_look_a_freeze_would_come_too_late(lab, monkeypatch):
     monkeypatch.setattr(promote, "look_again", lambda *_: None)
     assert replace(late, memory=Memory()).run()[0].error is None
     assert entries(lab) == ["genesis", "publish"]
+
+
+def test_a_freeze_ends_the_copy_within_seconds(lab):
+    """Between two objects, not after the last one; a server that does not answer ends nothing."""
+    promoter = make(lab)
+    names = {f"part-{number}": bytes([number]) * 10 for number in range(20)}
+    land_folder(lab, promoter, names)
+    update = branch(lab, signed(lab))
+    target = promoter.targets[TIER].store
+
+    class Counting(Quiet):
+        count = 0
+
+        def advance(self, objects=0, size=0):
+            self.count += objects
+            lab.later(seconds=1)
+            if self.count == 3:
+                lab.force(update.ref, update.new)
+
+    class Deaf(Meanwhile):
+        def fetch(self, refs=()):
+            if refs:
+                raise Unavailable("no answer", kind="ctrl-unreachable")
+            return self._repo.fetch()
+
+    (done,) = replace(promoter, progress=Counting(), jobs=1).run()
+    assert done.error.kind == "frozen" and "nothing lists it" in done.error.why
+    assert 3 <= len(list(target.list(""))) <= 3 + thaw.EVERY.seconds
+    lab.drop(update.ref)
+    (done,) = replace(promoter, progress=Counting(), repo=Deaf(lab.repo, 0, None), memory=Memory()).run()
+    assert done.error.kind == "frozen" and len(list(target.list(""))) == 22
+    lab.drop(update.ref)
+    (done,) = replace(promoter, repo=Deaf(lab.repo, 0, None), memory=Memory()).run()
+    assert done.error.kind == "ctrl-unreachable" and entries(lab) == ["genesis"]
+
+
+def test_what_came_to_main_since_is_seen_and_not_taken_in(lab):
+    """A freeze on `main` alone; a policy that names its person decides anew; nothing is folded twice."""
+    promoter = make(lab)
+    land(lab, promoter)
+    events = []
+
+    class Late(Meanwhile):
+        def commit(self, *arguments, **named):
+            made = self._repo.commit(*arguments, **named)
+            if events:
+                events.pop()()
+            return made
+
+    late = replace(promoter, repo=Late(lab.repo, 0, None))
+    made = signed(lab, reason="on main")
+    events.append(lambda: past_the_gate(lab, on_main(lab, file(made))))
+    (done,) = late.run()
+    assert done.error.kind == "frozen" and "on main" in done.error.what
+    view = late._load()
+    assert list(view.history.positions.values()) == list(range(len(view.line)))
+    assert view.alarms == [] and set(view.stops) == {made.digest}
+    for person in ("bob", "dana"):
+        unfreeze(lab, made.digest[:8], person)
+    events.append(lambda: lab.change_policy(("project: test", "project: x")))
+    (done,) = late.run()
+    assert done.error.kind == "not-approved" and "no entry for the effective policy" in done.error.what
+    assert [one.error for one in late.run()] == [None]
+    view = late._load()
+    assert (view.broken, view.alarms) == ({}, [])
+    assert entries(lab) == ["genesis", "policy", "publish"]
 
 
 def test_main_that_is_rewritten_at_the_last_look(lab, monkeypatch):

@@ -7,6 +7,7 @@ the policy that is effective now. Nothing but the freeze is read of such a branc
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,7 +19,7 @@ from placet.core.policy import Policy
 from placet.core.scope import covers
 from placet.core.statement import Freeze, Manifest, Signed, Unfreeze, parse, subject
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
-from placet.ports import Repo
+from placet.ports import Commit, Repo
 
 NEEDED = 2
 """So many people end a freeze."""
@@ -165,6 +166,18 @@ def on_branches(repo: Repo, main: Main) -> tuple[dict[str, Frozen], list[tuple[s
             if not main.freezes.ended(one.digest):
                 found[one.digest] = one
     return found, bad
+
+
+def landed_since(main: Main, commits: Iterable[Commit]) -> dict[str, Frozen]:
+    """The freezes that these commits bring, which come next on `main`; judged by the policy before them."""
+    found: dict[str, Frozen] = {}
+    for change in (one for commit in commits for one in commit.changes):
+        if change.path.startswith(layout.FREEZES) and change.blob:
+            with contextlib.suppress(*_UNREADABLE):
+                require_plain(change.path, change.mode)
+                made = parse(main.repo.read(change.blob, FREEZE_BYTES), Freeze)
+                found[made.digest] = admitted(made, change.path, main)
+    return found
 
 
 def read_branch(repo: Repo, main: Main, ident: str, commit: str) -> Frozen:

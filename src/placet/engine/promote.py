@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from placet.core import layout, windows
 from placet.core.guards import guard
@@ -39,7 +40,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
-from placet.engine.thaw import look_again, require_thawed
+from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
@@ -165,8 +166,10 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        lookout = Lookout(self.clock, partial(look_again, self.repo, view.history, self.memory, case))
         promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress, lookout)
+            for one in contents
         )
         for _ in range(_RACES):
             try:
