@@ -13,7 +13,7 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from placet.core import layout
@@ -27,7 +27,7 @@ from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
 from placet.engine.doctor import Finding
 from placet.engine.gc import Collected
-from placet.engine.promote import Promotion
+from placet.engine.promote import Backlog, Promotion
 from placet.engine.verify import Report, verify
 from placet.errors import NotFound
 from placet.governed import Governed, read_policy
@@ -43,6 +43,15 @@ class Client(Governed):
         """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
         self._node()
         return self._wire.promoter().run(ids)
+
+    def backlog(self) -> Backlog:
+        """What `promote` would promote now, and the alarms of the Ctrl repository; copies nothing."""
+        self._node()
+        return self._wire.promoter().backlog()
+
+    def heads(self) -> Mapping[str, str]:
+        """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
+        return self._wire.repo.heads()
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
