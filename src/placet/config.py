@@ -12,7 +12,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -397,14 +396,3 @@ trust_root = "sha256:CHANGE-ME"       # as `placet init --ctrl` printed it, by a
 key = "node.key"                      # as made by `placet keygen`
 internal = "internal-storage"         # the DVC remote that is this node's internal tier
 """
-
-
-def tool_version(name: str) -> str:
-    """The version of Git, DVC or Python here."""
-    if name == "python":
-        return ".".join(map(str, sys.version_info[:3]))
-    if name == "dvc":
-        from importlib.metadata import version
-
-        return version("dvc")
-    return shutil.which(name) or "not found"

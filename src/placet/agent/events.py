@@ -11,7 +11,7 @@ from placet.errors import PlacetError
 
 log = logging.getLogger("placet.agent")
 
-_D, _I, _W, _E, _C = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+_I, _W, _E, _C = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 EVENTS: Mapping[str, tuple[int, str]] = {
     "started": (_I, "the agent works; `workspaces` says for which"),
     "listening": (_I, "health, metrics and webhook are served at `address` and `port`"),
@@ -24,11 +24,11 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "deferred": (_W, "it was not promoted, for a reason that passes; tried again in `retry_s`"),
     "quarantined": (_C, "it was refused, until somebody acts; tried again after a change, and in `retry_s`"),
     "interrupted": (_I, "its promotion was ended by a stop or a freeze; nothing was published"),
-    "job-done": (_D, "a job ended; `seconds` says how long it took"),
+    "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),
     "mistake": (_C, "Placet made a mistake; please report it"),
-    "webhook": (_D, "a webhook was `accepted`, `replayed` or `refused`"),
+    "webhook": (_I, "a webhook was `accepted`, `replayed` or `refused`"),
     "reloaded": (_I, "the settings of a workspace were read again"),
     "reload-failed": (_E, "they could not be; the old ones hold"),
     "stopping": (_I, "a signal came; work under way ends at its next step"),

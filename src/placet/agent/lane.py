@@ -25,6 +25,7 @@ class Interruptible:
 
     def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
         """Nothing."""
+        del phase, objects, size
         return self
 
     def advance(self, objects: int = 0, size: int = 0) -> None:
@@ -33,6 +34,7 @@ class Interruptible:
         Raises:
             Unavailable: kind `stopped`.
         """
+        del objects, size
         if self.told.is_set():
             raise Unavailable("The agent was told to stop, or to look again first.", kind="stopped")
 
@@ -142,13 +144,11 @@ class Lane:
 
     def _failed(self, job: Job, error: PlacetError) -> float:
         wait = self._count(job)
-        if isinstance(error, Corrupt):
+        corrupt = isinstance(error, Corrupt) and self._every_s is None
+        if corrupt:
             self.desk.metrics.corrupt.labels(self.desk.workspace).set(1)
-            say("corrupt", workspace=self.desk.workspace, job=job.name, retry_s=round(wait), **words(error))
-        else:
-            say(
-                "job-failed", workspace=self.desk.workspace, job=job.name, retry_s=round(wait), **words(error)
-            )
+        event = "corrupt" if corrupt else "job-failed"
+        say(event, workspace=self.desk.workspace, job=job.name, retry_s=round(wait), **words(error))
         return wait
 
     def _mistake(self, job: Job, error: Exception) -> float:

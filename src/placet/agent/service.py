@@ -115,9 +115,8 @@ class Service:
             return Client(folder, progress=progress)
 
         def lane(some: Sequence[Job]) -> Lane:
-            return Lane(
-                Desk(name, self.metrics, self._clock, self._stop.is_set), some, open_client, self._stop
-            )
+            desk = Desk(name, self.metrics, self._clock, self._stop.is_set)
+            return Lane(desk, some, open_client, self._stop)
 
         together = [job for job in jobs if job.every_s is None]
         lanes = (*([lane(together)] if together else []), *(lane([job]) for job in jobs if job.every_s))

@@ -1,4 +1,4 @@
-"""A thread that looks at the branches of one Ctrl repository, cheaply, and wakes the lanes when they moved."""
+"""A thread that looks at the branches of one Ctrl repository, cheaply, and wakes the lanes if they moved."""
 
 from __future__ import annotations
 
@@ -112,8 +112,6 @@ class Watch:
             return
         moved = {ref for ref, _ in heads.items() ^ (before or {}).items()}
         say("changed", workspace=self.workspace, branches=len(moved))
-        frozen = before is not None and any(
-            ref.startswith(layout.FREEZE_BRANCHES) and ref in heads for ref in moved
-        )
+        freezes = [ref for ref in moved & heads.keys() if ref.startswith(layout.FREEZE_BRANCHES)]
         for lane in self._lanes:
-            lane.wake(interrupt=frozen)
+            lane.wake(interrupt=bool(freezes and before))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--listen", metavar="[ADDRESS:]PORT", help="Serve health, metrics and webhook here.")
 def agent(once: bool, interval: float | None, workspaces: Sequence[Path], listen: str | None) -> None:
-    """Promote as a service: look at the Ctrl repository, promote, and look again. See docs/how-to/agent.md."""
+    """Promote as a service: look at the Ctrl repository, promote, and look again."""
     import msgspec
 
     from placet.config import load_settings
@@ -60,7 +60,7 @@ def _named(settings: Settings, form: AgentForm) -> list[Path]:
 
 
 def _require_apart(folders: Sequence[Path]) -> None:
-    """Each workspace is a node of its own; one that cannot be read is said later, unless it is the only one."""
+    """Each workspace is a node of its own; one that cannot be read is said later, unless none can."""
     from placet.config import load_settings
 
     known: dict[tuple[str | None, str | None], Path] = {}

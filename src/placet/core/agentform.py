@@ -8,6 +8,8 @@ import msgspec
 
 from placet.errors import Invalid
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Listen = Annotated[str, msgspec.Meta(pattern=r"^([^\s/]+:)?[0-9]{1,5}\Z")]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
 
 
@@ -19,23 +21,21 @@ class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         msgspec.Meta(
             ge=0.1,
             le=3600,
-            description="seconds between two looks at the Ctrl repository's branches, at most",
+            description="seconds between two looks at the Ctrl repository, at most",
         ),
     ] = 5.0
     listen: Annotated[
-        str | None,
+        _Listen | None,
         msgspec.Meta(
-            pattern=r"^([^\s/]+:)?[0-9]{1,5}\Z",
-            description="port, or address and port (127.0.0.1 if only a port is named), of health, metrics and"
-            " webhook; none of them is served if it is not set",
+            description="port, or address and port (127.0.0.1 by default), of health, metrics and webhook;"
+            " none of them is served if it is not set",
         ),
     ] = None
     webhook_secret: Annotated[
-        str | None,
+        _Text | None,
         msgspec.Meta(
-            min_length=1,
-            description="file with the webhook's secret, at least 16 bytes, readable by its owner only; without"
-            " one there is no webhook",
+            description="file with the webhook's secret, at least 16 bytes, readable by its owner only;"
+            " without one there is no webhook",
         ),
     ] = None
     workspaces: Annotated[
