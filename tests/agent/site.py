@@ -38,7 +38,10 @@ class Site:
         bucket, identity = publication
         remotes = {"internal-storage": seaweed.remote("source", internal), TIER: seaweed.remote(bucket, identity)}
         place = remotes[TIER]
-        lab = Lab.make(folder, ("s3://pub/x", place["url"]), ("http://127.0.0.1:1", place["endpointurl"]))
+        lab = Lab.make(
+            folder, ("s3://pub/x", place["url"]), ("http://127.0.0.1:1", place["endpointurl"]),
+            ("ab" * 16, os.urandom(16).hex()),
+        )  # fmt: skip
         lab.clock.time = lab.clock.time.now(lab.clock.time.tzinfo)
         site = cls(lab, folder / "node", remotes)
         (site.folder / ".dvc").mkdir(parents=True)
@@ -123,6 +126,11 @@ class Agent:
             self.events.append(found)
             if found["event"] == event and fields.items() <= found.items():
                 return found
+
+    def ever(self, event, **fields):
+        """The same, or one that came already."""
+        here = (one for one in self.events if one["event"] == event and fields.items() <= one.items())
+        return next(here, None) or self.wait(event, **fields)
 
     def send(self, number):
         self._process.send_signal(number)

@@ -76,13 +76,13 @@ def _require_apart(folders: Sequence[Path]) -> None:
         except PlacetError as error:
             problem = error
             continue
-        other = known.setdefault((found.ctrl, found.node), folder)
-        if other != folder:
+        if (found.ctrl, found.node) in known:
             raise Invalid(
-                f"{other} and {folder} are node {found.node} of the same Ctrl repository.", kind="settings",
+                f"{known[found.ctrl, found.node]} and {folder} are node {found.node} of the same Ctrl repository.", kind="settings",
                 why="Variables PLACET_NODE and PLACET_CTRL hold for every workspace.",
                 mend="Name each workspace once, and unset the variables.",
             )  # fmt: skip
+        known[found.ctrl, found.node] = folder
     if problem is not None and not known:
         raise problem
 
