@@ -29,7 +29,7 @@ from placet.engine.checkpoint import Compared, compare
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
-from placet.engine.promote import Promotion
+from placet.engine.promote import Backlog, Promotion
 from placet.engine.verify import Report, verify
 from placet.errors import NotFound
 from placet.governed import Governed, read_policy
@@ -66,12 +66,14 @@ class Client(Governed):
         view = self._warned(self.view())
         return freezing.standing(view, lambda one: showing.held(view, one, self.now()))
 
-    def glance(self) -> Mapping[str, str]:
-        """Where `main` and the freezes are on the server, by one short round trip.
+    def backlog(self) -> Backlog:
+        """What `promote` would promote now, and the alarms of the Ctrl repository; copies nothing."""
+        self._node()
+        return self._wire.promoter().backlog()
 
-        While the answer is as it was, nothing has landed and nobody has frozen anything.
-        """
-        return freezing.glance(self._wire.repo)
+    def heads(self) -> Mapping[str, str]:
+        """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
+        return self._wire.repo.heads()
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True

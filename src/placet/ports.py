@@ -454,7 +454,11 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """What a person sees of a long step. Calls are cheap, from any thread, and never raise."""
+    """What a person sees of a long step. Calls are cheap, from any thread.
+
+    They never fail. Whoever wants the step to end lets `advance` raise `Unavailable`, kind `stopped`: it ends
+    as by any other error, and running it again goes on.
+    """
 
     def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
         """Begin a phase with its totals, where they are known."""

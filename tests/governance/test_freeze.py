@@ -12,7 +12,6 @@ from governance.test_bundle import judge
 from governance.test_gate import refused
 from governance.test_promote import Quiet, land, land_folder, make
 from keys import Key
-from placet.adapters.git import GitRepo
 from placet.adapters.gitmemory import MemoryRepo
 from placet.adapters.trust import FileMemory
 from placet.core import layout
@@ -734,19 +733,6 @@ def test_without_these_guards_other_statements_would_count(lab, monkeypatch):
         patched.setattr(freezes, "require_plain", lambda *_: None)
         assert set(lab.view().stops) == {made.digest, odd.digest}
     assert view.stops == {}
-
-
-def test_a_glance_sees_what_is_new_and_no_more(git_lab):
-    lab = git_lab
-    other = GitRepo.cache(lab.folder / "other.git", str(lab.folder / "ctrl.git"), ENV)
-    before = freezing.glance(other)
-    assert freezing.glance(other) == before == {MAIN: lab.tip()}
-    lab.propose()
-    assert freezing.glance(other) == before
-    assert other.refs(layout.PROPOSAL_BRANCHES) == {}
-    ident = freeze(lab)
-    assert set(freezing.glance(other)) == {MAIN, layout.freeze_ref(ident)}
-    other.close()
 
 
 def test_a_freeze_can_be_read_by_anybody(lab):

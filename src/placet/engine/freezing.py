@@ -17,7 +17,7 @@ from placet.core.statement import Freeze, P, Signed, Subject, Unfreeze, format_t
 from placet.engine.ctrl import View
 from placet.engine.freeze import NEEDED, Frozen
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
-from placet.ports import RefUpdate, Repo, Signer, TreeEntry
+from placet.ports import RefUpdate, Signer, TreeEntry
 
 log = logging.getLogger(__name__)
 
@@ -158,16 +158,6 @@ def standing(view: View, holds: Callable[[Frozen], tuple[str, ...]]) -> list[Sta
         )
         for digest, one in sorted(view.stops.items(), key=lambda row: (row[1].time, row[0]))
     ]
-
-
-def glance(repo: Repo) -> dict[str, str]:
-    """Where `main` and the freezes are now, by one short round trip; as before: there is nothing new.
-
-    Raises:
-        Unavailable: kind `ctrl-unreachable`.
-    """
-    repo.fetch(layout.WATCHED)
-    return {**repo.refs(layout.MAIN), **repo.refs(layout.FREEZE_BRANCHES)}
 
 
 def find(view: View, ident: str) -> Frozen:

@@ -31,7 +31,7 @@ from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
-from placet.engine.history import History
+from placet.engine.history import Alarm, History
 from placet.engine.published import (
     Publication,
     counted_digests,
@@ -82,6 +82,23 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A landed proposal that is not published yet; `seen` is another text when what decides on it changed."""
+
+    id: str
+    state: State
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for this node's promotion, and what is wrong in the Ctrl repository."""
+
+    waiting: tuple[Waiting, ...]
+    alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Promoter:
     """One node's promotion: its keys, its stores, its copy of the Ctrl repository."""
 
@@ -108,9 +125,7 @@ class Promoter:
             Refused: kind `not-a-node`: the effective policy does not know the key.
             NotFound: kind `no-proposal`.
         """
-        view = self._load()
-        _require_key(view.history, self.node, self.signer)
-        self._follow_policies(view)
+        view = self._begin()
         cases = [view.find(ident) for ident in ids] if ids else self._waiting(view)
         out = []
         for case in cases:
@@ -120,6 +135,23 @@ class Promoter:
                 log.warning("proposal %s was not promoted: %s", case.id, error)
                 out.append(Promotion(case.id, view.state(case, self.clock.now()), None, (), error))
         return out
+
+    def backlog(self) -> Backlog:
+        """What `run` would promote now; follows policies, and copies nothing.
+
+        Raises:
+            Corrupt, Refused: as `run`.
+        """
+        view = self._begin()
+        now = self.clock.now()
+        waiting = (Waiting(case.id, view.state(case, now), _seen(view, case)) for case in self._waiting(view))
+        return Backlog(tuple(waiting), tuple(view.alarms))
+
+    def _begin(self) -> View:
+        view = self._load()
+        _require_key(view.history, self.node, self.signer)
+        self._follow_policies(view)
+        return view
 
     def _load(self) -> View:
         view = self.watch.load(self.repo, self.trust_root, self.clock.now(), self.memory)
@@ -162,7 +194,7 @@ class Promoter:
         if tier is None:
             standing = view.state(case, self.clock.now())
             return Promotion(ident, standing, None, ())
-        target = self._target(view, tier)
+        target = self.target(view, tier)
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
@@ -227,7 +259,13 @@ class Promoter:
         require_landed(view.history, case, publication)
         return case, body.tier
 
-    def _target(self, view: View, tier: str) -> Target:
+    def target(self, view: View, tier: str) -> Target:
+        """Where this node publishes to a tier of the effective policy.
+
+        Raises:
+            NotFound: kind `no-remote`.
+            Refused: kind `tier-mismatch`.
+        """
         target = self.targets.get(tier)
         if target is None:
             raise NotFound(
@@ -316,6 +354,11 @@ class Promoter:
         ref = layout.published_ref(publication.tier)
         self.repo.push([RefUpdate(ref, publication.tip, commit)])
         return commit
+
+
+def _seen(view: View, case: Case) -> str:
+    drift = "drift" if view.history.drift() else ""
+    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift}"
 
 
 @guard(8)
