@@ -64,6 +64,15 @@ class Client(Governed):
             return self._wire.promoter().run(ids) if ids else []
         return self._wire.promoter().run(ids)
 
+    def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
+        """Of these proposals, or of all that wait, those that may be promoted now.
+
+        Returns:
+            Each whole id, with the number of shards that make tasks of some hundred objects.
+        """
+        self._node()
+        return self._wire.sharding.plan(ids)
+
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
     ) -> Report:

@@ -1,5 +1,6 @@
 """A node's workspace as its operator sets it up: settings, DVC remotes on this disk, and maybe a key."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -19,16 +20,16 @@ class Site:
             one.mkdir()
         tier = ('url: "s3://pub/x", endpointurl: "http://127.0.0.1:1"', f'url: "{self.stores[TIER]}"')
         self.lab = Lab.make(folder, tier, *edits)
+        self.lab.clock.time = datetime.now(UTC)  # machines take the time from theirs
 
     @property
     def source(self) -> LocalStore:
         """The internal tier."""
-        return LocalStore(str(self.stores["internal-storage"]))
+        return LocalStore(self.stores["internal-storage"])
 
     def published(self) -> set[str]:
         """The keys in the publication tier."""
-        root = self.stores[TIER]
-        return {path.relative_to(root).as_posix() for path in root.glob("**/*") if path.is_file()}
+        return {one.key for one in LocalStore(self.stores[TIER]).list("")}
 
     def machine(self, name: str, *, key: bool = False) -> Path:
         """A workspace on some machine of the node; only that of its agent has the signing key."""

@@ -16,15 +16,8 @@ from placet.engine.shards import BATCH, shards_of
 from placet.errors import NotFound, Refused, Unavailable
 from placet.wire import dask as distributing
 
-COUNT = 6 * BATCH
+COUNT = 4 * BATCH
 LIMIT_S = 120
-
-
-class Source:
-    """What `land_folder` fills."""
-
-    def __init__(self, source):
-        self.source = source
 
 
 @pytest.fixture
@@ -50,14 +43,14 @@ def cluster(site, monkeypatch):
 
     monkeypatch.chdir(site.machine("worker"))
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as made:
         yield made
 
 
 def test_workers_that_are_killed_in_the_middle_lose_nothing(site, cluster):
     files = {f"part-{number:05}": b"%d" % number for number in range(COUNT)}
-    ident = land_folder(site.lab, Source(site.source), files)
+    ident = land_folder(site.lab, site, files)
     killed = []
 
     def kill():
@@ -82,8 +75,8 @@ def test_workers_that_are_killed_in_the_middle_lose_nothing(site, cluster):
 
 
 def test_what_may_not_be_promoted_never_reaches_a_worker(site, monkeypatch):
-    ident = land_folder(site.lab, Source(site.source), {"a": b"a", "b": b"b"})
-    site.lab.later(days=40)
+    site.lab.later(days=-40)
+    ident = land_folder(site.lab, site, {"a": b"a", "b": b"b"})
     monkeypatch.setattr(distributing, "_cluster", lambda address: pytest.fail("a cluster was asked"))
     with Client(site.machine("agent", key=True)) as client:
         (done,) = client.promote([ident], dask="tcp://127.0.0.1:1")
@@ -92,7 +85,7 @@ def test_what_may_not_be_promoted_never_reaches_a_worker(site, monkeypatch):
 
 
 def test_no_scheduler_and_no_dask_are_said(site, monkeypatch):
-    ident = land_folder(site.lab, Source(site.source), {"a": b"a", "b": b"b"})
+    ident = land_folder(site.lab, site, {"a": b"a", "b": b"b"})
     monkeypatch.setattr(distributing, "_CONNECT_S", 1)
     with Client(site.machine("agent", key=True)) as client:
         with pytest.raises(Unavailable) as caught:
@@ -106,12 +99,14 @@ def test_no_scheduler_and_no_dask_are_said(site, monkeypatch):
 
 
 def test_a_worker_returns_why_it_refuses_and_raises_what_may_pass(site, monkeypatch):
-    ident = land_folder(site.lab, Source(site.source), {"a": b"a", "b": b"b"})
+    ident = land_folder(site.lab, site, {"a": b"a", "b": b"b"})
+    site.lab.later(days=-40)
+    late = land_folder(site.lab, site, {"c": b"c"}, "outputs/late")
     monkeypatch.chdir(site.machine("worker"))
     distributing._here.cache_clear()
     assert distributing.copy_shard(ident, 1, shards_of(2)) == (2, 0, None)
     assert distributing.copy_shard(ident, 1, 1) == (0, 2, None)
-    site.lab.later(days=40)
+    assert isinstance(distributing.copy_shard(late, 1, 1)[2], Refused)
     (site.folder / "ctrl.git").rename(site.folder / "gone.git")
     with pytest.raises(Unavailable):
         distributing.copy_shard(ident, 1, 1)

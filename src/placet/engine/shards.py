@@ -95,14 +95,21 @@ class Sharding:
                 out.append(Promotion(ident, State.LANDED, None, (), error))
         return out
 
-    def objects(self, ident: str) -> int:
-        """How many data objects the proposal has: 0 if it is published already.
+    def plan(self, ids: Sequence[str]) -> list[tuple[str, int]]:
+        """The whole ids of what may be promoted now, and in how many shards of about `BATCH` objects.
 
-        Raises:
-            Whatever a promotion would, before it copies anything.
+        What may not is left out: the promotion that follows says why. Raises as `run`.
         """
-        ready = self._ready(ident)
-        return 0 if isinstance(ready, Promotion) else sum(len(one.items) for one in ready.contents)
+        out = []
+        for ident in self.promoter.wanted(ids):
+            try:
+                ready = self._ready(ident)
+            except PlacetError as error:
+                log.warning("no shards of proposal %s: %s", ident, error)
+                continue
+            if isinstance(ready, Ready):
+                out.append((ident, shards_of(sum(len(one.items) for one in ready.contents))))
+        return out
 
     def _copy(self, ident: str, shard: Shard) -> Promotion:
         ready = self._ready(ident)

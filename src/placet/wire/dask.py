@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from placet.config import load_settings
-from placet.engine.shards import Shard, Sharding, copied, shards_of
+from placet.engine.shards import Shard, Sharding, copied
 from placet.errors import NotFound, PlacetError, Unavailable
 from placet.wire.ctrl import Wire
 
@@ -30,8 +30,6 @@ _one = threading.Lock()
 def copy_by(address: str, sharding: Sharding, ids: Sequence[str]) -> None:
     """Let a cluster copy the data objects of these proposals; idempotent, and records nothing.
 
-    A proposal that may not be promoted is left out: the promotion that follows says why.
-
     Args:
         address: Of the scheduler, e.g. `tcp://10.0.0.5:8786`.
         sharding: Of this machine, for deciding how many shards there are.
@@ -42,14 +40,15 @@ def copy_by(address: str, sharding: Sharding, ids: Sequence[str]) -> None:
         Unavailable: kind `dask`: no scheduler, or its workers keep dying.
         Whatever a shard was refused with, after the others were told to end.
     """
-    work = list(_work(sharding, ids))
+    planned = sharding.plan(ids)
+    work = [(ident, number, of) for ident, of in planned for number in range(1, of + 1)]
     if not work:
         return
     with _cluster(address) as (cluster, as_completed):
         tasks = cluster.map(copy_shard, *zip(*work, strict=True), pure=False, retries=_RETRIES)
         done, found = 0, 0
         try:
-            for task in as_completed(tasks):
+            for task in as_completed(tasks, loop=cluster.loop):
                 more, there, error = task.result()
                 if error is not None:
                     raise error
@@ -78,16 +77,6 @@ def copy_shard(ident: str, number: int, of: int) -> tuple[int, int, PlacetError 
 @cache
 def _here() -> Wire:
     return Wire(load_settings(None), Path.cwd(), None)
-
-
-def _work(sharding: Sharding, ids: Iterable[str]) -> Iterator[tuple[str, int, int]]:
-    for ident in ids:
-        try:
-            count = shards_of(sharding.objects(ident))
-        except PlacetError as error:
-            log.warning("proposal %s is not copied: %s", ident, error)
-            continue
-        yield from ((ident, number, count) for number in range(1, count + 1))
 
 
 @contextmanager
