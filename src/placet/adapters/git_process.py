@@ -132,6 +132,16 @@ def run(
         ) from error
 
 
+def git_version(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Git's version; empty if it does not tell one.
+
+    Raises:
+        NotFound: kind `no-git`.
+    """
+    found = re.search(rb"version (\d+(?:\.\d+)*)", run(["--version"], environ=environ).stdout)
+    return tuple(map(int, found[1].split(b"."))) if found else ()
+
+
 def run_bounded(
     arguments: Sequence[str], *, environ: Mapping[str, str], git_dir: Path, limit: int
 ) -> subprocess.CompletedProcess[bytes]:

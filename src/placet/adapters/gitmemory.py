@@ -153,10 +153,12 @@ class MemoryRepo:
         self._server.blobs[ident] = data
         return ident
 
-    def fetch(self) -> None:
-        """See the server's refs."""
+    def fetch(self, refs: Sequence[str] = ()) -> None:
+        """See the server's refs, or only some."""
         with self._server.lock:
-            self._refs = dict(self._server.refs)
+            here, there = self._refs, self._server.refs
+            kept = {ref: ident for ref, ident in here.items() if refs and not _named(ref, refs)}
+            self._refs = kept | {ref: ident for ref, ident in there.items() if not refs or _named(ref, refs)}
 
     def push(self, updates: Sequence[RefUpdate]) -> None:
         """Move refs on the server, all or none, each only from where it is said to be."""
@@ -202,6 +204,10 @@ class MemoryRepo:
         if isinstance(one, bytes):
             return Leaf("100644", self.blob(one))
         return leaf(one.mode, one.blob) if one is not None else None
+
+
+def _named(ref: str, patterns: Sequence[str]) -> bool:
+    return any(ref.startswith(one[:-1]) if one.endswith("*") else ref == one for one in patterns)
 
 
 @guard(13)

@@ -25,7 +25,9 @@ _COMMANDS = {
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
-    "node": ("promote", "agent", "doctor"),
+    "node": ("promote", "doctor"),
+    "agent": ("agent",),
+    "freeze": ("freeze", "unfreeze", "freezes"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
 }

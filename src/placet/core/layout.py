@@ -30,6 +30,9 @@ DEFAULT_TIER = "publication-storage"
 PROPOSAL_BRANCHES = "refs/heads/proposals/"
 CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
+FREEZE_TRACKING = "refs/remotes/origin/freezes/"
+WATCHED = (MAIN, f"{FREEZE_BRANCHES}*")
+"""The refs that a party looks at once more before it records a publication."""
 
 MAX_PATH_BYTES = limits.PATH_BYTES
 MAX_NAME_BYTES = limits.NAME_BYTES
@@ -308,6 +311,11 @@ def decision_of(name: str) -> tuple[str, int] | None:
 def freeze_path(freeze: str) -> str:
     """Where a freeze or unfreeze statement is."""
     return f"{FREEZES}{freeze}.json"
+
+
+def freeze_id(digest: str) -> str:
+    """The id of a freeze or unfreeze, by the digest of its statement."""
+    return digest[:32]
 
 
 def ledger_path(sequence: int) -> str:

@@ -25,12 +25,14 @@ def copy_artifact(
     contents: Contents,
     jobs: int,
     progress: Progress,
+    watch: Callable[[], None] = lambda: None,
     mine: Callable[[str], bool] | None = None,
 ) -> Promoted:
     """Bring every object of one artifact into the tier, each with its SHA-256 proven.
 
-    With `mine`, only the data objects of the keys that it is true of, never a list: a shard of the artifact,
-    whose size was looked at before (`require_whole`).
+    `watch` is called before each object, from any thread; what it raises ends the copy. With `mine`, only the
+    data objects of the keys that it is true of, never a list: a shard of the artifact, which was looked at as
+    a whole before (`require_whole`).
 
     Raises:
         NotFound: kind `no-object`: the internal tier lacks one.
@@ -46,6 +48,7 @@ def copy_artifact(
     progress.start(f"promote {contents.artifact.path}", len(by_key), size)
 
     def move(item: Item) -> CopyWay | None:
+        watch()
         want = digests_of(item, here[item.key])
         if item.key in there:
             if not transfer.prove(target, item.key, want):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -16,8 +16,17 @@ from placet.core.statement import Id
 from placet.core.states import State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
+from placet.engine.freeze import Frozen, on_branches
 from placet.engine.history import Alarm, History
-from placet.engine.memory import Sight, advanced, lost_decisions, lost_policy, refuse_rollback, rolled_back
+from placet.engine.memory import (
+    Sight,
+    advanced,
+    lost_decisions,
+    lost_policy,
+    refuse_rollback,
+    rolled_back,
+    unseen_freezes,
+)
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
@@ -37,6 +46,7 @@ class View:
         closed: Ids of proposals whose branch was closed.
         refused: Proposal id -> why its branch is not admitted; each is an alarm too.
         lines: Tier -> what verified its branch, for the view that continues this one.
+        freezes: Digest -> freeze, of those on branches and those that were seen before.
     """
 
     repo: Repo
@@ -50,6 +60,14 @@ class View:
     alarms: list[Alarm] = field(default_factory=list)
     refused: dict[str, PlacetError] = field(default_factory=dict)
     lines: dict[str, tuple[PublishedLine, Publication]] = field(default_factory=dict)
+    freezes: dict[str, Frozen] = field(default_factory=dict)
+
+    @property
+    def stops(self) -> Mapping[str, Frozen]:
+        """The freezes that stand, wherever they were seen, by digest; `main` alone ends one."""
+        ended = self.history.freezes.ended
+        seen = {digest: one for digest, one in self.freezes.items() if not ended(digest)}
+        return {**seen, **self.history.stops}
 
     @property
     def main(self) -> str:
@@ -212,6 +230,8 @@ def load(
     prefix = layout.CLOSED_REFS
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     _drop_twins(view)
+    view.freezes, odd = on_branches(repo, view.history)
+    view.alarms += [Alarm(commit, text) for commit, text in odd]
     view.alarms += view.history.alarms
     view.alarms += firewall.foreign(view.history)
     if memory is not None:
@@ -341,8 +361,14 @@ def _compare(view: View, memory: TrustMemory, *, lagging: bool, fresh: bool) -> 
         cases=view.cases(),
         closed=dict(_closed(view, before)),
         lagging=lagging,
+        freezes=view.stops,
+        ended=view.history.freezes.ended,
     )
     refuse_rollback(before, sight)
+    for one in unseen_freezes(before, sight):
+        view.freezes[one.digest] = one
+        if not lagging:
+            view.alarms.append(Alarm("", f"The branch of a freeze was removed; it counts here: {one}"))
     lost = lost_decisions(before, sight)
     for ident, text in sorted(lost.items()):
         view.alarms.append(Alarm(view.branches.get(ident, ""), f"proposal {ident}: {text}"))

@@ -26,6 +26,7 @@ from placet.engine.cases import (
     standing_verdicts,
     succession_problem,
 )
+from placet.engine.freeze import Freezes, Frozen
 from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
@@ -65,6 +66,7 @@ class History:
         self.last_landed: dict[str, str] = {}
         self.policies: list[Adopted] = []
         self.objects: dict[str, str] = {}
+        self.freezes = Freezes()
         self._digests: dict[str, str] = {}
         self._owners: dict[str, str] = {}
         self._at: dict[str, dict[str, None]] = {}
@@ -78,6 +80,11 @@ class History:
     def repository(self) -> str:
         """The repository's identity, from policy 0."""
         return self.policies[0].policy.form.repository
+
+    @property
+    def stops(self) -> Mapping[str, Frozen]:
+        """The freezes that stand on `main`, by digest."""
+        return self.freezes.standing()
 
     def standing(self, proposal: str) -> Literal["no", "yes", "superseded"]:
         """Did this policy proposal become effective, and is it still?"""
@@ -104,6 +111,8 @@ class History:
                 self._begin(commit)
                 continue
             policy = self.policy
+            for problem in self.freezes.take(self, touched):
+                self._alarm(commit, problem)
             for proposal in sorted({found[0] for path in touched if (found := layout.proposal_of(path))}):
                 self._read_folder(commit, proposal, policy, touched)
             self._land(commit, policy, touched)

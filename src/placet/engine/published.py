@@ -19,6 +19,7 @@ from placet.core.ledger import check_next
 from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, state
+from placet.engine.freeze import frozen
 from placet.engine.history import Adopted, History
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
@@ -304,7 +305,8 @@ def publish_problem(history: History, publication: Publication, case: Case, when
         other = publication.occupied.clash(path)
         if other is not None:
             return f"{other} and {path} clash"
-    return windows.window_problem(history.policy, case.manifest.body, when)
+    held = windows.window_problem(history.policy, case.manifest.body, when)
+    return frozen(history, case.manifest.body, publication.tier) or held
 
 
 @guard(27)

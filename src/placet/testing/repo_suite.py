@@ -170,6 +170,19 @@ class RepoContract:
         repos.mine.fetch()
         assert repos.mine.refs() == {MAIN: root, "refs/placet/closed/" + "a" * 32: root}
 
+    def test_some_refs_are_fetched_and_no_others(self, repos: Repos) -> None:
+        """Also those that are gone; what was not asked for stays as it was."""
+        root = write(repos.mine, None, {"a": b"a"})
+        one, two, other = "refs/heads/freezes/one", "refs/heads/freezes/two", "refs/heads/proposals/x"
+        repos.mine.push([RefUpdate(ref, None, root) for ref in (MAIN, one, other)])
+        repos.yours.fetch()
+        later = write(repos.mine, root, {"b": b"b"})
+        moved = [RefUpdate(ref, root, later) for ref in (MAIN, other)]
+        repos.mine.push([*moved, RefUpdate(one, root, None), RefUpdate(two, None, later)])
+        repos.yours.fetch([MAIN, "refs/heads/freezes/*"])
+        assert repos.yours.refs() == {MAIN: later, two: later, other: root}
+        assert repos.yours.line(later)[-1].parents == (root,)
+
     def test_a_push_is_compare_and_swap_and_atomic(self, repos: Repos) -> None:
         """All refs move, or none."""
         root = write(repos.mine, None, {"a": b"a"})
