@@ -28,6 +28,7 @@ _COMMANDS = {
     "node": ("promote", "agent", "doctor"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
+    "scrub": ("scrub",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 
