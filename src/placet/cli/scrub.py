@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from placet.engine.scrubreport import Found, Scrubbed
 
 _SHOWN = 20
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([KMG]I?)?B?(?:/S)?", re.ASCII)
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
 
@@ -26,9 +27,7 @@ class ByteRate(click.ParamType[int]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
         """Bytes a second."""
-        match = re.fullmatch(
-            r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([KMG]I?)?B?(?:/S)?", str(value).upper(), re.ASCII
-        )
+        match = _RATE.fullmatch(str(value).upper())
         rate = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
         if rate < 1:
             return self.fail(f"{value!r} is no rate: write 500kB/s, 50MB/s or 1GiB/s.", param, ctx)
@@ -41,10 +40,10 @@ class ByteRate(click.ParamType[int]):
 @click.option("--repair", is_flag=True, help="Bring back from this node's internal tier what is its own.")
 @click.option("--rate", type=ByteRate(), help="Read no faster than this: 500kB/s, 50MB/s, 1GiB/s.")
 def scrub(remote: str, read: bool, repair: bool, rate: int | None) -> None:
-    """Compare a publication tier with everything that was published there, both ways; exit 13 if it is not sound.
+    """Compare a publication tier with everything that was published there, both ways; 13 if it is not sound.
 
-    What is missing, corrupt, a twin (the same MD5, other bytes), or there without having been published. With a
-    researcher's credential too. Interrupted, it goes on where it was. Nothing is ever deleted.
+    Finds what is missing, corrupt, a twin (the same MD5, other bytes), or there without having been
+    published; with a researcher's credential too. Interrupted, it goes on where it was. Deletes nothing.
     """
     from placet.client import Client
 

@@ -104,7 +104,7 @@ class Inventory:
         self._all(_WANT, rows)
 
     def adds_up(self, keys: Iterable[str], size: int) -> bool:
-        """Have the objects of these keys, each as often as it is named, so many bytes? True if one is absent."""
+        """Have these objects, each as often as it is named, so many bytes? True if one is absent."""
         self._all("INSERT INTO part VALUES (?)", ((key,) for key in keys))
         sql = "SELECT count(*), count(f.size), sum(f.size) FROM part LEFT JOIN found f USING (key)"
         asked, there, total = self._db.execute(sql).fetchone()
@@ -136,11 +136,12 @@ class Inventory:
         with closing(self._db.execute(sql, (key,))) as rows:
             return [_wanted(row) for row in rows]
 
-    def extra(self) -> Iterator[Extra]:
+    def unneeded(self) -> Iterator[Extra]:
         """What is there and need not be, by key."""
         sql = (
             "SELECT f.key, f.size, f.modified, k.owner FROM found f LEFT JOIN known k USING (key)"
-            " WHERE NOT EXISTS (SELECT 1 FROM wanted w WHERE w.key = f.key) AND f.key > ? ORDER BY f.key LIMIT ?"
+            " WHERE NOT EXISTS (SELECT 1 FROM wanted w WHERE w.key = f.key) AND f.key > ?"
+            " ORDER BY f.key LIMIT ?"
         )
         last = ""
         while rows := self._db.execute(sql, (last, _PAGE)).fetchall():

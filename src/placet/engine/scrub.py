@@ -4,7 +4,8 @@ Everything published must be there, be what was approved, and be all that is the
 `--repair`; nothing is ever deleted. Interrupted, it goes on where it was.
 
 Memory is bounded whatever the tier holds: the two sides lie in a file (`inventory`), lists are read a few
-directories at a time (about 1 kB for each of their files), and at most a thousand findings of each kind are named.
+directories at a time (about 1 kB for each of their files), and at most a thousand findings of each kind are
+named.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ class Scrub:
         others = explained(self.view, self.publication.tier, self.clock(), owners)
         explain(inventory, others, places, self.jobs)
         for one in unneeded(inventory):
-            tally.extra(one, others[one.owner] if one.owner is not None else None)
+            tally.unneeded(one, others[one.owner] if one.owner is not None else None)
 
 
 @guard(25)
@@ -217,7 +218,7 @@ def missing(inventory: Inventory) -> Iterator[Wanted]:
 @guard(28)
 def unneeded(inventory: Inventory) -> Iterator[Extra]:
     """Objects in the tier that nothing published needs, but for Placet's own short probes."""
-    for one in inventory.extra():
+    for one in inventory.unneeded():
         if not (one.key.startswith(_PROBES) and one.size <= _PROBE_BYTES):
             yield one
 

@@ -1,4 +1,4 @@
-"""Is an object of a tier what it must be? By reading it, by the service's own SHA-256, or by what a listing says.
+"""Is an object of a tier what it must be? By reading it, by the service's own SHA-256, or by a listing.
 
 A listing proves nothing about bytes: it tells that the object is there, how long it is, and whether it came
 after it was published. Whatever is odd is read.

@@ -1,4 +1,4 @@
-"""Bring back what a publication tier lost, from this node's internal tier; every byte proven, as in promotion.
+"""Bring back what a publication tier lost from this node's internal tier; every byte proven, as in promotion.
 
 Nothing is deleted. A wrong object is replaced only if the store lets this credential do it; in a versioned
 bucket the wrong version stays behind the right one.

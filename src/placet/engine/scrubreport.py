@@ -126,7 +126,7 @@ class Tally:
             )
         )
 
-    def extra(self, one: Extra, owner: Owner | None) -> None:
+    def unneeded(self, one: Extra, owner: Owner | None) -> None:
         """An object that nothing published needs."""
         age = self._age(one.modified)
         own = layout.hash_of(one.key) is not None

@@ -1,4 +1,4 @@
-"""The parts of `placet scrub`: which tier is meant, with whose credentials, and where its progress is kept."""
+"""The parts of `placet scrub`: which tier is meant, with whose credentials, where its progress is kept."""
 
 from __future__ import annotations
 
@@ -55,17 +55,18 @@ def scrub(
         known = publication_of(latest, tier).publications.values()
         return {one.case.id for one in known if latest.state(one.case, now) is not State.RETRACTED}
 
+    if rate is not None:
+        limit = Rate(rate)
+        store, source = Limited(store, limit), Limited(source, limit) if source is not None else None
     repairer = None
-    limit = Rate(rate) if rate is not None else None
-    slow = [Limited(one, limit) if limit and one else one for one in (store, source)]
-    if repair and slow[1] is not None and slow[0] is not None:
-        repairer = Repairer(slow[1], slow[0], wire.settings.node or "", standing, wire.settings.jobs)
+    if repair and source is not None:
+        repairer = Repairer(source, store, wire.settings.node or "", standing, wire.settings.jobs)
     place = f"{view.history.repository} {tier} {store.address}"
     return Scrub(
         view=view,
         publication=publication,
-        store=slow[0] or store,
-        others=[one for one in slow[1:] if one is not None],
+        store=store,
+        others=[source] if source is not None else [],
         clock=wire.clock.now,
         jobs=wire.settings.jobs,
         progress=wire.progress,
