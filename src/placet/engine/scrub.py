@@ -31,7 +31,7 @@ from placet.engine.scrubwant import Owner, explain, explained, published, want
 from placet.errors import Partial, Refused
 from placet.ports import ObjectInfo, ObjectStore, Progress
 
-_BATCH = 512
+_BATCH = 256
 _BATCH_BYTES = 4 << 30
 _REPAIRED = 256
 _PROBES = "placet/probe/"

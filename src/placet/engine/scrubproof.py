@@ -68,13 +68,19 @@ class Prover:
             return Proof(None, "corrupt", f"It has {size} bytes.")
         odd = one.suspect or (one.modified is not None and one.modified > one.since + _SKEW_S)
         if not self.read:
-            info = self.store.head(one.key) if self.service else None
-            known = info.sha256 if info is not None else None
+            known = self._kept(one.key) if self.service else None
             if known == one.sha256:
                 return Proof("service")
             if known is None and not odd:
                 return Proof("listed")
         return self._read(one)
+
+    def _kept(self, key: str) -> str | None:
+        """The SHA-256 that the service keeps."""
+        info = self.store.head(key)
+        if info is None:
+            raise NotFound(f"There is no object {key}.", kind="no-object")
+        return info.sha256
 
     def _read(self, one: Wanted) -> Proof:
         """Read it; a second time if it comes out wrong, for the network may have done that."""
