@@ -4,12 +4,17 @@ Most of it are the tests of other folders with another server behind the same fi
 (it needs a `minio` program, which PyPI does not have): `make test-minio`.
 """
 
+import json
+from base64 import b64decode
+
 import pytest
+from botocore.exceptions import ClientError
 
 import placet.demo.world as stage
 from contract import test_object_stores as stores_tests
 from e2e import test_decision as decision
 from governance import test_scrub_real as scrub_tests
+from placet.core.digest import digest
 from placet.demo import cast
 from placet.ports import StoreTraits
 from placet.testing.minio import Minio
@@ -19,20 +24,18 @@ pytestmark = pytest.mark.minio
 
 class TestMinio(stores_tests._OnSeaweed):
     def test_its_traits(self, stores):
+        """No way (a): it takes no part by UploadPartCopy into an upload with SHA-256 checksums."""
         assert stores.store.traits() == StoreTraits(
-            part_copy_sha256=True,
-            versions=False,
+            part_copy_sha256=False,
+            versions=self.bucket == "versioned",
             verifies_sha256=True,
             conditional_put=True,
             conditional_complete=True,
         )
 
 
-class TestMinioVersioned(stores_tests._OnSeaweed):
+class TestMinioVersioned(TestMinio):
     bucket = "versioned"
-
-    def test_its_traits(self, stores):
-        assert stores.store.traits().versions
 
 
 class TestMinioWithoutTraits(stores_tests.TestSeaweedWithoutTraits):
@@ -45,10 +48,60 @@ test_a_source_that_the_target_cannot_read_is_streamed = (
 )
 test_what_is_denied_in_publication_is_tried = stores_tests.test_what_is_denied_in_publication_is_tried
 test_old_versions_are_hidden_from_readers = stores_tests.test_old_versions_are_hidden_from_readers
-test_a_reader_shows_no_traits_and_writes_nothing = stores_tests.test_a_reader_shows_no_traits_and_writes_nothing
+test_a_reader_shows_no_traits_and_writes_nothing = (
+    stores_tests.test_a_reader_shows_no_traits_and_writes_nothing
+)
+
+
+def test_a_bucket_policy_binds_nobody_with_a_credential(minio):
+    """Whatever its principals: only users' own policies count, and none of them for the root user."""
+    client, (access, _) = minio.server.client(), minio.server.credentials("writer")
+    names = ["*", access, f"arn:aws:iam:::user/{access}", f"arn:aws:iam::000000000000:user/{access}"]
+    for name in names:
+        statement = {
+            "Effect": "Deny",
+            "Principal": {"AWS": [name]},
+            "Action": ["s3:PutObject"],
+            "Resource": ["arn:aws:s3:::target/*"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        client.put_bucket_policy(Bucket="target", Policy=policy)
+        minio.server.client("writer").put_object(Bucket="target", Key="policy", Body=b"x")
+    client.delete_bucket_policy(Bucket="target")
+
+
+def test_how_it_copies(minio):
+    """What decides the ways of promotion: see docs/reference/remotes.md."""
+    client, body = minio.server.client(), b"x" * (5 << 20)
+    source = {"Bucket": "source", "Key": "how"}
+    client.put_object(**source, Body=body)
+    upload = client.create_multipart_upload(Bucket="target", Key="how", ChecksumAlgorithm="SHA256")
+    with pytest.raises(ClientError, match="checksum missing"):
+        client.upload_part_copy(
+            Bucket="target", Key="how", UploadId=upload["UploadId"], PartNumber=1, CopySource=source
+        )
+    client.abort_multipart_upload(Bucket="target", Key="how", UploadId=upload["UploadId"])
+    client.put_object(Bucket="target", Key="how", Body=b"there before")
+    client.copy_object(
+        Bucket="target", Key="how", CopySource=source, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
+    )
+    found = client.head_object(Bucket="target", Key="how", ChecksumMode="ENABLED")
+    assert found["ContentLength"] == len(body), "a condition on the destination of CopyObject is passed over"
+    assert b64decode(found["ChecksumSHA256"]).hex() == digest(body).sha256
+
+
+def test_a_key_may_be_the_folder_of_another(minio):
+    client = minio.server.client()
+    for key in ("folder", "folder/key"):
+        client.put_object(Bucket="target", Key=key, Body=key.encode())
+    assert client.get_object(Bucket="target", Key="folder")["Body"].read() == b"folder"
+    assert client.get_object(Bucket="target", Key="folder/key")["Body"].read() == b"folder/key"
+
 
 place, scrub = scrub_tests.place, scrub_tests.scrub
-test_real_damage_is_found_repaired_and_explained = scrub_tests.test_real_damage_is_found_repaired_and_explained
+test_real_damage_is_found_repaired_and_explained = (
+    scrub_tests.test_real_damage_is_found_repaired_and_explained
+)
 test_a_researcher_scrubs_from_a_clone = scrub_tests.test_a_researcher_scrubs_from_a_clone
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from minio import MinioAdmin
 
 _READY_S = 60.0
-_READ = ("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectAttributes")
+_READ = ("s3:GetObject", "s3:GetObjectVersion")
 _LIST = ("s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads")
 _WRITE = ("s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 _VERBS = {"Read": _READ, "List": _LIST, "Write": _WRITE}
@@ -117,12 +117,19 @@ class Minio:
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 
     def deny(self, bucket: str, names: Sequence[str], *, hide_versions: Sequence[str] = ()) -> None:
-        """Deny deletion, and every way around it, to these identities: in a policy of each one's own."""
-        for name in names:
-            denied = [*DENIED, *(["s3:GetObjectVersion"] if name in hide_versions else [])]
-            self.allow(name, f"deny-{bucket}", [_statement("Deny", denied, bucket)])
+        """Deny deletion, and every way around it, to these identities: in a policy of each one's own.
 
-    def allow(self, name: str, policy: str, statements: Sequence[Mapping[str, object]]) -> None:
+        Old versions are hidden by a condition. To deny GetObjectVersion would deny every GetObject here, and
+        not to grant it hides nothing.
+        """
+        for name in names:
+            denied = [_statement("Deny", DENIED, bucket)]
+            if name in hide_versions:
+                old = {"Condition": {"StringLike": {"s3:versionid": "?*"}}}
+                denied.append(_statement("Deny", ["s3:GetObject"], bucket) | old)
+            self.attach(name, f"deny-{bucket}", denied)
+
+    def attach(self, name: str, policy: str, statements: Sequence[Mapping[str, object]]) -> None:
         """Attach one more policy to an identity."""
         admin, label = self.admin(), f"{policy}-{name}"
         admin.policy_add(label, policy={"Version": "2012-10-17", "Statement": list(statements)})
@@ -135,7 +142,7 @@ class Minio:
         from minio import MinioAdmin
 
         provider = StaticProvider(*self.credentials("admin"))
-        return MinioAdmin(self.endpoint.removeprefix("http://"), provider, secure=False)
+        return MinioAdmin(endpoint=self.endpoint.removeprefix("http://"), credentials=provider, secure=False)
 
     def client(self, name: str = "admin") -> Any:  # noqa: ANN401 - botocore makes its clients at run time
         """A botocore client of an identity: for administration, and as a judge of our own requests."""
@@ -156,7 +163,7 @@ class Minio:
                 continue
             admin.user_add(one.access_key, one.secret_key)
             parts = [action.partition(":") for action in one.actions]
-            self.allow(
+            self.attach(
                 name, "rights", [_statement("Allow", _VERBS[verb], bucket) for verb, _, bucket in parts]
             )
 
