@@ -5,6 +5,7 @@ Most of it are the tests of other folders with another server behind the same fi
 """
 
 import json
+import os
 from base64 import b64decode
 
 import pytest
@@ -14,10 +15,14 @@ import placet.demo.world as stage
 from contract import test_object_stores as stores_tests
 from e2e import test_decision as decision
 from governance import test_scrub_real as scrub_tests
+from placet.core import layout
 from placet.core.digest import digest
 from placet.demo import cast
+from placet.engine import transfer
+from placet.errors import Refused
 from placet.ports import StoreTraits
-from placet.testing.minio import Minio
+from placet.testing.minio import Minio, _statement
+from placet.wire.data import open_store
 
 pytestmark = pytest.mark.minio
 
@@ -88,6 +93,38 @@ def test_how_it_copies(minio):
     found = client.head_object(Bucket="target", Key="how", ChecksumMode="ENABLED")
     assert found["ContentLength"] == len(body), "a condition on the destination of CopyObject is passed over"
     assert b64decode(found["ChecksumSHA256"]).hex() == digest(body).sha256
+
+
+@pytest.mark.parametrize("versions", [True, False])
+def test_roles_from_internal_to_publication_and_out_of_it(minio, versions):
+    """Node, promoter, researcher, retraction, each with its own credential; way (b) where the source has versions."""
+    server, body = minio.server, os.urandom(5 << 20)
+    state = "Enabled" if versions else "Suspended"
+    server.client().put_bucket_versioning(Bucket="source", VersioningConfiguration={"Status": state})
+    key = layout.data_key(digest(body).md5)
+    remotes = {"node": minio.remote("source"), "retraction": minio.remote("versioned", "alone")}
+    remotes["promoter"] = minio.remote("versioned", "promoter")
+    prefix = remotes["promoter"]["url"].rpartition("/")[2]
+    internal = minio.remote("source", "promoter", remotes["node"]["url"].rpartition("/")[2])
+    node, target = open_store(remotes["node"]), open_store(remotes["promoter"])
+    assert node.put(key, [body], digest(body))
+    way = transfer.copy_verified(open_store(internal), target, key, digest(body))
+    assert way == ("version-copy" if versions else "stream")
+    reader = open_store(minio.remote("versioned", "reader", prefix))
+    assert transfer.prove(reader, key, digest(body))
+    for denied in (lambda: reader.put("x", [b"x"], digest(b"x")), lambda: target.delete(key)):
+        with pytest.raises(Refused):
+            denied()
+    allowed = ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucketVersions", "s3:GetObject"]
+    if versions:
+        server.attach("alone", "retract", [_statement("Allow", allowed, "versioned")])
+    retraction, place = server.client("alone"), {"Bucket": "versioned", "Key": f"{prefix}/{key}"}
+    found = retraction.list_object_versions(Bucket="versioned", Prefix=place["Key"])["Versions"]
+    for one in found:
+        retraction.delete_object(**place, VersionId=one["VersionId"])
+    left = server.client().list_object_versions(Bucket="versioned", Prefix=place["Key"])
+    assert (len(found), "Versions" in left, "DeleteMarkers" in left) == (1, False, False)
+    assert reader.head(key) is None
 
 
 def test_a_key_may_be_the_folder_of_another(minio):
