@@ -1,4 +1,4 @@
-"""Commands of a node's agent: promote, agent, doctor."""
+"""Commands of a node: promote, doctor."""
 
 from __future__ import annotations
 
@@ -24,22 +24,7 @@ def promote(ids: Sequence[str]) -> None:
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        _finish(client.promote(ids))
-
-
-@click.command()
-@click.option("--once", is_flag=True, help="Promote what waits, then end.")
-@click.option("--interval", type=click.FloatRange(min=1.0), default=30.0, help="Seconds between two looks.")
-def agent(once: bool, interval: float) -> None:
-    """Promote as a service: look at the Ctrl repository, promote, and look again."""
-    from placet.agent import Agent
-    from placet.client import Client
-
-    with Client(progress=output.progress()) as client:
-        if once:
-            _finish(client.promote())
-        else:
-            Agent(client, interval_s=interval).run()
+        finish(client.promote(ids))
 
 
 @click.command()
@@ -54,7 +39,8 @@ def doctor() -> None:
             raise click.exceptions.Exit(1)
 
 
-def _finish(promotions: Sequence[Promotion]) -> None:
+def finish(promotions: Sequence[Promotion]) -> None:
+    """Show what became of proposals; the first that was not promoted gives the exit code."""
     output.show(promotions, _promotions, name="promotions")
     error = next((one.error for one in promotions if one.error is not None), None)
     if error is not None:
