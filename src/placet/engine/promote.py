@@ -308,15 +308,7 @@ class Promoter:
                 kind="no-remote",
                 mend=f'Name the DVC remote in placet.toml: [tiers] {tier} = "<remote>"',
             )
-        wanted = view.history.policy.form.tiers[tier]
-        if not _same_place(target, wanted):
-            raise Refused(
-                f"Tier {tier} is at another place in this node's settings than in the policy.",
-                kind="tier-mismatch",
-                why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
-                mend="Change the node's DVC remote, or propose a policy that names the new place.",
-            )
-        _require_apart(tier, target.store, self.source)
+        admit_target(target, tier, view.history.policy.form.tiers[tier], self.source)
         return target
 
     def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:
@@ -389,6 +381,23 @@ class Promoter:
         ref = layout.published_ref(publication.tier)
         self.repo.push([RefUpdate(ref, publication.tip, commit)])
         return commit
+
+
+def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
+    """Refuse a publication tier that is elsewhere than the policy says, or the internal tier itself.
+
+    Raises:
+        Refused: kind `tier-mismatch`.
+    """
+    if not _same_place(target, wanted):
+        raise Refused(
+            f"Tier {tier} is at another place in this node's settings than in the policy.",
+            kind="tier-mismatch",
+            why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
+            mend="Change the node's DVC remote, or propose a policy that names the new place.",
+        )
+    if source is not None:
+        _require_apart(tier, target.store, source)
 
 
 def _seen(view: View, case: Case) -> str:
