@@ -36,7 +36,10 @@ class Site:
     def make(cls, seaweed, folder, *, internal="promoter", publication=("versioned", "promoter")):
         folder.mkdir()
         bucket, identity = publication
-        remotes = {"internal-storage": seaweed.remote("source", internal), TIER: seaweed.remote(bucket, identity)}
+        remotes = {
+            "internal-storage": seaweed.remote("source", internal),
+            TIER: seaweed.remote(bucket, identity),
+        }
         place = remotes[TIER]
         lab = Lab.make(
             folder, ("s3://pub/x", place["url"]), ("http://127.0.0.1:1", place["endpointurl"]),
@@ -48,7 +51,9 @@ class Site:
         key = Key(site.node)._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (site.folder / "node.key").write_bytes(key)
         (site.folder / "node.key").chmod(0o600)
-        site.source = open_store(seaweed.remote("source", "writer", remotes["internal-storage"]["url"].rsplit("/")[-1]))
+        site.source = open_store(
+            seaweed.remote("source", "writer", remotes["internal-storage"]["url"].rsplit("/")[-1])
+        )
         site.target = open_store(place)
         site.configure()
         return site
@@ -68,9 +73,16 @@ class Site:
 
     @property
     def env(self):
-        kept = {key: one for key, one in os.environ.items() if not key.startswith(("DVC_", "AWS_", "PLACET_", "GIT_"))}
+        kept = {
+            key: one
+            for key, one in os.environ.items()
+            if not key.startswith(("DVC_", "AWS_", "PLACET_", "GIT_"))
+        }
         home = self.lab.folder / "home"
-        places = {f"DVC_{one}": str(home / one) for one in ("SITE_CACHE_DIR", "GLOBAL_CONFIG_DIR", "SYSTEM_CONFIG_DIR")}
+        places = {
+            f"DVC_{one}": str(home / one)
+            for one in ("SITE_CACHE_DIR", "GLOBAL_CONFIG_DIR", "SYSTEM_CONFIG_DIR")
+        }
         return kept | places | {"HOME": str(home), "PLACET_HOME": str(home / "placet")}
 
     def land(self, path="outputs/a.csv", data=b"a,b\n1,2\n"):
@@ -80,7 +92,13 @@ class Site:
 
     def run(self, *argv, expect=0):
         done = subprocess.run(
-            [PLACET, *argv], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            [PLACET, *argv],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
         )
         assert done.returncode == expect, (done.stdout, done.stderr)
         return done

@@ -27,7 +27,11 @@ from placet.engine.promote import Backlog, Promotion, Waiting
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused, Unavailable
 
 ONE = Waiting("a" * 32, State.LANDED, "as it was")
-SOON = [Unavailable("x", kind="store-unreachable"), Conflict("x", kind="ref-moved"), Partial("x", kind="some")]
+SOON = [
+    Unavailable("x", kind="store-unreachable"),
+    Conflict("x", kind="ref-moved"),
+    Partial("x", kind="some"),
+]
 STAYS = [Refused("x", kind="not-approved"), Corrupt("x", kind="digest-mismatch"), NotFound("x", kind="no-object"),
          Invalid("x", kind="y")]  # fmt: skip
 
@@ -109,7 +113,9 @@ def value(metrics, name, **labels):
 def test_each_proposal_has_its_own_back_off(caplog):
     caplog.set_level(logging.INFO, "placet.agent")
     two, three = replace(ONE, id="b" * 32), replace(ONE, id="c" * 32)
-    client = Client(ONE, two, three, answers={ONE.id: SOON[0], two.id: STAYS[0], three.id: KeyError("a secret")})
+    client = Client(
+        ONE, two, three, answers={ONE.id: SOON[0], two.id: STAYS[0], three.id: KeyError("a secret")}
+    )
     clock = Clock()
     here = desk(clock)
     client.alarms = (Alarm("d" * 40, "odd"),)
@@ -180,8 +186,17 @@ def test_a_step_that_is_told_to_end_raises_at_its_next_progress():
 
 def test_a_watch_wakes_lanes_only_when_a_branch_moved(caplog):
     caplog.set_level(logging.INFO, "placet.agent")
-    heads = [{"refs/heads/main": "1"}] * 2 + [{"refs/heads/main": "2"}, SOON[0], SOON[0], {"refs/heads/main": "2"}]
-    heads += [{"refs/heads/main": "2", "refs/heads/freezes/a": "1"}, {"refs/heads/main": "2"}, ValueError("data")]
+    heads = [{"refs/heads/main": "1"}] * 2 + [
+        {"refs/heads/main": "2"},
+        SOON[0],
+        SOON[0],
+        {"refs/heads/main": "2"},
+    ]
+    heads += [
+        {"refs/heads/main": "2", "refs/heads/freezes/a": "1"},
+        {"refs/heads/main": "2"},
+        ValueError("data"),
+    ]
     woken = []
 
     def ask():
@@ -251,8 +266,10 @@ def test_events_are_one_line_each(caplog):
         "level": "warning", "event": "deferred", "workspace": "/w", "error": "two\nlines \x1b[31m", "retry_s": 5
     }  # fmt: skip
     assert json.loads(JsonLines().format(second))["text"] == "of another part"
-    assert TextLines().format(first).endswith(
-        r'WARNING deferred workspace="/w" error="two\nlines \u001b[31m" retry_s=5'
+    assert (
+        TextLines()
+        .format(first)
+        .endswith(r'WARNING deferred workspace="/w" error="two\nlines \u001b[31m" retry_s=5')
     )
     assert "\n" not in JsonLines().format(first) + TextLines().format(first)
     with pytest.raises(KeyError):
@@ -264,7 +281,12 @@ def test_settings_of_the_agent(tmp_path):
     (tmp_path / "placet.toml").write_text('node = "a"\n[agent]\nlisten = "9465"\nworkspaces = ["x"]\n')
     env = {"PLACET_AGENT_INTERVAL": "2.5", "PLACET_AGENT_LOG": "json"}
     form = load_settings(tmp_path, env).agent
-    assert (form.interval, form.log, form.place, form.workspaces) == (2.5, "json", ("127.0.0.1", 9465), ("x",))
+    assert (form.interval, form.log, form.place, form.workspaces) == (
+        2.5,
+        "json",
+        ("127.0.0.1", 9465),
+        ("x",),
+    )
     assert load_settings(tmp_path, {}).agent.interval == 5
     assert read_agent({"listen": "[::1]:80"}).place == ("::1", 80)
     assert read_agent({}).place is None

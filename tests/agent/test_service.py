@@ -52,7 +52,12 @@ def test_it_promotes_what_lands_tells_systemd_and_reads_settings_again(site):
             assert agent.wait("published")["proposal"] == first
             second = site.land("outputs/b.csv", b"b\n1\n")
             found = agent.wait("published")
-            assert (found["proposal"], found["state"], found["objects"], found["bytes"]) == (second, "PUBLISHED", 1, 4)
+            assert (found["proposal"], found["state"], found["objects"], found["bytes"]) == (
+                second,
+                "PUBLISHED",
+                1,
+                4,
+            )
             assert (ask(port, "/healthz"), ask(port, "/readyz")) == ((200, "ok\n"), (200, "ok\n"))
             assert metric(port, 'promotions_total{result="published",.*') == 2
             agent.send(signal.SIGHUP)
@@ -165,7 +170,8 @@ def test_one_broken_and_one_slow_workspace_do_not_stop_a_third(slow, others, tmp
     broken.configure(ctrl=str(tmp_path / "nowhere.git"))
     late, ident = slow.land(), good.land()
     slow.configure(
-        "workspaces = [%s]" % ", ".join(f'"{one.folder}"' for one in (slow, broken, good)) + "\ninterval = 0.2"
+        "workspaces = [%s]" % ", ".join(f'"{one.folder}"' for one in (slow, broken, good))
+        + "\ninterval = 0.2"
     )
     with Agent(slow, "--listen", "0") as agent:
         port = agent.wait("listening")["port"]

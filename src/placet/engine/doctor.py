@@ -71,7 +71,8 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
         text = f"{node or person}'s key is {'' if ok else 'not '}in the effective policy"
         yield Finding("policy", "ok" if ok else "fail", text, mend)
     for alarm in view.alarms:
-        yield Finding("alarm", "warn", alarm.text, f"See commit {alarm.commit[:12]}" if alarm.commit else "")
+        where = f" (commit {alarm.commit[:12]})" if alarm.commit else ""
+        yield Finding("alarm", "warn", f"{alarm.text}{where}", "See docs/how-to/alarms.md.")
 
 
 def check_gate(repo: Repo, main: str) -> Finding:
