@@ -132,11 +132,9 @@ def agent_page() -> str:
             "| page | answers |",
             "|---|---|",
             "| `GET /healthz` | 200 while every thread lives and none hangs in a look, else 503 |",
-            "| `GET /readyz` | 200 if the last look at every Ctrl repository succeeded within `ready` seconds and each"
-            " verifies, else 503 |",
+            "| `GET /readyz` | 200 if every Ctrl repository verifies and was seen within `ready` seconds, else 503 |",
             "| `GET /metrics` | the metrics below, as Prometheus reads them |",
-            "| `POST /webhook` | 204 if the body's signature is right, else 403; a body of more than 1 MiB is 413; 404"
-            " without a `webhook_secret` |",
+            "| `POST /webhook` | 204 if the body is signed, else 403; 413 over 1 MiB; 404 without a secret |",
             "",
             "## Metrics",
             "",

@@ -207,7 +207,7 @@ def test_a_watch_wakes_lanes_only_when_a_branch_moved(caplog):
 
     clock = Clock(100.0)
     watch = Watch(
-        "w", [SimpleNamespace(wake=lambda interrupt: woken.append(interrupt))],
+        "w", [SimpleNamespace(wake=lambda *, interrupt: woken.append(interrupt))],
         lambda _: SimpleNamespace(heads=ask), interval_s=5, stop=threading.Event(), metrics=Metrics(), clock=clock,
     )  # fmt: skip
     assert [watch.look() for _ in range(9)] == [True, True, True, False, False, True, True, True, False]

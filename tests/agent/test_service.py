@@ -169,10 +169,8 @@ def test_one_broken_and_one_slow_workspace_do_not_stop_a_third(slow, others, tmp
     good, broken = others
     broken.configure(ctrl=str(tmp_path / "nowhere.git"))
     late, ident = slow.land(), good.land()
-    slow.configure(
-        "workspaces = [%s]" % ", ".join(f'"{one.folder}"' for one in (slow, broken, good))
-        + "\ninterval = 0.2"
-    )
+    folders = ", ".join(f'"{one.folder}"' for one in (slow, broken, good))
+    slow.configure(f"workspaces = [{folders}]\ninterval = 0.2")
     with Agent(slow, "--listen", "0") as agent:
         port = agent.wait("listening")["port"]
         agent.ever("unreachable", workspace=str(broken.folder))
