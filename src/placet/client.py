@@ -21,11 +21,13 @@ from placet.core.bundle import MAX_BUNDLE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import Weakness, lint
 from placet.core.statement import Checkpoint
+from placet.engine import freezing
 from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
 from placet.engine.doctor import Finding
+from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.verify import Report, verify
@@ -43,6 +45,26 @@ class Client(Governed):
         """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
         self._node()
         return self._wire.promoter().run(ids)
+
+    def freeze(self, scope: str, *, reason: str) -> str:
+        """Stop every publication in a scope, at once and alone; returns the freeze's id. Idempotent.
+
+        Args:
+            scope: `all`, `node:<name>`, `tier:<name>` or `path:<glob of <node>/<path>>`.
+            reason: Why; everybody who is stopped reads it.
+        """
+        signer, person, now = self._wire.signer(), self._person(), self.now()
+        return freezing.freeze(self.view(), self.view, signer, scope, person=person, reason=reason, now=now)
+
+    def unfreeze(self, ident: str, *, reason: str) -> Unfrozen:
+        """Sign the end of a freeze; it ends when a second person has done so too. Idempotent."""
+        signer, person, now = self._wire.signer(), self._person(), self.now()
+        return freezing.unfreeze(self.view(), self.view, signer, ident, person=person, reason=reason, now=now)
+
+    def freezes(self) -> Sequence[Standing]:
+        """The freezes that stand, oldest first, and what each holds back."""
+        view = self._warned(self.view())
+        return freezing.standing(view, lambda one: showing.held(view, one, self.now()))
 
     def backlog(self) -> Backlog:
         """What `promote` would promote now, and the alarms of the Ctrl repository; copies nothing."""

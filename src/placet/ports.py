@@ -354,6 +354,15 @@ class Repo(Protocol):
         """
         ...
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit, or None where there is none; much cheaper than `tree`.
+
+        Raises:
+            NotFound: kind `no-commit`.
+            Invalid: kind `unsafe-path`: nothing can be at this path.
+        """
+        ...
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes.
 
@@ -388,8 +397,12 @@ class Repo(Protocol):
         """
         ...
 
-    def fetch(self) -> None:
+    def fetch(self, refs: Sequence[str] = ()) -> None:
         """Bring all refs and objects of the remote here, removing refs that the remote has no more.
+
+        Args:
+            refs: Only these, by their full names; a `*` at the end stands for anything. One round trip, if
+                nothing is new. A clone brings all of its remote-tracking branches, whatever is asked.
 
         Raises:
             Unavailable: kind `ctrl-unreachable`.
@@ -469,12 +482,14 @@ class Remembered:
         position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
         decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
+        freezes: Digest of a freeze that nobody ended -> its scope, person, reason and time.
     """
 
     main: str | None = None
     position: int | None = None
     published: Mapping[str, tuple[str, int, str]] = dataclass_field(default_factory=dict)
     decisions: Mapping[str, Mapping[str, tuple[int, str]]] = dataclass_field(default_factory=dict)
+    freezes: Mapping[str, tuple[str, str, str, str]] = dataclass_field(default_factory=dict)
 
 
 class TrustMemory(Protocol):

@@ -63,6 +63,7 @@ NO_GUARDS = {
     "placet.engine.clone:_publication": _ABSENT,
     "placet.engine.contents:from_lists": "what the lists say was proven by their digests before",
     "placet.engine.ctrl:View.find": "tells why the firewall refused",
+    "placet.engine.freezing:_require_freezer": _OWN,
     "placet.engine.gate:judge_push": "turns any error of the recomputation into a refusal",
     "placet.engine.pin:first_policy": _ABSENT,
     "placet.engine.propose:_refuse_hopeless": _OWN,

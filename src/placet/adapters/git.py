@@ -178,6 +178,12 @@ class GitRepo:
         )  # fmt: skip
         return dict(git_parse.entries(done, prefix))
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        if "\n" in path or path.startswith(("./", "../")):
+            raise Invalid(f"{path[:80]!r} is not looked up in Git.", kind="unsafe-path")
+        return self._reader.find(_ident(commit), path)
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         return self._reader.read("blob", _ident(blob), limit)
@@ -213,8 +219,8 @@ class GitRepo:
             made = self._run("commit-tree", tree, *above, data=message.encode(), environ=env)
         return made.decode().strip()
 
-    def fetch(self) -> None:
-        """Bring everything of the remote here."""
+    def fetch(self, refs: Sequence[str] = ()) -> None:
+        """Bring everything of the remote here, or only some refs."""
         if self._mirror:
             arguments = [
                 "fetch",
@@ -224,7 +230,7 @@ class GitRepo:
                 "--no-write-fetch-head",
                 "--",
                 self._url or "",
-                *(f"+{one}:{one}" for one in _MIRRORED),
+                *(f"+{one}:{one}" for one in refs or _MIRRORED),
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]

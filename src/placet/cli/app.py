@@ -27,6 +27,7 @@ _COMMANDS = {
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "doctor"),
     "agent": ("agent",),
+    "freeze": ("freeze", "unfreeze", "freezes"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
 }

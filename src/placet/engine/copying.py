@@ -7,6 +7,7 @@ digest list, the `.dir` object last (I3). Idempotent: what is there already coun
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from placet.core.digest import digest
 from placet.core.guards import guard
@@ -19,9 +20,16 @@ from placet.ports import CopyWay, ObjectStore, Progress
 
 
 def copy_artifact(
-    source: ObjectStore, target: ObjectStore, contents: Contents, jobs: int, progress: Progress
+    source: ObjectStore,
+    target: ObjectStore,
+    contents: Contents,
+    jobs: int,
+    progress: Progress,
+    watch: Callable[[], None] = lambda: None,
 ) -> Promoted:
     """Bring every object of one artifact into the tier, each with its SHA-256 proven.
+
+    `watch` is called before each object, from any thread; what it raises ends the copy.
 
     Raises:
         NotFound: kind `no-object`: the internal tier lacks one.
@@ -43,6 +51,7 @@ def copy_artifact(
     progress.start(f"promote {contents.artifact.path}", len(by_key), size)
 
     def move(item: Item) -> CopyWay | None:
+        watch()
         want = digests_of(item, here[item.key])
         if item.key in there:
             if not transfer.prove(target, item.key, want):

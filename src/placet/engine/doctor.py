@@ -70,6 +70,8 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
         mend = f"Propose a policy that adds {public}" if public else "Set `key` in placet.toml."
         text = f"{node or person}'s key is {'' if ok else 'not '}in the effective policy"
         yield Finding("policy", "ok" if ok else "fail", text, mend)
+    for freeze in view.stops.values():
+        yield Finding("freeze", "warn", str(freeze), "Two people end it: placet unfreeze ID -m REASON")
     for alarm in view.alarms:
         where = f" (commit {alarm.commit[:12]})" if alarm.commit else ""
         yield Finding("alarm", "warn", f"{alarm.text}{where}", "See docs/how-to/alarms.md.")

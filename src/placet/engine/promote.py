@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from placet.core import layout, windows
 from placet.core.guards import guard
@@ -25,10 +26,10 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome
+from placet.engine.cases import Case, outcome, state
 from placet.engine.contents import objects, read_contents
 from placet.engine.copying import copy_artifact
-from placet.engine.ctrl import View, load, published_line
+from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import Alarm, History
 from placet.engine.published import (
@@ -39,6 +40,7 @@ from placet.engine.published import (
     publish_problem,
 )
 from placet.engine.recheck import recheck
+from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import (
@@ -56,6 +58,7 @@ from placet.ports import (
 log = logging.getLogger(__name__)
 
 _RACES = 20
+_MOVED = frozenset({"ref-moved", "not-on-line"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class Promoter:
     jobs: int
     progress: Progress
     checks: Checks
+    watch: Watch = field(default_factory=Watch, init=False)
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -150,7 +154,7 @@ class Promoter:
         return view
 
     def _load(self) -> View:
-        view = load(self.repo, self.trust_root, self.clock.now(), self.memory)
+        view = self.watch.load(self.repo, self.trust_root, self.clock.now(), self.memory)
         for tier, error in view.broken.items():
             log.error("tier %s: %s", tier, error)
             raise error
@@ -160,14 +164,20 @@ class Promoter:
 
     def _waiting(self, view: View) -> list[Case]:
         now = self.clock.now()
-        own = (case for case in view.history.cases.values() if case.manifest.body.node == self.node)
+        done = {ident for one in view.publications.values() for ident in one.publications}
+        own = (
+            case
+            for case in view.history.cases.values()
+            if case.manifest.body.node == self.node and not case.ended and case.id not in done
+        )
         return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
 
     def _follow_policies(self, view: View) -> None:
         """Add the `policy` entries that the published branches still lack."""
         for tier in view.history.policy.form.tiers:
             for _ in range(_RACES):
-                if tier not in view.publications:
+                known = view.publications.get(tier)
+                if known is None or pending_policy(view.history, known) is None:
                     break
                 line, publication = published_line(view, tier, self.clock.now())
                 pending = pending_policy(view.history, publication)
@@ -188,21 +198,27 @@ class Promoter:
         contents = read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
         recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        lookout = Lookout(self.clock, partial(look_again, self.repo, view.history, self.memory, case))
         promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
+            copy_artifact(self.source, target.store, one, self.jobs, self.progress, lookout)
+            for one in contents
         )
         for _ in range(_RACES):
-            view = self._load()
-            case, tier = self._decide(view, ident)
-            if tier is None:
-                break
-            publication = view.publications[tier]
-            receipt = self._receipt(view, case, tier, promoted)
             try:
+                view = self._load()
+                case, tier = self._decide(view, ident)
+                if tier is None:
+                    break
+                publication = view.publications[tier]
+                receipt = self._receipt(view, case, tier, promoted)
                 commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
-            except Conflict:
-                log.info("somebody else moved %s; trying again", publication.branch)
+            except Conflict as error:
+                if error.kind not in _MOVED:
+                    raise
+                log.info("somebody else changed the Ctrl repository; trying again")
                 continue
+            except Refused as error:
+                raise _unlisted(error, promoted) from error
             return Promotion(ident, State.PUBLISHED, commit, promoted)
         else:
             raise Conflict(
@@ -239,6 +255,7 @@ class Promoter:
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
+        require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
 
@@ -296,7 +313,8 @@ class Promoter:
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
         time = max(format_time(now), before.body.time)
-        _require_open(history, case, parse_time(time))
+        if kind == "publish":
+            _require_open(history, case, parse_time(time))
         body = LedgerEntry(
             repository=history.repository,
             time=time,
@@ -314,7 +332,7 @@ class Promoter:
         )
         about = subject(layout.manifest_path(case.id), case.manifest.digest)
         entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
-        wanted = next_blobs(history, publication, case)
+        wanted = next_blobs(history, case)
         changes: dict[str, bytes | TreeEntry | None] = {
             path: TreeEntry("100644", blob, 0)
             for path, blob in wanted.items()
@@ -331,6 +349,8 @@ class Promoter:
             author=self.node,
             when=now,
         )
+        if kind == "publish":
+            look_again(self.repo, history, self.memory, case)
         ref = layout.published_ref(publication.tier)
         self.repo.push([RefUpdate(ref, publication.tip, commit)])
         return commit
@@ -358,7 +378,16 @@ def _require_key(history: History, node: str, signer: Signer) -> None:
         )
 
 
+def _unlisted(error: Refused, promoted: Sequence[Promoted]) -> Refused:
+    """The refusal of what was copied before it was refused; that is said, as nothing shows it."""
+    copied = sum(one.copied for one in promoted)
+    words = f"Before that {copied} objects were copied; they stay in the tier, and nothing lists them."
+    why = f"{error.why} {words}".strip() if copied else error.why
+    return Refused(error.what, kind=error.kind, why=why, mend=error.mend, details=error.details)
+
+
 def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    require_thawed(view.history, case, problem)
     _require_open(view.history, case, now, problem)
     verdict = outcome(case, now)
     drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
@@ -372,11 +401,18 @@ def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
 
 @guard(21)
 def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
-    """No window may be closed at the time that the ledger will name.
+    """At the time that the ledger will name nothing may have expired, and no window be closed.
 
     Raises:
-        Refused: kind `window`, if that is the `problem`, or whatever the problem.
+        Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
+            time of the proposal or of a decision that it needs ran out since it was decided.
     """
+    if problem is None and state(case, when, drift=history.drift()) is not State.LANDED:
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
+            kind="not-approved",
+            mend=f"`placet show {case.id[:12]}` tells what is missing.",
+        )
     found = windows.window_problem(history.policy, case.manifest.body, when)
     if found and problem in {None, found}:
         raise Refused(

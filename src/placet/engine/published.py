@@ -14,10 +14,12 @@ from typing import Literal
 from placet.core import layout, windows
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
+from placet.core.layout import Occupied
 from placet.core.ledger import check_next
 from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, state
+from placet.engine.freeze import frozen
 from placet.engine.history import Adopted, History
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
@@ -43,6 +45,7 @@ class Publication:
         judged: The judged commit of the last entry (the root commit after genesis).
         blobs: The whole tree, path -> blob.
         current: Metafile path -> id of the proposal whose version stands there.
+        occupied: The artifacts of `current`.
     """
 
     tier: str
@@ -53,6 +56,13 @@ class Publication:
     entries: list[Signed[LedgerEntry]] = field(default_factory=list)
     publications: dict[str, Published] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)
+    occupied: Occupied = field(default_factory=Occupied)
+
+    def stand(self, case: Case) -> None:
+        """From now on this case's version stands at its paths."""
+        for path in case.metafiles():
+            self.current[path] = case.id
+            self.occupied.add(path.removesuffix(".dvc"))
 
     @property
     def branch(self) -> str:
@@ -75,9 +85,15 @@ class PublishedLine:
         self.history = history
         self.tier = tier
         self.now = now
-        self._line = line
+        self._line = list(line)
         self._index = {commit.id: index for index, commit in enumerate(line)}
         self._taken = 0
+
+    def lengthen(self, commits: Sequence[Commit], now: datetime) -> None:
+        """Take note that `main` has grown by these commits, and of the time."""
+        self.now = now
+        self._index.update((one.id, place) for place, one in enumerate(commits, start=len(self._line)))
+        self._line += commits
 
     def verify(self, commits: Sequence[Commit]) -> Publication:
         """Recompute the whole branch.
@@ -132,20 +148,20 @@ class PublishedLine:
             raise self._bad(f"has commit {commit.id[:12]} whose message is not its entry")
         if entry.body.decisions != counted_digests(case) or entry.body.manifest != case.manifest.digest:
             raise self._bad(f"has entry {entry.body.sequence} with other decisions than those that count")
-        expected = next_blobs(self.history, publication, case)
+        expected = next_blobs(self.history, case)
         expected[layout.ledger_path(entry.body.sequence)] = _blob(
             commit, layout.ledger_path(entry.body.sequence)
         )
         if receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
         self._check_changes(publication.blobs, expected, commit)
-        publication.blobs = expected
+        publication.blobs.update(expected)
         publication.tip, publication.judged = commit.id, commit.parents[1]
         publication.policy = self.history.policy.digest
         publication.entries.append(entry)
         if receipt is not None:
             publication.publications[case.id] = Published(case, entry, receipt)
-            publication.current.update(dict.fromkeys(case.metafiles(), case.id))
+            publication.stand(case)
 
     def _genesis(self, root: Commit, commit: Commit) -> Publication:
         entry = self._entry(commit, 0)
@@ -249,9 +265,9 @@ class PublishedLine:
         )
 
 
-def next_blobs(history: History, publication: Publication, case: Case) -> dict[str, str]:
-    """The tree of the next commit, path -> blob, without its new ledger entry and receipt."""
-    blobs = {**publication.blobs, **history.policies[-1].blobs}
+def next_blobs(history: History, case: Case) -> dict[str, str]:
+    """What the next commit's tree must hold beside all that it held, but its ledger entry and receipt."""
+    blobs = dict(history.policies[-1].blobs)
     if case.manifest.body.kind == "publish":
         blobs.update({path: history.tree[path][1] for path in case.metafiles()})
     blobs[layout.manifest_path(case.id)] = case.blob
@@ -285,11 +301,12 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     found = state(case, when, drift=history.drift())
     if found is not State.LANDED:
         return f"it is {found}"
-    others = {path for path in publication.current if path not in case.metafiles()}
-    pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
-    if pair:
-        return f"{pair[0]} and {pair[1]} clash"
-    return windows.window_problem(history.policy, case.manifest.body, when)
+    for path in (one.removesuffix(".dvc") for one in case.metafiles()):
+        other = publication.occupied.clash(path)
+        if other is not None:
+            return f"{other} and {path} clash"
+    held = windows.window_problem(history.policy, case.manifest.body, when)
+    return frozen(history, case.manifest.body, publication.tier) or held
 
 
 @guard(27)

@@ -101,7 +101,11 @@ class Wire(DataWire):
         return self.store(remote) if remote else None
 
     def promoter(self) -> Promoter:
-        """This node's promotion."""
+        """This node's promotion; one, so that each run goes on from what the one before has verified."""
+        return self._promoter
+
+    @cached_property
+    def _promoter(self) -> Promoter:
         names = {layout.DEFAULT_TIER: layout.DEFAULT_TIER, **self.settings.tiers}
         known = self.dvc.get("remote", {})
         targets = {tier: self._target(remote) for tier, remote in names.items() if remote in known}
