@@ -402,7 +402,8 @@ def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | 
 
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
-    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift}"
+    stops = ",".join(sorted(view.stops))
+    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
 
 
 @guard(8)
