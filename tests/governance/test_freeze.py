@@ -12,6 +12,7 @@ from governance.test_bundle import judge
 from governance.test_gate import refused
 from governance.test_promote import Quiet, land, land_folder, make
 from keys import Key
+from placet.adapters.git import GitRepo
 from placet.adapters.gitmemory import MemoryRepo
 from placet.adapters.trust import FileMemory
 from placet.core import layout
