@@ -1,8 +1,8 @@
-"""The rows of promotion: what is approved goes from the internal to the publication tier, against DVC's own way.
+"""The rows of promotion: what is approved goes from the internal to the publication tier.
 
-DVC's way is `dvc pull -r internal-storage` into an empty cache, then `dvc push -r publication-storage`. What is
-timed of Placet's is `placet promote` as a process, its work in Git included; proposing, approving and merging
-are not. The result is proven by a client that belongs to neither.
+DVC's way is `dvc pull -r internal-storage` into an empty cache, then `dvc push -r publication-storage`.
+What is timed of Placet's is `placet promote` as a process, its work in Git included; proposing, approving
+and merging are not. The result is proven by a client that belongs to neither.
 """
 
 from __future__ import annotations
@@ -216,7 +216,15 @@ class Promoting:
         """Placet's: as `check`, and stock Git finds the output on the published branch."""
         self.check("placet")
         ctrl, env = self.folder, self._env("site")
-        git(ctrl, env, "--git-dir", "ctrl.git", "cat-file", "-e", f"published:artifacts/site/outputs/{self.data.name}.dvc")
+        git(
+            ctrl,
+            env,
+            "--git-dir",
+            "ctrl.git",
+            "cat-file",
+            "-e",
+            f"published:artifacts/site/outputs/{self.data.name}.dvc",
+        )
 
 
 Rows = dict[str, dict[str, Spent]]

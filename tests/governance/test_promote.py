@@ -183,9 +183,9 @@ class Swapping:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def copy_from(self, source, key, want):
+    def copy_from(self, source, key, want, **options):
         self._source.put(key, [twins.B], digest(twins.B), overwrite=True)
-        return self._inner.copy_from(source, key, want)
+        return self._inner.copy_from(source, key, want, **options)
 
 
 def test_a_swap_between_check_and_copy(lab, promoter):
