@@ -23,7 +23,7 @@ from placet.core import plan
 from placet.core.digest import Digests, Hasher, digest_chunks, sha256_chunks
 from placet.core.guards import guard
 from placet.engine.disk import Cache, chunks, disk, write_all
-from placet.errors import Corrupt, NotFound, Refused
+from placet.errors import Corrupt, NotFound, Refused, Unavailable
 from placet.ports import ObjectStore, Progress
 
 _T = TypeVar("_T")
@@ -338,9 +338,16 @@ def require_proven(store: ObjectStore, key: str, want: Digests) -> None:
     """As `prove`, of what must be so.
 
     Raises:
-        Corrupt: kind `md5-twin`.
+        Corrupt: kind `md5-twin`: other bytes are there.
+        Unavailable: kind `store-answer`: nothing is there.
     """
     if not prove(store, key, want):
+        if store.head(key) is None:
+            raise Unavailable(
+                f"Object {key} is not in the remote, though it was written, or was there.",
+                kind="store-answer",
+                mend="Run it again; if that does not help, find out who deletes there.",
+            )
         raise Corrupt(
             f"TWIN: object {key} of the remote holds other bytes than those that belong there.",
             kind="md5-twin",

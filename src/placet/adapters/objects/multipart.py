@@ -86,7 +86,7 @@ class Upload:
         except NotFound as error:
             self._done = True
             raise self._unknown() from error
-        if answer.xml().tag != "CompleteMultipartUploadResult":
+        if b"CompleteMultipartUploadResult" not in answer.body:
             raise self._unknown()
         self._done = True
 

@@ -25,7 +25,7 @@ _NO_SUM = "no-sum"
 
 
 class NotReadable(Exception):
-    """The target's credential may not read the source: the caller streams."""
+    """A credential may not read the source in the way that it takes: the caller streams."""
 
 
 class _Place(Protocol):
@@ -50,7 +50,7 @@ class ServerCopy:
         """The way that was used; None if the service has none that can be verified.
 
         Raises:
-            NotReadable: the target's credential may not read the source.
+            NotReadable: the target's credential may not read the source, or the source's no versions.
             Corrupt: kind `digest-mismatch`; nothing is visible.
             Conflict: kind `object-exists`.
             NotFound: kind `no-object`.
@@ -83,7 +83,10 @@ class ServerCopy:
 
     def _by_version(self, version: str) -> None:
         """Way (b): read one version, verify it, copy that version."""
-        sums = self._require_read(version)
+        try:
+            sums = self._require_read(version)
+        except Refused as error:  # by version; whether the newest may be read, the caller finds out
+            raise NotReadable from error
         self._require_absent()
         if self.target.traits().conditional_complete or self.want.size > MAX_COPY:
             self._parts([""] * len(sums), version)
