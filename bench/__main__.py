@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import promotions, rows
+from bench.report import promotions as promotions_table
 from bench.report import table, write
 from bench.rows import Row
 from bench.stage import Spawner, Spent, Stage, make_large, make_small
@@ -52,7 +53,7 @@ def main() -> None:
     ):
         stage = Stage(Path(folder), server, spawner, more)
         found = measure(stage, options.only.split(","), options.rounds, options.scale)
-    print(table(found))
+    print(f"{table(found)}\n\n{promotions_table(found)}")
     if str(options.out) != "-":
         options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{found['when'][:10]}.json"

@@ -65,7 +65,7 @@ SHORT = [pytest.param(one, id=name) for one, name in zip(WAYS, NAMES, strict=Tru
 @pytest.fixture
 def low(monkeypatch):
     """The sizes from which on a way is taken."""
-    monkeypatch.setattr(s3, "_SERVER_SIDE", 0)
+    monkeypatch.setattr(s3, "SERVER_SIDE", 0)
     monkeypatch.setattr(s3copy, "MAX_COPY", SPAN)
     monkeypatch.setattr(s3copy, "SPAN", SPAN)
     monkeypatch.setattr(copying, "_BY_PARTS", 0)

@@ -149,6 +149,23 @@ def test_the_published_tree_is_policy_metafiles_records_and_ledger(lab, promoter
     }
 
 
+def test_published_already_is_decided_from_git_alone(lab):
+    """No store is asked anything."""
+    promoter = make(lab)
+    ident = land(lab, promoter)
+    promoter.run()
+
+    class Untouched:
+        def __getattr__(self, name):
+            raise AssertionError(f"the store was asked: {name}")
+
+    target = replace(promoter.targets[TIER], store=Untouched())
+    idle = replace(promoter, source=Untouched(), targets={TIER: target})
+    assert idle.run() == []
+    (done,) = idle.run([ident])
+    assert (done.commit, done.error, str(done.state)) == (None, None, "PUBLISHED")
+
+
 def test_what_is_found_is_proven(lab, promoter):
     data = b"a,b\n1,2\n"
     land(lab, promoter, data)

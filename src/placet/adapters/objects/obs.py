@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 SINGLE = 8 << 20
 RANGE = 8 << 20
-PART = 16 << 20
+PART = 8 << 20
 _MAX_PARTS = 9_000  # the services take 10,000
 _TRIES = 6
 _RACED = "ConditionalRequestConflict"  # S3: another conditional write was under way; try again

@@ -22,7 +22,7 @@ from placet.core.digest import Digests, Hasher, sha256_hex
 from placet.errors import Conflict, Refused, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
-_SERVER_SIDE = 4 << 20  # docs/adr/0010-ways-of-copying.md
+SERVER_SIDE = 4 << 20  # docs/adr/0010-ways-of-copying.md
 
 
 class S3Store:
@@ -111,7 +111,7 @@ class S3Store:
         """Copy inside the service, verified before visible; None where the caller must stream."""
         if not isinstance(source, S3Store) or source.address.service != self.address.service:
             return None
-        if want.size < _SERVER_SIDE or source.address in self._foreign or self.sealed or source.sealed:
+        if want.size < SERVER_SIDE or source.address in self._foreign or self.sealed or source.sealed:
             return None
         copy = ServerCopy(self, source, key, want, fan)
         try:

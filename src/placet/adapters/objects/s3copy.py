@@ -15,17 +15,19 @@ from placet.adapters.objects.obs import require_same
 from placet.adapters.objects.s3http import S3Http
 from placet.adapters.objects.s3probe import SUMS, whole_sha256
 from placet.core.digest import Digests, digest_spans
-from placet.errors import Conflict, NotFound, PlacetError, Refused, Unavailable
+from placet.errors import Conflict, NotFound, Refused, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, StoreTraits
 
 MAX_COPY = 5 << 30  # by one request
 SPAN = 1 << 30  # of a longer object
 
-_NO_SUM = "no-sum"
-
 
 class NotReadable(Exception):
     """A credential may not read the source in the way that it takes: the caller streams."""
+
+
+class _NoSum(Exception):
+    """The service copied, and did not say the SHA-256 of it."""
 
 
 class _Place(Protocol):
@@ -75,9 +77,7 @@ class ServerCopy:
         sums = self._require_read(None) if self.want.size > MAX_COPY else [self.want.sha256]
         try:
             self._parts(sums, None)
-        except Unavailable as error:
-            if error.kind != _NO_SUM:
-                raise
+        except _NoSum:
             return False
         return True
 
@@ -142,10 +142,6 @@ class ServerCopy:
         if want:
             found = whole_sha256(said)
             if found is None:
-                raise _no_sum(self.key)
+                raise _NoSum
             require_same(replace(self.want, sha256=found), replace(self.want, sha256=want), self.key)
         return root.findtext("ETag") or "", said if want else ""
-
-
-def _no_sum(key: str) -> PlacetError:
-    return Unavailable(f"The store says no SHA-256 of what it copied to {key}.", kind=_NO_SUM)
