@@ -12,15 +12,17 @@ import json
 import logging
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from placet.core import layout
 from placet.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from placet.core.agentform import AgentForm
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,10 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_KEYS = frozenset(
-    {"node", "person", "ctrl", "trust_root", "forge", "key", "internal", "tiers", "retraction", "jobs", "gc"}
-)
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent"})
+_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
+_AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc"})
 MAX_JOBS = 256
 
 
@@ -77,6 +78,7 @@ class Settings:
             retractions alone.
         jobs: Transfers at once.
         gc: Who uses what may be collected.
+        agent: How the agent runs, if anything was set.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -94,6 +96,7 @@ class Settings:
     retraction: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
     gc: GcSettings = GcSettings()
+    agent: AgentForm | None = None
     jobs_given: bool = False
 
     @property
@@ -115,6 +118,10 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     for key in _KEYS - _TABLES:
         if f"PLACET_{key.upper()}" in env:
             values[key] = env[f"PLACET_{key.upper()}"]
+    told = {key.removeprefix(_AGENT).lower(): one for key, one in env.items() if key.startswith(_AGENT)}
+    if told:
+        table = values.get("agent", {})
+        values["agent"] = {**table, **told} if isinstance(table, dict) else table
     home = env.get("PLACET_HOME")
     return _settings(root or folder, Path(home) if home else _home(), values)
 
@@ -257,6 +264,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         retraction=_table("retraction", values.get("retraction", {})),
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
+        agent=_agent(values["agent"]) if "agent" in values else None,
         jobs_given="jobs" in values,
     )
 
@@ -315,6 +323,12 @@ def _gc(root: Path, value: object) -> GcSettings:
         remotes=tuple(one.lower() for one in value.get("remotes", ())),
         cache=value.get("cache", False),
     )
+
+
+def _agent(value: object) -> AgentForm:
+    from placet.core.agentform import read_agent
+
+    return read_agent(value)
 
 
 def _jobs(value: object) -> int:
@@ -386,14 +400,3 @@ trust_root = "sha256:CHANGE-ME"       # as `placet init --ctrl` printed it, by a
 key = "node.key"                      # as made by `placet keygen`
 internal = "internal-storage"         # the DVC remote that is this node's internal tier
 """
-
-
-def tool_version(name: str) -> str:
-    """The version of Git, DVC or Python here."""
-    if name == "python":
-        return ".".join(map(str, sys.version_info[:3]))
-    if name == "dvc":
-        from importlib.metadata import version
-
-        return version("dvc")
-    return shutil.which(name) or "not found"

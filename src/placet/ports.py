@@ -7,6 +7,7 @@ Every adapter of a port passes the suite of the same name in `placet.testing`. E
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -158,8 +159,10 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Copy `key` from `source` inside the service, verified by SHA-256 before it is visible.
+
+        The parts of a long object go side by side, if `fan` allows it.
 
         Returns:
             The way that was used, or None if no verified way exists between these two stores: the caller
@@ -181,6 +184,15 @@ class ObjectStore(Protocol):
 
     def versions(self, key: str) -> Sequence[Version]:
         """Everything that is kept under exactly this key, markers too, the newest first; empty if nothing."""
+        ...
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """Abort uploads that were begun and never completed, where the store has such; returns how many.
+
+        Args:
+            keys: Objects that are there, proven: no upload of them is needed any more. Uploads of others
+                are aborted when nobody can be working on them.
+        """
         ...
 
 
@@ -373,6 +385,15 @@ class Repo(Protocol):
         """
         ...
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit, or None where there is none; much cheaper than `tree`.
+
+        Raises:
+            NotFound: kind `no-commit`.
+            Invalid: kind `unsafe-path`: nothing can be at this path.
+        """
+        ...
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes.
 
@@ -407,8 +428,12 @@ class Repo(Protocol):
         """
         ...
 
-    def fetch(self) -> None:
+    def fetch(self, refs: Sequence[str] = ()) -> None:
         """Bring all refs and objects of the remote here, removing refs that the remote has no more.
+
+        Args:
+            refs: Only these, by their full names; a `*` at the end stands for anything. One round trip, if
+                nothing is new. A clone brings all of its remote-tracking branches, whatever is asked.
 
         Raises:
             Unavailable: kind `ctrl-unreachable`.
@@ -460,7 +485,11 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """What a person sees of a long step. Calls are cheap, from any thread, and never raise."""
+    """What a person sees of a long step. Calls are cheap, from any thread.
+
+    They never fail. Whoever wants the step to end lets `advance` raise `Unavailable`, kind `stopped`: it ends
+    as by any other error, and running it again goes on.
+    """
 
     def start(self, phase: str, objects: int | None = None, size: int | None = None) -> Self:
         """Begin a phase with its totals, where they are known."""
@@ -484,12 +513,14 @@ class Remembered:
         position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
         decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
+        freezes: Digest of a freeze that nobody ended -> its scope, person, reason and time.
     """
 
     main: str | None = None
     position: int | None = None
     published: Mapping[str, tuple[str, int, str]] = dataclass_field(default_factory=dict)
     decisions: Mapping[str, Mapping[str, tuple[int, str]]] = dataclass_field(default_factory=dict)
+    freezes: Mapping[str, tuple[str, str, str, str]] = dataclass_field(default_factory=dict)
 
 
 class TrustMemory(Protocol):

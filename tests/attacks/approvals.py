@@ -61,7 +61,7 @@ def publish_by_hand(field, *, signer="site-b", promoted=None):
     """The published branch before, and a commit for it that a node's own client would not make.
 
     The receipt is the node's own, and says that all objects were there; the entry is signed by `signer`.
-    What the client would refuse to itself (a window, a key) is taken out of it.
+    What the client would refuse to itself (a window, a key, a freeze) is taken out of it.
     """
     view = field.view()
     promoter = field.promoter(signer=Key(signer))
@@ -73,7 +73,8 @@ def publish_by_hand(field, *, signer="site-b", promoted=None):
             for one in case.manifest.body.artifacts
         )
     receipt = field.promoter()._receipt(view, case, TIER, promoted)
-    with patch.multiple(promote, _require_key=lambda *_: None, _require_open=lambda *_: None):
+    away = dict.fromkeys(("_require_key", "_require_open", "look_again"), lambda *_: None)
+    with patch.multiple(promote, **away):
         evil = promoter._record(view.history, publication, case, kind="publish", receipt=receipt)
     field.force(PUBLISHED, before)
     field.repo.fetch()

@@ -8,7 +8,7 @@ when it is away, where that does not follow from its type.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attacks import approvals, histories, metafiles, storage
+from attacks import approvals, freezes, histories, metafiles, storage
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,10 @@ def unread(store, key, *_):
     return b"".join(store.get(key))
 
 
+def each_key_a_person(_policy, signed):
+    return frozenset(one.keyid for one in signed.envelope.signatures)
+
+
 FIREWALL = "placet.engine.firewall:"
 GATE, CTRL, HISTORY = "placet.engine.gate:", "placet.engine.ctrl:", "placet.engine.history:"
 PUBLISHED, ASSENT, LAYOUT = "placet.engine.published:", "placet.core.assent:", "placet.core.layout:"
@@ -75,6 +79,9 @@ MUTATIONS = (
     Away("placet.engine.copying:_require_size", storage.declared_smaller_than_it_is),
     Away("placet.engine.twins:refuse_twins", storage.twin_of_what_was_proposed_before),
     Away("placet.engine.rehash:strays", storage.more_in_the_work_tree, instead=lambda *_: ([], [])),
+    Away("placet.engine.scrub:missing", storage.published_object_removed_from_the_bucket, instead=nothing),
+    Away("placet.engine.scrub:unneeded", storage.more_in_the_publication_bucket, instead=nothing),
+    Away("placet.engine.scrubproof:wrong_bytes", storage.published_object_swapped_in_the_bucket),
     # what a proposal carries
     Away(LAYOUT + "forbidden_in_directory", metafiles.directory_that_escapes),
     Away(LAYOUT + "forbidden_in_directory", metafiles.names_that_escape),
@@ -154,9 +161,19 @@ MUTATIONS = (
     Away("placet.engine.memory:lost_decisions", histories.objection_rolled_back, instead=lambda *_: {}),
     Away("placet.engine.verify:too_old", histories.old_state_served_to_a_researcher, instead=lambda *_: []),
     Away("placet.core.ledger:check_next", histories.entry_from_the_future),
+    Away("placet.core.ledger:require_past", histories.entry_from_the_future),
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
     Away("placet.engine.takenback:left_over", histories.retracted_and_used_on, instead=lambda *_: {}),
+    # freezes
+    Away("placet.engine.freeze:frozen", freezes.published_past_a_freeze),
+    Away("placet.engine.freeze:require_freezer", freezes.frozen_by_a_stranger),
+    Away("placet.engine.freeze:lifters", freezes.unfrozen_by_one_with_two_keys, instead=each_key_a_person),
+    Away("placet.engine.freeze:lifters", freezes.unfrozen_by_who_may_not, instead=each_key_a_person),
+    Away("placet.engine.thaw:look_again", freezes.frozen_while_the_agent_works),
+    Away("placet.engine.memory:unseen_freezes", freezes.freeze_dropped, instead=lambda *_: []),
+    Away("placet.engine.gatefreeze:judge_branch", freezes.freeze_dropped),
+    # tiers
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
     Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
 )
@@ -168,6 +185,7 @@ _CHECKS, _RECHECK = "tests/checks/test_guards.py::", "tests/checks/test_recheck.
 _REVIEW, _CHAIN = "tests/governance/test_review.py::", "tests/governance/test_policy_chain.py::"
 _BUNDLE, _VERIFY = "tests/governance/test_bundle.py::", "tests/governance/test_verify.py::"
 _WINDOWS, _POLICY = "tests/governance/test_windows.py::", "tests/unit/test_policy.py::"
+_FREEZE = "tests/governance/test_freeze.py::"
 _LOOKS = (
     "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
     "sacro:Sacro", "secrets:Secrets", "types:Type",
@@ -246,6 +264,10 @@ ELSEWHERE: dict[str, str] = {
     "test_a_clone_may_lag_behind_but_what_it_fetches_may_not",
     "placet.engine.rehash:check_data": _VERIFY + "test_the_other_twin_has_the_same_md5_and_is_found",
     "placet.engine.rehash:metafile_problem": _VERIFY + "test_a_metafile_that_is_not_the_approved_one",
+    "placet.engine.freeze:require_named": _FREEZE + "test_without_these_guards_other_statements_would_count",
+    "placet.engine.freeze:require_plain": _FREEZE + "test_without_these_guards_other_statements_would_count",
+    "placet.engine.gatefreeze:require_fair": _FREEZE + "test_nobody_has_more_than_so_many",
+    "placet.engine.gatefreeze:_require_new": _FREEZE + "test_nobody_fills_main_with_ends_of_freezes",
     "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",
     "placet.engine.promote:_require_key": _CHAIN + "test_an_agent_with_an_old_key_would_break_the_branch",
     "placet.engine.promote:_require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",

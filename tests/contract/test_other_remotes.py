@@ -121,7 +121,7 @@ class TestServed:
 
     def test_doctor_says_that_it_is_the_slower_path(self, served, store):
         (served[1] / "data").mkdir(exist_ok=True)
-        found = next(check_store("far", store, public=False))
+        found = next(check_store("far", store, "other"))
         assert "slower" in found.text
 
 

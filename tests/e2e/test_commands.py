@@ -121,6 +121,22 @@ def test_deciding_and_promoting(world, workspace, ident):
     assert withdrawn["kind"] == "not-decidable"
 
 
+def test_freezing(world, workspace):
+    alice, dana, node = world["alice"], world["dana"], world["site-a"]
+    frozen = alice.run("placet", "freeze", "node:site-a", "-m", "a column too many").out.split("\n")[0]
+    assert frozen in node.run("placet", "freezes", cwd=workspace).out
+    assert node.placet("freeze", "all", "-m", "no", cwd=workspace, expect=2).json["kind"] == "not-a-person"
+    assert "one more person is needed" in alice.run("placet", "unfreeze", frozen[:8], "-m", "looked").out
+    shown = dana.placet("freezes").json["freezes"]
+    assert [(one["scope"], one["where"], one["ended_by"]) for one in shown] == [
+        ("node:site-a", "main", ["alice"])
+    ]
+    assert (
+        f"{frozen} has ended, by alice, dana." in dana.run("placet", "unfreeze", frozen, "-m", "looked").out
+    )
+    assert "No freeze stands." in node.run("placet", "freezes", cwd=workspace).out
+
+
 def test_a_candidate_policy(world, ident, tmp_path):
     dana, text = world["dana"], (world["dana"].folder / "policy.yaml").read_text()
     same, strict = tmp_path / "same.yaml", tmp_path / "strict.yaml"

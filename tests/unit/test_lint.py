@@ -22,6 +22,7 @@ from unit.test_policy import EXAMPLES
 SOUND = POLICY.replace("files: 100}", "files: 100, rows: 1000, types: [csv, parquet]}")
 NEEDS = "count: 2, groups: [stewards], organisations: 2, bytes: 1"
 RULE = SOUND[SOUND.index("  - name: default") : SOUND.index("governance:")]
+GROUPS = SOUND[SOUND.index("  trustees:") :]
 TRUSTEES = "policy: [{count: 2, groups: [trustees], organisations: 2}]"
 
 
@@ -107,6 +108,10 @@ CASES = {
     ],
     "policy-threshold": [
         ((NEEDS, "count: 3, groups: [stewards, trustees], organisations: 3, bytes: 1"), "policy: [", "rule default (3"),
+    ],
+    "no-unfreeze": [
+        ((GROUPS, GROUPS.replace("nodes:", "  lone: {members: [carol]}\nnodes:").replace(
+            "governance:", "governance:\n  freeze: [lone]")), "freeze: ", "carol alone"),
     ],
     "policy-locked": [((TRUSTEES, "policy: [{count: 4, groups: [trustees, stewards]}]"), "policy: [", "whoever")],
     "no-spare": [

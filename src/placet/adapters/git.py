@@ -21,6 +21,7 @@ from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Commit, RefUpdate, TreeEntry
 
 _NETWORK_TIMEOUT_S = 600
+_LOOK_TIMEOUT_S = 60
 _MAX_COMMIT = 1 << 20
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|\.$))[A-Za-z0-9._/-]+[A-Za-z0-9_-]")
@@ -177,6 +178,12 @@ class GitRepo:
         )  # fmt: skip
         return dict(git_parse.entries(done, prefix))
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        if "\n" in path or path.startswith(("./", "../")):
+            raise Invalid(f"{path[:80]!r} is not looked up in Git.", kind="unsafe-path")
+        return self._reader.find(_ident(commit), path)
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         return self._reader.read("blob", _ident(blob), limit)
@@ -212,8 +219,8 @@ class GitRepo:
             made = self._run("commit-tree", tree, *above, data=message.encode(), environ=env)
         return made.decode().strip()
 
-    def fetch(self) -> None:
-        """Bring everything of the remote here."""
+    def fetch(self, refs: Sequence[str] = ()) -> None:
+        """Bring everything of the remote here, or only some refs."""
         if self._mirror:
             arguments = [
                 "fetch",
@@ -223,7 +230,7 @@ class GitRepo:
                 "--no-write-fetch-head",
                 "--",
                 self._url or "",
-                *(f"+{one}:{one}" for one in _MIRRORED),
+                *(f"+{one}:{one}" for one in refs or _MIRRORED),
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
@@ -231,6 +238,23 @@ class GitRepo:
             done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
             raise process.network_error(done, "fetch", self._url or "origin", self._dir)
+
+    def heads(self) -> dict[str, str]:
+        """Full name -> commit id of the remote's branches as they are now; fetches nothing.
+
+        Closed proposals are no branches, but closing one removes its branch.
+
+        Raises:
+            Unavailable: kind `ctrl-unreachable`.
+            Refused: kind `ctrl-denied`.
+        """
+        url = self._url or "origin"
+        arguments = ["ls-remote", "-q", "--heads", "--", url]
+        done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_LOOK_TIMEOUT_S)
+        if done.returncode:
+            raise process.network_error(done, "look", url, self._dir)
+        rows = (line.partition("\t") for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
+        return {ref: ident for ident, _, ref in rows}
 
     def push(self, updates: Sequence[RefUpdate]) -> None:
         """Move refs on the remote, all or none, each only from where it is said to be."""

@@ -132,6 +132,16 @@ def run(
         ) from error
 
 
+def git_version(environ: Mapping[str, str]) -> tuple[int, ...]:
+    """Git's version; empty if it does not tell one.
+
+    Raises:
+        NotFound: kind `no-git`.
+    """
+    found = re.search(rb"version (\d+(?:\.\d+)*)", run(["--version"], environ=environ).stdout)
+    return tuple(map(int, found[1].split(b"."))) if found else ()
+
+
 def run_bounded(
     arguments: Sequence[str], *, environ: Mapping[str, str], git_dir: Path, limit: int
 ) -> subprocess.CompletedProcess[bytes]:
@@ -258,7 +268,7 @@ class Reader:
             Corrupt: kind `cache-corrupt`.
         """
         with self._lock:
-            kind, size = self._ask("--batch-check", ident)
+            _, kind, size = self._ask("--batch-check", ident)
             if kind != wanted:
                 raise NotFound(
                     f"There is no {wanted} {ident[:12]}.",
@@ -277,19 +287,31 @@ class Reader:
                 raise broken(self._dir, f"{wanted} {ident[:12]} cannot be read.")
             return data[:-1]
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit, or None.
+
+        Raises:
+            NotFound: kind `no-commit`.
+        """
+        with self._lock:
+            ident, kind, _ = self._ask("--batch-check", f"{commit}:{path}")
+            if kind != "blob" and self._ask("--batch-check", commit)[1] != "commit":
+                raise NotFound(f"There is no commit {commit[:12]}.", kind="no-commit")
+        return ident if kind == "blob" else None
+
     def close(self) -> None:
         """End the processes; may be called twice."""
         with self._lock:
             for mode in tuple(self._open):
                 self._end(mode)
 
-    def _ask(self, mode: str, ident: str) -> tuple[str, int]:
-        """Type and size of an object; a process that has died is started again, once."""
+    def _ask(self, mode: str, ident: str) -> tuple[str, str, int]:
+        """Id, type and size of an object; a process that has died is started again, once."""
         for _ in range(2):
             answer = _answer(self._started(mode), ident)
             if answer:
                 found = len(answer) == 3 and answer[2].isdigit()  # noqa: PLR2004 - id, type, size
-                return (answer[1], int(answer[2])) if found else ("missing", 0)
+                return (answer[0], answer[1], int(answer[2])) if found else ("", "missing", 0)
             self._end(mode)
         raise broken(self._dir, f"Object {ident[:12]} cannot be read.")
 
@@ -318,8 +340,8 @@ def _answer(process: subprocess.Popen[bytes], ident: str) -> list[str]:
     if process.stdin is None or process.stdout is None:
         return []
     try:
-        process.stdin.write(f"{ident}\n".encode())
+        process.stdin.write(f"{ident}\n".encode("utf-8", "surrogateescape"))
         process.stdin.flush()
     except BrokenPipeError:
         return []
-    return process.stdout.readline().decode().split()
+    return process.stdout.readline().decode("utf-8", "replace").split()

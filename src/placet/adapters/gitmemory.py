@@ -94,6 +94,11 @@ class MemoryRepo:
             if path.startswith(prefix)
         }
 
+    def find(self, commit: str, path: str) -> str | None:
+        """The blob at a path of a commit."""
+        found = self._kept(commit).tree.find(path)
+        return found.blob if found is not None and found.blob in self._server.blobs else None
+
     def read(self, blob: str, limit: int) -> bytes:
         """A blob's bytes, at most `limit` of them."""
         data = self._server.blobs.get(blob)
@@ -148,10 +153,12 @@ class MemoryRepo:
         self._server.blobs[ident] = data
         return ident
 
-    def fetch(self) -> None:
-        """See the server's refs."""
+    def fetch(self, refs: Sequence[str] = ()) -> None:
+        """See the server's refs, or only some."""
         with self._server.lock:
-            self._refs = dict(self._server.refs)
+            here, there = self._refs, self._server.refs
+            kept = {ref: ident for ref, ident in here.items() if refs and not _named(ref, refs)}
+            self._refs = kept | {ref: ident for ref, ident in there.items() if not refs or _named(ref, refs)}
 
     def push(self, updates: Sequence[RefUpdate]) -> None:
         """Move refs on the server, all or none, each only from where it is said to be."""
@@ -199,6 +206,10 @@ class MemoryRepo:
         return leaf(one.mode, one.blob) if one is not None else None
 
 
+def _named(ref: str, patterns: Sequence[str]) -> bool:
+    return any(ref.startswith(one[:-1]) if one.endswith("*") else ref == one for one in patterns)
+
+
 @guard(13)
 def require_tree(tree: Tree, wanted: str, commit: bytes) -> None:
     """Refuse changes that do not make the tree that a commit object names.
@@ -211,10 +222,9 @@ def require_tree(tree: Tree, wanted: str, commit: bytes) -> None:
 
 
 def _difference(before: Tree, after: Tree) -> tuple[Change, ...]:
-    old, new = dict(before.files()), dict(after.files())
-    gone = [Change(path, "", "") for path in old.keys() - new.keys()]
-    made = [Change(path, one.mode, one.blob) for path, one in new.items() if old.get(path) != one]
-    return tuple(sorted((*gone, *made), key=lambda one: one.path))
+    changes = before.difference(after)
+    made = (Change(path, one.mode, one.blob) if one else Change(path, "", "") for path, one in changes)
+    return tuple(sorted(made, key=lambda one: one.path))
 
 
 class _Trees:

@@ -141,13 +141,15 @@ def read_secret(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            found = os.fstat(stream.fileno())
             data = stream.read(_MAX_KEY_BYTES)
     except FileNotFoundError as error:
         raise NotFound(f"There is no key at {path}.", kind="no-key", mend=f"placet keygen {path}") from error
     except OSError as error:
         raise Unavailable(f"The key {path} cannot be read: {error.strerror}.", kind="disk") from error
-    if mode & 0o077:
+    mode = stat.S_IMODE(found.st_mode)
+    others = mode & 0o077
+    if others and not (others == stat.S_IRGRP and found.st_uid == found.st_gid == 0):  # systemd's, by an ACL
         raise Refused(
             f"Others can read the key {path} (mode {mode:o}).",
             kind="key-permissions",

@@ -25,10 +25,13 @@ _COMMANDS = {
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
-    "node": ("promote", "agent", "doctor"),
+    "node": ("promote", "doctor"),
     "undo": ("retract",),
+    "agent": ("agent",),
+    "freeze": ("freeze", "unfreeze", "freezes"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
+    "scrub": ("scrub",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 

@@ -140,6 +140,7 @@ def _lines(found: Report, most: int | None) -> Iterator[tuple[str, str]]:
     if found.strays:
         yield f"note: {len(found.strays)} files under artifacts/ belong to nothing published", "yellow"
     shown = most if most is None or not found.problems else 2
+    yield from _some("freeze: ", found.freezes, shown, "yellow")
     yield from _some("alarm: ", found.alarms, shown, "yellow")
     yield from _some("PROBLEM: ", found.problems, most, "red")
     yield from ((text, "") for text in found.limits)

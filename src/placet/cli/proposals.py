@@ -29,7 +29,7 @@ def listed(found: Sequence[Summary], console: Console) -> None:
     rows = [
         (
             one.id[:12],
-            f"{one.state} (closed)" if one.closed else one.state,
+            _state(one),
             one.by,
             size(one.size),
             ", ".join(one.paths),
@@ -93,6 +93,10 @@ def logged(found: Sequence[LogLine], console: Console) -> None:
         for one in found
     ]
     console.print(table("", ("branch", "n", "time", "kind", "by", "proposal", "paths"), rows))
+
+
+def _state(one: Summary) -> str:
+    return f"{one.state} (closed)" if one.closed else f"{one.state} (frozen)" if one.frozen else one.state
 
 
 def _section(console: Console, title: str, lines: Iterable[str]) -> None:

@@ -65,6 +65,21 @@ class Tree:
             else:
                 yield from one.files(f"{base}{name}/")
 
+    def difference(self, after: Tree, base: str = "") -> Iterator[tuple[str, Leaf | None]]:
+        """Path -> file, None = it is gone: what makes `after` of this; shared folders are not entered."""
+        nothing = Tree({}, self._digits)
+        for name in self._entries.keys() | after._entries.keys():
+            old, new = self._entries.get(name), after._entries.get(name)
+            if old is new or old == new:
+                continue
+            if isinstance(old, Leaf) and not isinstance(new, Leaf):
+                yield f"{base}{name}", None
+            elif isinstance(new, Leaf):
+                yield f"{base}{name}", new
+            if isinstance(old, Tree) or isinstance(new, Tree):
+                before = old if isinstance(old, Tree) else nothing
+                yield from before.difference(new if isinstance(new, Tree) else nothing, f"{base}{name}/")
+
     def changed(self, changes: Mapping[str, Leaf | None], *, strict: bool = False) -> Tree:
         """The tree with these files, None = without that file.
 

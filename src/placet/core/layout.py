@@ -30,6 +30,9 @@ DEFAULT_TIER = "publication-storage"
 PROPOSAL_BRANCHES = "refs/heads/proposals/"
 CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
+FREEZE_TRACKING = "refs/remotes/origin/freezes/"
+WATCHED = (MAIN, f"{FREEZE_BRANCHES}*")
+"""The refs that a party looks at once more before it records a publication."""
 
 MAX_PATH_BYTES = limits.PATH_BYTES
 MAX_NAME_BYTES = limits.NAME_BYTES
@@ -165,13 +168,25 @@ def clash(paths: Iterable[str]) -> tuple[str, str] | None:
 class Occupied:
     """Paths that are taken, to be asked which of them another path would clash with (as `clash`)."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str] = ()) -> None:
         self._paths: dict[str, set[str]] = {}
-        self._folders: dict[str, str] = {}
+        self._folders: dict[str, set[str]] = {}
         for path in paths:
-            form = _parts(path)
-            self._paths.setdefault(form, set()).add(path)
-            self._folders.update(dict.fromkeys(_above(form), path))
+            self.add(path)
+
+    def add(self, path: str) -> None:
+        """Take a path; again: nothing happens."""
+        form = _parts(path)
+        self._paths.setdefault(form, set()).add(path)
+        for folder in _above(form):
+            self._folders.setdefault(folder, set()).add(path)
+
+    def discard(self, path: str) -> None:
+        """Give a path up, if it is taken."""
+        form = _parts(path)
+        self._paths.get(form, set()).discard(path)
+        for folder in _above(form):
+            self._folders.get(folder, set()).discard(path)
 
     def clash(self, path: str) -> str | None:
         """The path that this one equals but for its spelling, contains, or lies in; None if it is free.
@@ -180,8 +195,8 @@ class Occupied:
         """
         form = _parts(path)
         same = min(self._paths.get(form, set()) - {path}, default=None)
-        inside = (min(self._paths[one]) for one in _above(form) if one in self._paths)
-        return same or self._folders.get(form) or next(inside, None)
+        inside = (min(self._paths[one]) for one in _above(form) if self._paths.get(one))
+        return same or min(self._folders.get(form, ()), default=None) or next(inside, None)
 
 
 def at_or_below(path: str, folder: str) -> bool:
@@ -296,6 +311,11 @@ def decision_of(name: str) -> tuple[str, int] | None:
 def freeze_path(freeze: str) -> str:
     """Where a freeze or unfreeze statement is."""
     return f"{FREEZES}{freeze}.json"
+
+
+def freeze_id(digest: str) -> str:
+    """The id of a freeze or unfreeze, by the digest of its statement."""
+    return digest[:32]
 
 
 def ledger_path(sequence: int) -> str:

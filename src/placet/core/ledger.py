@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from placet.core.guards import guard
-from placet.core.statement import Checkpoint, LedgerEntry, Signed, parse_time
+from placet.core.statement import Checkpoint, LedgerEntry, Signed, format_time, parse_time
 from placet.errors import Corrupt
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -20,7 +20,6 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         Corrupt: kind `ledger`.
     """
     body = entry.body
-    time = parse_time(body.time)
     if before is None:
         wrong = body.sequence != 0 or body.previous is not None or body.kind != "genesis"
         problem = "does not begin with a genesis entry" if wrong else ""
@@ -30,14 +29,29 @@ def check_next(before: Signed[LedgerEntry] | None, entry: Signed[LedgerEntry], n
         problem = f"is broken: entry {body.sequence} does not name the entry before it"
     elif (body.branch, body.repository) != (before.body.branch, before.body.repository):
         problem = f"changes its branch or repository at entry {body.sequence}"
-    elif time < parse_time(before.body.time):
+    elif parse_time(body.time) < parse_time(before.body.time):
         problem = f"goes back in time at entry {body.sequence}"
     else:
         problem = ""
-    if not problem and time > now + MAX_AHEAD:
-        problem = f"has entry {body.sequence} from the future ({body.time})"
     if problem:
         raise Corrupt(f"The ledger of {body.branch} {problem}.", kind="ledger")
+    require_past(entry, now)
+
+
+@guard(21)
+def require_past(entry: Signed[LedgerEntry], now: datetime) -> None:
+    """Refuse an entry of more than five minutes from now; those before it are never later than it.
+
+    Raises:
+        Corrupt: kind `ledger`.
+    """
+    body = entry.body
+    if parse_time(body.time) > now + MAX_AHEAD:
+        raise Corrupt(
+            f"The ledger of {body.branch} has entry {body.sequence} from the future ({body.time}).",
+            kind="ledger",
+            why=f"The clock here says {format_time(now)}; if that is wrong, set it right and run it again.",
+        )
 
 
 @guard(13, 14)

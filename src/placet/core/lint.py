@@ -41,6 +41,7 @@ WEAKNESSES: Mapping[str, str] = {
     "no-rule": "Add a rule that matches it, or narrow the node's paths.",
     "no-spare": "Add a person to the group, or a second key that is kept elsewhere.",
     "no-types": "Name the types in limits.types, or `any` if that is meant.",
+    "no-unfreeze": "Name two people or more in the groups of governance.freeze.",
     "nobody": "Name more people in the rule's groups, or ask for fewer approvals.",
     "one-organisation": "Ask for organisations: 2.",
     "one-person": "Ask for 2 approvals or more.",
@@ -124,6 +125,10 @@ def _governance(voters: _Voters) -> Iterator[_Found]:
     if locked(voters.policy):
         yield "policy-locked", place, "Nobody could change this policy any more, whoever proposes it."
         return
+    freezers = voters.policy.freezers()
+    if len(freezers) == 1:
+        text = f"{next(iter(freezers))} alone may freeze: nobody second could end it."
+        yield "no-unfreeze", ("governance", "freeze"), text
     yield from _few(voters, place, "A change of the policy", needs, [{one} for one in form.people])
     for one in voters.of(needs):
         others = form.people.keys() - {one}

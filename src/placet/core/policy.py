@@ -97,6 +97,11 @@ class Policy:
         groups = (name for need in self.form.governance.policy for name in need.groups)
         return frozenset(member for name in groups for member in self.form.groups[name].members)
 
+    def freezers(self) -> frozenset[str]:
+        """Everybody who may freeze, and be one of the two who end a freeze."""
+        groups = self.form.groups
+        return frozenset(one for name in self.form.governance.freeze for one in groups[name].members)
+
     def derived(self) -> dict[str, bytes]:
         """The files of the Ctrl repository that follow from the policy, the policy itself included."""
         return {

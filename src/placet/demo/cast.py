@@ -61,6 +61,7 @@ rules:
     options: {{pickle: {{allow: [numpy, sklearn]}}}}
     expires_days: 30
 governance:
+  freeze: [trustees]
   policy: [{{count: 2, groups: [trustees], organisations: 2}}]
 """
 

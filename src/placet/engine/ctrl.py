@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,12 +11,22 @@ from functools import cached_property
 from placet.core import layout
 from placet.core.guards import guard
 from placet.core.layout import Occupied
+from placet.core.ledger import require_past
 from placet.core.statement import Id
 from placet.core.states import Standing, State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
+from placet.engine.freeze import Frozen, on_branches
 from placet.engine.history import Alarm, History
-from placet.engine.memory import Sight, advanced, lost_decisions, lost_policy, refuse_rollback, rolled_back
+from placet.engine.memory import (
+    Sight,
+    advanced,
+    lost_decisions,
+    lost_policy,
+    refuse_rollback,
+    rolled_back,
+    unseen_freezes,
+)
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
@@ -36,6 +46,8 @@ class View:
         open: Proposal id -> the proposal as its branch holds it.
         closed: Ids of proposals whose branch was closed.
         refused: Proposal id -> why its branch is not admitted; each is an alarm too.
+        lines: Tier -> what verified its branch, for the view that continues this one.
+        freezes: Digest -> freeze, of those on branches and those that were seen before.
     """
 
     repo: Repo
@@ -49,6 +61,15 @@ class View:
     closed: dict[str, str] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
     refused: dict[str, PlacetError] = field(default_factory=dict)
+    lines: dict[str, tuple[PublishedLine, Publication]] = field(default_factory=dict)
+    freezes: dict[str, Frozen] = field(default_factory=dict)
+
+    @property
+    def stops(self) -> Mapping[str, Frozen]:
+        """The freezes that stand, wherever they were seen, by digest; `main` alone ends one."""
+        ended = self.history.freezes.ended
+        seen = {digest: one for digest, one in self.freezes.items() if not ended(digest)}
+        return {**seen, **self.history.stops}
 
     @property
     def main(self) -> str:
@@ -70,11 +91,10 @@ class View:
         out = dict(self.history.objects)
         for case in self.open.values():
             out.update(case.objects())
-        for ident in self.closed.keys() - self.cases().keys():
-            path = layout.manifest_path(ident)
-            found = self.repo.tree(self.closed[ident], path).get(path)
+        for ident in filter(layout.is_id, self.closed.keys() - self.cases().keys()):
             with contextlib.suppress(*firewall.NOT_ADMITTED):
-                out.update(self.history.read_case(ident, found.blob if found else "", None).objects())
+                blob = self.repo.find(self.closed[ident], layout.manifest_path(ident))
+                out.update(self.history.read_case(ident, blob or "", None).objects())
         return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
@@ -191,6 +211,7 @@ def load(
     lagging: bool = False,
     fresh: bool = False,
     tiers: Sequence[str] | None = None,
+    before: View | None = None,
 ) -> View:
     """Fetch (unless told not to), recompute everything, and compare with what was remembered.
 
@@ -206,6 +227,8 @@ def load(
             the copy is as long as what is remembered.
         tiers: Whose published branches are looked at; None = all of the effective policy.
         fresh: The clone's remote-tracking branches were fetched just now, and must not be older.
+        before: What this process computed of the same copy before, used up by this: commits that it holds
+            are not read again where the branches only grew. The answer is the same without it.
 
     Raises:
         Unavailable: kind `ctrl-unreachable`.
@@ -213,9 +236,7 @@ def load(
     """
     if fetch:
         repo.fetch()
-    line = repo.line(main_tip(repo))
-    view = View(repo, History(repo, trust_root), line)
-    view.history.advance(line)
+    view = _folded(repo, trust_root, now, before)
     for tier in view.history.policy.form.tiers if tiers is None else tiers:
         _load_published(view, tier, now)
     for ref, commit in sorted(repo.refs(layout.PROPOSAL_BRANCHES).items()):
@@ -223,11 +244,26 @@ def load(
     prefix = layout.CLOSED_REFS
     view.closed = {ref.removeprefix(prefix): commit for ref, commit in repo.refs(prefix).items()}
     _drop_twins(view)
+    view.freezes, odd = on_branches(repo, view.history)
+    view.alarms += [Alarm(commit, text) for commit, text in odd]
     view.alarms += view.history.alarms
     view.alarms += firewall.foreign(view.history)
     if memory is not None:
         _compare(view, memory, lagging=lagging, fresh=fresh)
     return view
+
+
+class Watch:
+    """One party's looks at one copy, one after the other: each computes only what came since the last."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+
+    def load(self, repo: Repo, trust_root: str, now: datetime, memory: TrustMemory) -> View:
+        """As `load`. The view of the look before must not be used any more."""
+        before, self._view = self._view, None
+        self._view = load(repo, trust_root, now, memory, before=before)
+        return self._view
 
 
 def published_line(view: View, tier: str, now: datetime) -> tuple[PublishedLine, Publication]:
@@ -249,10 +285,42 @@ def published_line(view: View, tier: str, now: datetime) -> tuple[PublishedLine,
     return line, line.verify(view.repo.line(tip))
 
 
+def _folded(repo: Repo, trust_root: str, now: datetime, before: View | None) -> View:
+    """`main`, folded to its tip; on from `before`, if that is a part of it."""
+    tip = main_tip(repo)
+    if before is not None and (before.repo, before.history.trust_root) == (repo, trust_root):
+        with contextlib.suppress(Conflict):
+            more = repo.line(tip, before.main) if tip != before.main else []
+            before.history.advance(more)
+            for line, _ in before.lines.values():
+                line.lengthen(more, now)
+            for case in before.history.cases.values():
+                case.lost = ""
+            return View(repo, before.history, [*before.line, *more], lines=before.lines)
+    view = View(repo, History(repo, trust_root), repo.line(tip))
+    view.history.advance(view.line)
+    return view
+
+
+def _verified(view: View, tier: str, now: datetime) -> tuple[PublishedLine, Publication]:
+    """As `published_line`; on from what was verified before, as long as nothing is wrong with it."""
+    known = view.lines.pop(tier, None)
+    tip = ref_tip(view.repo, layout.published_ref(tier))
+    if known is not None and tip is not None:
+        line, publication = known
+        with contextlib.suppress(Conflict, Corrupt, Invalid, NotFound):
+            require_past(publication.entries[-1], now)
+            for commit in view.repo.line(tip, publication.tip) if tip != publication.tip else ():
+                line.follow(publication, commit)
+            return known
+    return published_line(view, tier, now)
+
+
 def _load_published(view: View, tier: str, now: datetime) -> None:
     try:
-        line, view.publications[tier] = published_line(view, tier, now)
-        _follow_fetched(view, tier, line)
+        view.lines[tier] = _verified(view, tier, now)
+        view.publications[tier] = view.lines[tier][1]
+        _follow_fetched(view, tier, view.lines[tier][0])
     except NotFound as error:
         view.alarms.append(Alarm("", str(error)))
     except (Conflict, Corrupt, Invalid) as error:
@@ -324,8 +392,14 @@ def _compare(view: View, memory: TrustMemory, *, lagging: bool, fresh: bool) -> 
         cases=view.cases(),
         closed=dict(_closed(view, before)),
         lagging=lagging,
+        freezes=view.stops,
+        ended=view.history.freezes.ended,
     )
     refuse_rollback(before, sight)
+    for one in unseen_freezes(before, sight):
+        view.freezes[one.digest] = one
+        if not lagging:
+            view.alarms.append(Alarm("", f"The branch of a freeze was removed; it counts here: {one}"))
     lost = lost_decisions(before, sight)
     for ident, text in sorted(lost.items()):
         view.alarms.append(Alarm(view.branches.get(ident, ""), f"proposal {ident}: {text}"))

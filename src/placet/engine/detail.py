@@ -25,10 +25,16 @@ from placet.core.statement import (
 from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
+from placet.engine.freeze import frozen
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
 _TIMED = WAITING | {State.APPROVED, State.LANDED}
 _MAX_LINKS = 50
+_LANDED = {
+    "publish": "It is on main; the agent of {} has not published it yet.",
+    "policy": "It is on main.",
+    "retract": "It is on main; whoever may retract records it: placet retract",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,12 @@ def is_closed(view: View, case: Case) -> bool:
     return case.landed is None and case.id not in view.branches
 
 
+def stopped(view: View, case: Case, state: State) -> str:
+    """Which freeze stops the publication of a proposal that has not ended, or empty."""
+    body = case.manifest.body
+    return frozen(view, body, body.tier or "") if state in _TIMED else ""
+
+
 def able(case: Case) -> tuple[str, ...]:
     """Everybody whose approval could count for this proposal."""
     body = case.manifest.body
@@ -264,12 +276,12 @@ def _because(view: View, case: Case, state: State, now: datetime) -> Iterator[st
     elif state is State.EXPIRED:
         yield f"The proposal expired at {format_time(expiry(case))}."
     elif state is State.LANDED:
-        if body.kind == "retract":
-            yield "It is on main; whoever may retract records it: placet retract"
-        else:
-            yield f"It is on main; the agent of {body.node} has not published it yet."
+        yield _LANDED[body.kind].format(body.node)
     elif state is State.SUPERSEDED:
         yield "A later version took its place."
+    held = stopped(view, case, state)
+    if held:
+        yield f"Until two people end the freeze it is not published: {held}."
     yield from _taken_back(view, case)
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Literal
 
+from placet.core import layout
 from placet.core.digest import digest
+from placet.core.policy import Policy
 from placet.engine.ctrl import View
-from placet.errors import PlacetError, Refused
-from placet.ports import ObjectStore
+from placet.engine.promote import Promoter
+from placet.errors import Conflict, NotFound, PlacetError, Refused
+from placet.ports import Checks, ObjectStore, RefUpdate, Repo, StoreAddress, StoreTraits
 
 Level = Literal["ok", "warn", "fail"]
-_PROBE = "placet/probe/doctor"
+_PROBE, _BODY = "placet/probe/doctor", b"probe"
+_PROBE_REF = "refs/heads/placet-doctor-probe"
+_SKEW_WARN_S, _SKEW_FAIL_S = 30.0, 240.0
+_ROOM_WARN, _ROOM_FAIL = 2 << 30, 200 << 20
+
+Role = Literal["promoter", "reader", "source", "job", "review", "other"]
+"""What this party does with a remote: publish to a tier, read a tier; read the internal tier as the promoter,
+write it as a job, read it as a reviewer; or none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +42,12 @@ def guarded(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, "ok", look())
     except PlacetError as error:
-        return Finding(name, "fail", error.what, f"{error.why} {error.mend}".strip())
+        return failed(name, error)
+
+
+def failed(name: str, error: PlacetError, level: Level = "fail") -> Finding:
+    """The finding of something that failed."""
+    return Finding(name, level, error.what, f"{error.why} {error.mend}".strip())
 
 
 def check_view(view: View, node: str | None, person: str | None, public: str | None) -> Iterator[Finding]:
@@ -53,12 +70,93 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
         mend = f"Propose a policy that adds {public}" if public else "Set `key` in placet.toml."
         text = f"{node or person}'s key is {'' if ok else 'not '}in the effective policy"
         yield Finding("policy", "ok" if ok else "fail", text, mend)
+    for freeze in view.stops.values():
+        yield Finding("freeze", "warn", str(freeze), "Two people end it: placet unfreeze ID -m REASON")
     for alarm in view.alarms:
-        yield Finding("alarm", "warn", alarm.text, f"See commit {alarm.commit[:12]}" if alarm.commit else "")
+        where = f" (commit {alarm.commit[:12]})" if alarm.commit else ""
+        yield Finding("alarm", "warn", f"{alarm.text}{where}", "See docs/how-to/alarms.md.")
 
 
-def check_store(name: str, store: ObjectStore, *, public: bool) -> Iterator[Finding]:
-    """A remote: reachable, its traits and, for a publication tier, that nothing here can delete in it."""
+def check_gate(repo: Repo, main: str) -> Finding:
+    """Does the server judge pushes? Tried by a branch that no party may push; removed where it was taken."""
+    known = "Install the gate (placet init --ctrl), or protect main and published* on the forge."
+    try:
+        repo.push([RefUpdate(_PROBE_REF, None, main)])
+    except Refused as error:
+        if error.kind == "push-refused":
+            return Finding("gate", "ok", "a branch that nobody may push was refused")
+        return failed("gate", error)
+    except Conflict:
+        return Finding("gate", "warn", f"somebody pushed {_PROBE_REF}, so there is no gate", known)
+    except PlacetError as error:
+        return failed("gate", error)
+    repo.push([RefUpdate(_PROBE_REF, main, None)])
+    text = "none: a branch that nobody may push was taken, and removed; whether main is protected is unknown"
+    return Finding("gate", "warn", text, known)
+
+
+def check_checks(policy: Policy, checks: Checks) -> Finding:
+    """Can every check that the policy asks for run here, with its options?"""
+    wanted: dict[str, Mapping[str, bool | int | str | tuple[str, ...]]] = {}
+    for rule in policy.form.rules:
+        for name in rule.checks:
+            wanted.setdefault(name, rule.options.get(name, {}))
+    if not wanted:
+        return Finding("checks", "ok", "the policy asks for none")
+    try:
+        with checks.session(wanted, {}, 1):
+            return Finding("checks", "ok", f"{', '.join(sorted(wanted))} can run here")
+    except PlacetError as error:
+        return failed("checks", error)
+
+
+def check_tiers(promoter: Promoter, view: View) -> Iterator[Finding]:
+    """Does this node publish where the policy says, and nowhere else?"""
+    for tier in view.history.policy.form.tiers:
+        name = f"place of {tier}"
+        try:
+            promoter.target(view, tier)
+        except NotFound as error:
+            yield failed(name, error, "warn")
+        except PlacetError as error:
+            yield failed(name, error)
+        else:
+            yield Finding(name, "ok", "the same here as in the policy")
+
+
+def check_apart(places: Mapping[str, StoreAddress]) -> Iterator[Finding]:
+    """Do tiers differ in bucket or prefix, and does none lie within another?"""
+    names = sorted(places)
+    pairs = [(one, two) for index, one in enumerate(names) for two in names[index + 1 :]]
+    bad = [f"{one} and {two}" for one, two in pairs if _within(places[one], places[two])]
+    for both in bad:
+        mend = "Give each tier a bucket or a prefix of its own."
+        yield Finding("tiers", "fail", f"{both} are in one place, or one lies within the other", mend)
+    if pairs and not bad:
+        yield Finding("tiers", "ok", "each in a place of its own")
+
+
+def check_clock(name: str, here: datetime, there: datetime | None) -> Finding:
+    """How far this clock is from a server's `Date`; whole seconds are all that it tells."""
+    if there is None:
+        return Finding("clock", "warn", f"{name} tells no time", "Compare this machine's clock yourself.")
+    skew = abs((here - there).total_seconds())
+    level: Level = "fail" if skew > _SKEW_FAIL_S else "warn" if skew > _SKEW_WARN_S else "ok"
+    return Finding("clock", level, f"{skew:.0f} s from {name}", "Let NTP set this machine's clock.")
+
+
+def check_room(name: str, free: int) -> Finding:
+    """Is there room on a disk?"""
+    level: Level = "fail" if free < _ROOM_FAIL else "warn" if free < _ROOM_WARN else "ok"
+    return Finding(name, level, f"{free / 1e9:.1f} GB free", "Make room: the copies of Git need it.")
+
+
+def check_store(name: str, store: ObjectStore, role: Role) -> Iterator[Finding]:
+    """A remote: reachable, its traits, and that this credential can do what it must and nothing more.
+
+    Raises:
+        PlacetError: it cannot be reached, or not be read.
+    """
     store.head("placet/probe/none")
     where = f"{store.address.service} {store.address.bucket}/{store.address.prefix}"
     path = "through DVC's own classes: works, slower" if where.startswith("dvc:") else "fast path"
@@ -66,21 +164,66 @@ def check_store(name: str, store: ObjectStore, *, public: bool) -> Iterator[Find
     traits = store.traits()
     shown = [one.name for one in fields(traits) if getattr(traits, one.name)]
     yield Finding(f"traits of {name}", "ok", ", ".join(shown) or "none (or no right to write)")
-    if not public:
-        return
+    if role != "other":
+        yield _reading(name, store)
+        yield from _writing(name, store, traits, role)
+
+
+def _reading(name: str, store: ObjectStore) -> Finding:
     try:
-        store.put(_PROBE, [b"probe"], digest(b"probe"), overwrite=True)
+        first = next(iter(store.list("files/")), None)
+        if first is None:
+            return Finding(f"reading {name}", "ok", "allowed; there is no object yet")
+        next(iter(store.get(first.key)), b"")
+    except PlacetError as error:
+        if error.kind != "no-listing":
+            return failed(f"reading {name}", error)
+    return Finding(f"reading {name}", "ok", "allowed, tried")
+
+
+def _writing(name: str, store: ObjectStore, traits: StoreTraits, role: Role) -> Iterator[Finding]:
+    must = role in {"promoter", "job"}
+    try:
+        store.put(_PROBE, [_BODY], digest(_BODY), overwrite=True)
     except Refused:
-        yield Finding(f"versions of {name}", "ok", "this credential cannot write here")
+        mend = "Allow s3:PutObject to this credential." if must else ""
+        yield Finding(f"writing {name}", "fail" if must else "ok", "denied, tried on a probe object", mend)
     else:
-        versioned = traits.versions
-        mend = "Turn versioning or object lock on: otherwise what is published can be overwritten for good."
-        text = "versioned" if versioned else "neither versioned nor locked"
-        yield Finding(f"versions of {name}", "ok" if versioned else "fail", text, mend)
+        mend = "" if must else "Give this party a credential that may only read."
+        level: Level = "ok" if must else "fail" if role == "reader" else "warn"
+        yield Finding(f"writing {name}", level, "allowed, tried on a probe object", mend)
+        if role in {"promoter", "reader"}:
+            yield from _keeping(name, traits)
+    if role == "job":
+        with contextlib.suppress(PlacetError):
+            store.delete(_PROBE)
+    else:
+        yield _deleting(name, store, "warn" if role in {"source", "review"} else "fail")
+
+
+def _keeping(name: str, traits: StoreTraits) -> Iterator[Finding]:
+    """What is published stays, whoever writes over it."""
+    mend = "Turn versioning or object lock on: otherwise what is published can be overwritten for good."
+    text = "versioned" if traits.versions else "neither versioned nor locked"
+    yield Finding(f"versions of {name}", "ok" if traits.versions else "fail", text, mend)
+    safe = traits.conditional_put and traits.conditional_complete
+    text = "refused by the store when asked" if safe else "not refused by this store; Placet looks first"
+    yield Finding(
+        f"overwriting in {name}", "ok" if safe else "warn", text, "A store with If-None-Match has it."
+    )
+
+
+def _deleting(name: str, store: ObjectStore, level: Level) -> Finding:
     try:
         store.delete(_PROBE)
     except Refused:
-        yield Finding(f"deletion in {name}", "ok", "denied, tried on a probe object")
-    else:
-        mend = "Deny s3:DeleteObject and s3:DeleteObjectVersion to this credential by name."
-        yield Finding(f"deletion in {name}", "fail", "this credential can delete", mend)
+        return Finding(f"deletion in {name}", "ok", "denied, tried on a probe object")
+    mend = "Deny s3:DeleteObject and s3:DeleteObjectVersion to this credential by name."
+    return Finding(f"deletion in {name}", level, "this credential can delete", mend)
+
+
+def _within(one: StoreAddress, two: StoreAddress) -> bool:
+    if (one.service, one.bucket) != (two.service, two.bucket):
+        return False
+    first, second = one.prefix.strip("/"), two.prefix.strip("/")
+    return not (first and second) or layout.at_or_below(first, second) or layout.at_or_below(second, first)

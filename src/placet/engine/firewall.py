@@ -79,7 +79,7 @@ def require_landed(history: History, case: Case, publication: Publication) -> No
         Conflict: kind `path-clash`: with what stands published.
     """
     require_canonical(history, case, {path: history.tree.get(path, ("", "")) for path in case.metafiles()})
-    require_free(case, Occupied(map(_data, publication.current)))
+    require_free(case, publication.occupied)
 
 
 def taken(history: History, publications: Iterable[Publication]) -> Occupied:

@@ -20,6 +20,8 @@ from placet.engine import firewall
 from placet.engine.cases import Case, expiry, state
 from placet.engine.ctrl import View, load, published_line
 from placet.engine.detail import able
+from placet.engine.freeze import frozen
+from placet.engine.gatefreeze import judge_branch, judge_on_main
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
 from placet.engine.retraction import actor_keys
@@ -60,6 +62,8 @@ def _judge(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: dat
         _judge_proposal(view, update, updates, now)
     elif ref.startswith(layout.CLOSED_REFS):
         _judge_closed(view, update, updates, now)
+    elif ref.startswith(layout.FREEZE_BRANCHES):
+        judge_branch(view, update, now)
     else:
         raise refuse(ref, "A Ctrl repository has no such branch or tag.")
 
@@ -83,7 +87,11 @@ def _judge_main(view: View, update: RefUpdate, now: datetime) -> None:
         if len(history.alarms) > alarms:
             raise refuse(update.ref, "; ".join(alarm.text for alarm in history.alarms[alarms:]))
         for change in commit.changes:
-            if not _explained(history, commit, change, now):
+            if change.path.startswith(layout.FREEZES):
+                explained = judge_on_main(view, change, now)
+            else:
+                explained = _explained(history, commit, change, now)
+            if not explained:
                 raise refuse(update.ref, f"{change.path} does not follow from an approved proposal.")
         for case in (one for one in history.cases.values() if one.landed == commit.id):
             _require_all_decisions(view, update.ref, case)
@@ -176,6 +184,9 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
         held = windows.window_problem(view.history.policy, case.manifest.body, now)
         if entry.kind == "publish" and held:
             raise refuse(update.ref, f"By the clock here, {held}.")
+        stopped = frozen(view, case.manifest.body, named[0])
+        if entry.kind == "publish" and stopped:
+            raise refuse(update.ref, f"By what is here now, {stopped}.")
 
 
 def _judge_proposal(view: View, update: RefUpdate, updates: Sequence[RefUpdate], now: datetime) -> None:

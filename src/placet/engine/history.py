@@ -28,6 +28,7 @@ from placet.engine.cases import (
     standing_verdicts,
     succession_problem,
 )
+from placet.engine.freeze import Freezes, Frozen
 from placet.engine.twins import objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import Commit, Repo
@@ -69,8 +70,10 @@ class History:
         self.retracted: dict[tuple[str, str], str] = {}
         self.policies: list[Adopted] = []
         self.objects: dict[str, str] = {}
+        self.freezes = Freezes()
         self._digests: dict[str, str] = {}
         self._owners: dict[str, str] = {}
+        self._at: dict[str, dict[str, None]] = {}
 
     @property
     def policy(self) -> Policy:
@@ -81,6 +84,11 @@ class History:
     def repository(self) -> str:
         """The repository's identity, from policy 0."""
         return self.policies[0].policy.form.repository
+
+    @property
+    def stops(self) -> Mapping[str, Frozen]:
+        """The freezes that stand on `main`, by digest."""
+        return self.freezes.standing()
 
     def standing(self, proposal: str) -> Literal["no", "yes", "superseded"]:
         """Did this policy proposal become effective, and is it still?"""
@@ -107,6 +115,8 @@ class History:
                 self._begin(commit)
                 continue
             policy = self.policy
+            for problem in self.freezes.take(self, touched):
+                self._alarm(commit, problem)
             for proposal in sorted({found[0] for path in touched if (found := layout.proposal_of(path))}):
                 self._read_folder(commit, proposal, policy, touched)
             self._land(commit, policy, touched)
@@ -258,7 +268,14 @@ class History:
             self._alarm(commit, f"proposal {proposal} is not one: {error}")
             return None
         self.cases[proposal] = case
+        for name in _files(case):
+            self._at.setdefault(name, {})[proposal] = None
         return case
+
+    def _here(self, paths: Iterable[str]) -> list[Case]:
+        """The cases, by id, that have not ended and have a manifest or metafile at one of these paths."""
+        found = {ident for path in paths for ident in self._at.get(path, ())}
+        return [self.cases[ident] for ident in sorted(found & self.cases.keys())]
 
     def _read_record(self, commit: Commit, case: Case, path: str, policy: Policy) -> None:
         mode, blob = self.tree.get(path, ("", ""))
@@ -278,15 +295,7 @@ class History:
             self._alarm(commit, f"{path}: {error}")
 
     def _land(self, commit: Commit, policy: Policy, touched: set[str]) -> None:
-        landing = [
-            case
-            for _, case in sorted(self.cases.items())
-            if case.landed is None
-            and not touched.isdisjoint(
-                {layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes())}
-            )
-            and self.complete(case)
-        ]
+        landing = [case for case in self._here(touched) if case.landed is None and self.complete(case)]
         landing = [case for case in landing if self._own_objects(commit, case)]
         for case in landing:
             case.stale = self.stale(case, policy)
@@ -325,19 +334,19 @@ class History:
         ]
 
     def _end(self, touched: set[str]) -> None:
-        for case in self.cases.values():
-            if case.landed is None or case.ended or case.manifest.body.kind != "publish":
+        for case in self._here(touched):
+            if case.landed is None or case.manifest.body.kind != "publish" or self.complete(case):
                 continue
             metafiles = case.metafiles()
-            if touched.isdisjoint(metafiles) or self.complete(case):
-                continue
             taken = any(self._owners.get(path) != case.id for path in metafiles)
             case.ended = "superseded" if taken else "reverted"
+            for path in _files(case):
+                del self._at[path][case.id]
 
     def _adopt(self, commit: Commit, touched: set[str]) -> None:
         from_here = [
             case
-            for _, case in sorted(self.cases.items())
+            for case in self._here((layout.POLICY,))
             if case.manifest.body.kind == "policy"
             and case.landed is not None
             and case.policy.digest == self.policy.digest
@@ -368,6 +377,11 @@ class History:
 
     def _alarm(self, commit: Commit, text: str) -> None:
         self.alarms.append(Alarm(commit.id, text))
+
+
+def _files(case: Case) -> tuple[str, ...]:
+    """Where a change may make a case land or end."""
+    return (layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes()))
 
 
 @guard(5)

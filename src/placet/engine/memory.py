@@ -6,11 +6,12 @@ proposal. What is remembered only grows, whatever the order in which processes w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from placet.core.guards import guard
 from placet.engine.cases import Case
+from placet.engine.freeze import Frozen
 from placet.engine.published import Publication
 from placet.errors import Corrupt
 from placet.ports import Remembered
@@ -30,6 +31,8 @@ class Sight:
         cases: Every proposal that is open or has landed.
         closed: Closed without having landed, of those that were remembered.
         lagging: It is a clone, which may be older than what is remembered, and holds no open proposals.
+        freezes: Digest -> freeze, of all that stand.
+        ended: Did two people end the freeze of this digest?
     """
 
     line: Mapping[str, int]
@@ -38,6 +41,8 @@ class Sight:
     cases: Mapping[str, Case]
     closed: Mapping[str, Case]
     lagging: bool = False
+    freezes: Mapping[str, Frozen] = field(default_factory=dict)
+    ended: Callable[[str], bool] = lambda _digest: False
 
 
 @guard(13, 14, 15)
@@ -84,6 +89,16 @@ def lost_decisions(before: Remembered, sight: Sight) -> dict[str, str]:
     return out
 
 
+@guard(13, 17)
+def unseen_freezes(before: Remembered, sight: Sight) -> list[Frozen]:
+    """The freezes that were seen here, that nobody ended, and that are on no branch any more."""
+    return [
+        Frozen(digest, *rest)
+        for digest, rest in sorted(before.freezes.items())
+        if digest not in sight.freezes and not sight.ended(digest)
+    ]
+
+
 def advanced(latest: Remembered, sight: Sight, lost: Collection[str]) -> Remembered:
     """The memory after this sight; never less than `latest`, but for proposals that are over."""
     tip, place = max(sight.line.items(), key=lambda one: one[1])
@@ -101,7 +116,17 @@ def advanced(latest: Remembered, sight: Sight, lost: Collection[str]) -> Remembe
         position=place if ahead else latest.position,
         published=published,
         decisions=latest.decisions if sight.lagging else _decisions(latest, sight, lost),
+        freezes=with_freezes(latest, sight.freezes, sight.ended).freezes,
     )
+
+
+def with_freezes(
+    latest: Remembered, found: Mapping[str, Frozen], ended: Callable[[str], bool] = lambda _digest: False
+) -> Remembered:
+    """The memory with these freezes, and without those that two people ended."""
+    seen = {one.digest: (one.scope, one.person, one.reason, one.time) for one in found.values()}
+    kept = {digest: row for digest, row in {**latest.freezes, **seen}.items() if not ended(digest)}
+    return replace(latest, freezes=kept)
 
 
 def _decisions(latest: Remembered, sight: Sight, lost: Collection[str]) -> dict[str, Heads]:

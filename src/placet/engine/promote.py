@@ -7,9 +7,10 @@ compare-and-swap of the published branch. Whatever fails, running it again ends 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from placet.core import layout, windows
 from placet.core.guards import guard
@@ -24,17 +25,18 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome
+from placet.engine.cases import Case, expiry, outcome
 from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
-from placet.engine.ctrl import View, load, published_line
+from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.erase import overlap
 from placet.engine.firewall import require_landed
-from placet.engine.history import History
+from placet.engine.history import Alarm, History
 from placet.engine.published import Publication, Retraction, pending_policy, publish_problem
 from placet.engine.recheck import recheck
 from placet.engine.record import Actor, entry_time, record
 from placet.engine.retraction import KINDS, actor_keys, held_back
+from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, NotFound, PlacetError, Refused
 from placet.ports import Checks, Clock, ObjectStore, Progress, Repo, Signer, TrustMemory
@@ -42,6 +44,7 @@ from placet.ports import Checks, Clock, ObjectStore, Progress, Repo, Signer, Tru
 log = logging.getLogger(__name__)
 
 _RACES = 20
+_MOVED = frozenset({"ref-moved", "not-on-line"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,37 @@ class Promotion:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A landed proposal that is not published yet; `seen` is another text when what decides on it changed."""
+
+    id: str
+    state: State
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits for this node's promotion, and what is wrong in the Ctrl repository."""
+
+    waiting: tuple[Waiting, ...]
+    alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A proposal that may be promoted now: to where, what it consists of, and what looks for a freeze.
+
+    Attributes:
+        undone: How many entries about retractions the branch had.
+    """
+
+    target: Target
+    contents: Sequence[Contents]
+    lookout: Lookout
+    undone: int
+
+
+@dataclass(frozen=True, slots=True)
 class Promoter:
     """One node's promotion: its keys, its stores, its copy of the Ctrl repository."""
 
@@ -79,6 +113,7 @@ class Promoter:
     jobs: int
     progress: Progress
     checks: Checks
+    watch: Watch = field(default_factory=Watch, init=False)
 
     def run(self, ids: Sequence[str] = ()) -> list[Promotion]:
         """Promote the given landed proposals, or all of this node's that wait.
@@ -90,9 +125,7 @@ class Promoter:
             Refused: kind `not-a-node`: the effective policy does not know the key.
             NotFound: kind `no-proposal`.
         """
-        view = self._load()
-        _require_key(view.history, self.node, self.signer)
-        self._follow_policies(view)
+        view = self._begin()
         cases = [view.find(ident) for ident in ids] if ids else self._waiting(view)
         out = []
         for case in cases:
@@ -103,8 +136,25 @@ class Promoter:
                 out.append(Promotion(case.id, view.state(case, self.clock.now()), None, (), error))
         return out
 
+    def backlog(self) -> Backlog:
+        """What `run` would promote now; follows policies, and copies nothing.
+
+        Raises:
+            Corrupt, Refused: as `run`.
+        """
+        view = self._begin()
+        now = self.clock.now()
+        waiting = (Waiting(case.id, view.state(case, now), _seen(view, case)) for case in self._waiting(view))
+        return Backlog(tuple(waiting), tuple(view.alarms))
+
+    def _begin(self) -> View:
+        view = self._load()
+        _require_key(view.history, self.node, self.signer)
+        self._follow_policies(view)
+        return view
+
     def _load(self) -> View:
-        view = load(self.repo, self.trust_root, self.clock.now(), self.memory)
+        view = self.watch.load(self.repo, self.trust_root, self.clock.now(), self.memory)
         for tier, error in view.broken.items():
             log.error("tier %s: %s", tier, error)
             raise error
@@ -114,44 +164,93 @@ class Promoter:
 
     def _waiting(self, view: View) -> list[Case]:
         now = self.clock.now()
-        own = (case for case in view.history.cases.values() if case.manifest.body.node == self.node)
+        done = {ident for one in view.publications.values() for ident in one.publications}
+        own = (
+            case
+            for case in view.history.cases.values()
+            if case.manifest.body.node == self.node and not case.ended and case.id not in done
+        )
         return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
 
     def _follow_policies(self, view: View) -> None:
         """Add the `policy` entries that the published branches still lack."""
         for tier in view.history.policy.form.tiers:
             for _ in range(_RACES):
-                actor = Actor(self.node, self.signer)
-                if not follow_policies(self.repo, view, tier, actor, self.clock.now()):
+                known = view.publications.get(tier)
+                if known is None or pending_policy(view.history, known) is None:
+                    break
+                if not follow_policies(
+                    self.repo, view, tier, Actor(self.node, self.signer), self.clock.now()
+                ):
                     break
                 view = self._load()
 
-    def _promote(self, ident: str) -> Promotion:
+    def prepare(self, ident: str, known: Sequence[Contents] | None = None) -> Ready | Promotion:
+        """All that is decided before anything is copied; what became of the proposal if it is published.
+
+        Args:
+            ident: The proposal's id.
+            known: What it consists of, where this promoter read it, and checked it again, before.
+
+        Raises:
+            Refused, Corrupt, NotFound, Invalid: it may not be promoted.
+        """
         view = self._load()
         case, tier = self._decide(view, ident)
         if tier is None:
             standing = view.state(case, self.clock.now())
             return Promotion(ident, standing, None, ())
-        target = self._target(view, tier)
-        contents = read_contents(self.source, case.manifest)
+        target = self.target(view, tier)
+        contents = known or read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
-        recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
-        promoted, seen = self._copy(target, contents, view.publications[tier]), _undone(view, tier)
+        if known is None:
+            recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        publication = view.publications[tier]
+        stores = (self.source, target.store)
+        _require_none_held(publication, stores, [item.key for one in contents for item in one.items])
+        look = partial(look_again, self.repo, view.history, self.memory, case)
+        return Ready(target, contents, Lookout(self.clock, look), _undone(publication))
+
+    def copy(self, ready: Ready, mine: Callable[[str], bool] | None = None) -> tuple[Promoted, ...]:
+        """Bring the objects of what is ready into its tier, or a shard of them (as `copy_artifact`)."""
+        store, jobs, lookout = ready.target.store, self.jobs, ready.lookout
+        return tuple(
+            copy_artifact(self.source, store, one, jobs, self.progress, lookout, mine)
+            for one in ready.contents
+        )
+
+    def wanted(self, ids: Sequence[str]) -> list[str]:
+        """The whole ids of the proposals that begin so; of none, those that wait here. Raises as `run`."""
+        view = self._load()
+        return [case.id for case in ([view.find(one) for one in ids] if ids else self._waiting(view))]
+
+    def _promote(self, ident: str) -> Promotion:
+        ready = self.prepare(ident)
+        if isinstance(ready, Promotion):
+            return ready
+        promoted = self.copy(ready)
         for _ in range(_RACES):
-            view = self._load()
-            case, tier = self._decide(view, ident)
-            if tier is None:
-                break
-            publication = view.publications[tier]
-            if _undone(view, tier) != seen:
-                promoted, seen = self._copy(target, contents, publication), _undone(view, tier)
-                continue
-            receipt = self._receipt(view, case, tier, promoted)
             try:
+                view = self._load()
+                case, tier = self._decide(view, ident)
+                if tier is None:
+                    break
+                publication = view.publications[tier]
+                if _undone(publication) != ready.undone:
+                    again = self.prepare(ident, ready.contents)
+                    if isinstance(again, Promotion):
+                        break
+                    ready, promoted = again, self.copy(again)
+                    continue
+                receipt = self._receipt(view, case, tier, promoted)
                 commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
-            except Conflict:
-                log.info("somebody else moved %s; trying again", publication.branch)
+            except Conflict as error:
+                if error.kind not in _MOVED:
+                    raise
+                log.info("somebody else changed the Ctrl repository; trying again")
                 continue
+            except Refused as error:
+                raise _unlisted(error, promoted) from error
             return Promotion(ident, State.PUBLISHED, commit, promoted)
         else:
             raise Conflict(
@@ -160,16 +259,6 @@ class Promoter:
                 mend="Run it again.",
             )
         return Promotion(ident, State.PUBLISHED, None, promoted)
-
-    def _copy(
-        self, target: Target, contents: Sequence[Contents], publication: Publication
-    ) -> tuple[Promoted, ...]:
-        """Bring every object into the tier, proven; unless somebody is taking one of them back just now."""
-        stores = (self.source, target.store)
-        _require_none_held(publication, stores, [item.key for one in contents for item in one.items])
-        return tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress) for one in contents
-        )
 
     def _decide(self, view: View, ident: str) -> tuple[Case, str | None]:
         """The case and the tier to publish it to; None if it is published already (design 9, step 1)."""
@@ -199,10 +288,17 @@ class Promoter:
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
+        require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
 
-    def _target(self, view: View, tier: str) -> Target:
+    def target(self, view: View, tier: str) -> Target:
+        """Where this node publishes to a tier of the effective policy.
+
+        Raises:
+            NotFound: kind `no-remote`.
+            Refused: kind `tier-mismatch`.
+        """
         target = self.targets.get(tier)
         if target is None:
             raise NotFound(
@@ -210,8 +306,7 @@ class Promoter:
                 kind="no-remote",
                 mend=f'Name the DVC remote in placet.toml: [tiers] {tier} = "<remote>"',
             )
-        require_place(view, tier, target)
-        _require_apart(tier, target.store, self.source)
+        admit_target(target, tier, view.history.policy.form.tiers[tier], self.source)
         return target
 
     def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:
@@ -239,7 +334,13 @@ class Promoter:
         """Write the ledger entry and move the published branch, in one commit and one push."""
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
-        _require_open(history, case, parse_time(entry_time(publication, now)))
+        if kind == "publish":
+            _require_open(history, case, parse_time(entry_time(publication, now)))
+
+        def last() -> None:
+            if kind == "publish":
+                look_again(self.repo, history, self.memory, case)
+
         return record(
             self.repo,
             history,
@@ -249,16 +350,16 @@ class Promoter:
             receipt=receipt,
             actor=Actor(self.node, self.signer),
             now=now,
+            last=last,
         )
 
 
-def require_place(view: View, tier: str, target: Target) -> None:
-    """A tier is where the policy says, whatever the own settings are.
+def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
+    """Refuse a publication tier that is elsewhere than the policy says, or the internal tier itself.
 
     Raises:
         Refused: kind `tier-mismatch`.
     """
-    wanted = view.history.policy.form.tiers[tier]
     if not _same_place(target, wanted):
         raise Refused(
             f"Tier {tier} is at another place in this node's settings than in the policy.",
@@ -266,6 +367,14 @@ def require_place(view: View, tier: str, target: Target) -> None:
             why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
             mend="Change the node's DVC remote, or propose a policy that names the new place.",
         )
+    if source is not None:
+        _require_apart(tier, target.store, source)
+
+
+def _seen(view: View, case: Case) -> str:
+    drift = "drift" if view.history.drift() else ""
+    stops = ",".join(sorted(view.stops))
+    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
 
 
 @guard(8)
@@ -294,9 +403,9 @@ def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: dateti
 
 
 @guard(33)
-def _undone(view: View, tier: str) -> int:
+def _undone(publication: Publication) -> int:
     """How many entries there are about retractions: with each, what was proven in the tier may be gone."""
-    return sum(one.body.kind in KINDS for one in view.publications[tier].entries)
+    return sum(one.body.kind in KINDS for one in publication.entries)
 
 
 @guard(33)
@@ -337,7 +446,16 @@ def _require_key(history: History, node: str, signer: Signer) -> None:
         )
 
 
+def _unlisted(error: Refused, promoted: Sequence[Promoted]) -> Refused:
+    """The refusal of what was copied before it was refused; that is said, as nothing shows it."""
+    copied = sum(one.copied for one in promoted)
+    words = f"Before that {copied} objects were copied; they stay in the tier, and nothing lists them."
+    why = f"{error.why} {words}".strip() if copied else error.why
+    return Refused(error.what, kind=error.kind, why=why, mend=error.mend, details=error.details)
+
+
 def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
+    require_thawed(view.history, case, problem)
     _require_open(view.history, case, now, problem)
     verdict = outcome(case, now)
     drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
@@ -351,11 +469,18 @@ def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
 
 @guard(21)
 def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
-    """No window may be closed at the time that the ledger will name.
+    """At the time that the ledger will name nothing may have expired, and no window be closed.
 
     Raises:
-        Refused: kind `window`, if that is the `problem`, or whatever the problem.
+        Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
+            time of the proposal or of a decision that it needs ran out since it was decided.
     """
+    if problem is None and _ran_out(case, when):
+        raise Refused(
+            f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
+            kind="not-approved",
+            mend=f"`placet show {case.id[:12]}` tells what is missing.",
+        )
     found = windows.window_problem(history.policy, case.manifest.body, when)
     if found and problem in {None, found}:
         raise Refused(
@@ -363,6 +488,11 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
             kind="window",
             mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
+
+
+def _ran_out(case: Case, when: datetime) -> bool:
+    """Has the proposal expired by then, or an approval that it needs?"""
+    return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
 
 
 @guard(8)

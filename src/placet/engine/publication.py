@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from placet.core import layout
+from placet.core.layout import Occupied
 from placet.core.statement import Artifact, LedgerEntry, Receipt, Signed, parse_time
 from placet.core.states import Standing
 from placet.engine.cases import Case
@@ -92,6 +93,7 @@ class Publication:
         judged: The judged commit of the last entry (the root commit after genesis).
         blobs: The whole tree, path -> blob.
         current: Metafile path -> id of the proposal whose version stands there.
+        occupied: The artifacts of `current`.
         retractions: Id of the retraction's proposal -> what became of it.
     """
 
@@ -103,7 +105,21 @@ class Publication:
     entries: list[Signed[LedgerEntry]] = field(default_factory=list)
     publications: dict[str, Published] = field(default_factory=dict)
     current: dict[str, str] = field(default_factory=dict)
+    occupied: Occupied = field(default_factory=Occupied)
     retractions: dict[str, Retraction] = field(default_factory=dict)
+
+    def stand(self, case: Case) -> None:
+        """From now on this case's version stands at its paths."""
+        for path in case.metafiles():
+            self._stand(path, case.id)
+
+    def stand_again(self, edition: Edition) -> None:
+        """One artifact stands at its path again."""
+        self._stand(edition.metafile, edition.proposal)
+
+    def _stand(self, path: str, proposal: str) -> None:
+        self.current[path] = proposal
+        self.occupied.add(path.removesuffix(".dvc"))
 
     @property
     def branch(self) -> str:
@@ -114,6 +130,8 @@ class Publication:
         """The same, to be continued apart from this one."""
         return replace(
             self,
+            blobs=dict(self.blobs),
+            occupied=Occupied(path.removesuffix(".dvc") for path in self.current),
             entries=list(self.entries),
             publications=dict(self.publications),
             current=dict(self.current),

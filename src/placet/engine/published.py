@@ -17,6 +17,7 @@ from placet.core.statement import EntryKind, Erasure, LedgerEntry, Receipt, Sign
 from placet.core.states import State
 from placet.engine import retraction
 from placet.engine.cases import Case, chains, state
+from placet.engine.freeze import frozen
 from placet.engine.history import Adopted, History
 from placet.engine.publication import Publication, Published, Retraction
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
@@ -34,9 +35,15 @@ class PublishedLine:
         self.history = history
         self.tier = tier
         self.now = now
-        self._line = line
+        self._line = list(line)
         self._index = {commit.id: index for index, commit in enumerate(line)}
         self._taken = 0
+
+    def lengthen(self, commits: Sequence[Commit], now: datetime) -> None:
+        """Take note that `main` has grown by these commits, and of the time."""
+        self.now = now
+        self._index.update((one.id, place) for place, one in enumerate(commits, start=len(self._line)))
+        self._line += commits
 
     def verify(self, commits: Sequence[Commit]) -> Publication:
         """Recompute the whole branch.
@@ -113,7 +120,9 @@ class PublishedLine:
         blobs: dict[str, str],
     ) -> None:
         """The publication after a valid commit."""
-        publication.blobs = blobs
+        publication.blobs.update(blobs)
+        for path in [path for path, blob in blobs.items() if not blob]:
+            del publication.blobs[path]
         publication.tip, publication.judged = commit.id, commit.parents[1]
         publication.policy = self.history.policy.digest
         publication.entries.append(entry)
@@ -122,7 +131,7 @@ class PublishedLine:
         if receipt is not None:
             metafiles = {path: blobs[path] for path in case.metafiles()}
             publication.publications[case.id] = Published(case, entry, receipt, metafiles)
-            publication.current.update(dict.fromkeys(case.metafiles(), case.id))
+            publication.stand(case)
 
     def _genesis(self, root: Commit, commit: Commit) -> Publication:
         entry = self._entry(commit, 0)
@@ -242,8 +251,8 @@ class PublishedLine:
     @guard(34)
     def _check_changes(self, before: dict[str, str], after: dict[str, str], commit: Commit) -> None:
         found = {change.path: (change.mode if change.blob else "", change.blob) for change in commit.changes}
-        wanted = {path: (_REGULAR, blob) for path, blob in after.items() if before.get(path) != blob}
-        wanted |= dict.fromkeys(before.keys() - after.keys(), ("", ""))
+        changed = {path: blob for path, blob in after.items() if before.get(path, "") != blob}
+        wanted = {path: (_REGULAR if blob else "", blob) for path, blob in changed.items()}
         if found != wanted:
             odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
@@ -258,8 +267,11 @@ class PublishedLine:
 
 
 def next_blobs(history: History, publication: Publication, case: Case, kind: EntryKind) -> dict[str, str]:
-    """The tree of the next commit, path -> blob, without its new ledger entry and receipt."""
-    blobs = {**publication.blobs, **history.policies[-1].blobs}
+    """What the next commit's tree must hold beside all that it held, but its ledger entry and receipt.
+
+    An empty blob: it must not be there any more.
+    """
+    blobs = dict(history.policies[-1].blobs)
     if case.manifest.body.kind == "publish":
         blobs.update({path: history.tree[path][1] for path in case.metafiles()})
     retraction.change_tree(publication, case, kind, blobs)
@@ -294,14 +306,15 @@ def publish_problem(history: History, publication: Publication, case: Case, when
     found = state(case, when, drift=history.drift())
     if found is not State.LANDED:
         return f"it is {found}"
-    others = {path for path in publication.current if path not in case.metafiles()}
-    pair = layout.clash(path.removesuffix(".dvc") for path in {*others, *case.metafiles()})
-    if pair:
-        return f"{pair[0]} and {pair[1]} clash"
-    held = retraction.held_back(publication, (key for key, _ in case.objects()))
-    if held is not None:
-        return f"retraction {held.case.id[:12]} of something in it is still open"
-    return windows.window_problem(history.policy, case.manifest.body, when)
+    for path in (one.removesuffix(".dvc") for one in case.metafiles()):
+        other = publication.occupied.clash(path)
+        if other is not None:
+            return f"{other} and {path} clash"
+    taken = retraction.held_back(publication, (key for key, _ in case.objects()))
+    if taken is not None:
+        return f"retraction {taken.case.id[:12]} of something in it is still open"
+    held = windows.window_problem(history.policy, case.manifest.body, when)
+    return frozen(history, case.manifest.body, publication.tier) or held
 
 
 @guard(27)

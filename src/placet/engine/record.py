@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,8 +38,11 @@ def record(
     receipt: Signed[Receipt] | Signed[Erasure] | None,
     actor: Actor,
     now: datetime,
+    last: Callable[[], None] | None = None,
 ) -> str:
     """Write the ledger entry and move the published branch, in one commit and one push. Atomic.
+
+    `last` is called just before the push, and may refuse.
 
     Raises:
         Conflict: kind `ref-moved`: somebody else was faster; load again and decide again.
@@ -66,11 +70,10 @@ def record(
     entry = Signed.make((about,), body, (actor.signer.public, actor.signer.sign))
     wanted = next_blobs(history, publication, case, kind)
     changes: dict[str, bytes | TreeEntry | None] = {
-        path: TreeEntry("100644", blob, 0)
+        path: TreeEntry("100644", blob, 0) if blob else None
         for path, blob in wanted.items()
-        if publication.blobs.get(path) != blob
+        if publication.blobs.get(path, "") != blob
     }
-    changes |= dict.fromkeys(publication.blobs.keys() - wanted.keys())
     changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
     if receipt is not None:
         changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
@@ -82,5 +85,7 @@ def record(
         author=actor.name,
         when=now,
     )
+    if last is not None:
+        last()
     repo.push([RefUpdate(layout.published_ref(publication.tier), publication.tip, commit)])
     return commit

@@ -14,6 +14,7 @@ from datetime import datetime
 from placet.core import layout
 from placet.core.assent import confirmed
 from placet.core.guards import guard
+from placet.core.layout import Occupied
 from placet.core.policy import Policy
 from placet.core.statement import EntryKind, Erasure, LedgerEntry, Signed
 from placet.core.states import State
@@ -115,6 +116,7 @@ def follow(publication: Publication, case: Case, entry: Signed[LedgerEntry]) -> 
                    if publication.current.get(one.metafile) == one.proposal}  # fmt: skip
         for path in removed:
             del publication.current[path]
+            publication.occupied.discard(path.removesuffix(".dvc"))
         final = not case.manifest.body.emergency
         publication.retractions[case.id] = Retraction(case, entry, gone, removed, confirmed=final)
     elif entry.body.kind == "retract":
@@ -122,8 +124,9 @@ def follow(publication: Publication, case: Case, entry: Signed[LedgerEntry]) -> 
     else:
         if entry.body.kind == "restored":
             back = _coming_back(publication, known)
-            publication.current.update({one.metafile: one.proposal for one in known.taken
-                                        if one.metafile in back})  # fmt: skip
+            for one in known.taken:
+                if one.metafile in back:
+                    publication.stand_again(one)
         publication.retractions[case.id] = replace(known, settled=entry)
 
 
@@ -133,17 +136,19 @@ def change_tree(publication: Publication, case: Case, kind: EntryKind, blobs: di
     if kind == "retract" and known is None:
         for one in taken(publication, case):
             if publication.current.get(one.metafile) == one.proposal:
-                blobs.pop(one.metafile, None)
+                blobs[one.metafile] = ""
     elif kind == "restored" and known is not None:
         blobs.update({path: known.removed[path] for path in _coming_back(publication, known)})
 
 
 def _coming_back(publication: Publication, known: Retraction) -> list[str]:
     """The metafiles that stand again after an emergency: those whose place nobody took in the meantime."""
+    free = Occupied(path.removesuffix(".dvc") for path in publication.current)
     out: list[str] = []
     for path in sorted(known.removed):
-        names = (one.removesuffix(".dvc") for one in {*publication.current, *out, path})
-        if path not in publication.current and not layout.clash(names):
+        data = path.removesuffix(".dvc")
+        if path not in publication.current and free.clash(data) is None:
+            free.add(data)
             out.append(path)
     return out
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from placet.core import globs, layout
+from placet.core.scope import covers
 from placet.core.statement import format_time
 from placet.core.states import State
 from placet.engine.cases import Case, expiry, outcome
 from placet.engine.ctrl import View
-from placet.engine.detail import WAITING, is_closed, waits_for
+from placet.engine.detail import WAITING, is_closed, stopped, waits_for
+from placet.engine.freeze import Frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,7 @@ class Summary:
     Attributes:
         waits_for: Who could still help it by an approval.
         closed: Its branch was closed without landing; another one may follow it.
+        frozen: By which freeze its publication is stopped, or empty.
     """
 
     id: str
@@ -37,6 +40,7 @@ class Summary:
     missing: tuple[str, ...]
     waits_for: tuple[str, ...]
     closed: bool
+    frozen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +149,17 @@ def _summary(view: View, case: Case, now: datetime) -> Summary:
         missing=outcome(case, now).missing if waits else (),
         waits_for=waits_for(case, now) if waits else (),
         closed=is_closed(view, case),
+        frozen=stopped(view, case, state),
+    )
+
+
+def held(view: View, one: Frozen, now: datetime) -> tuple[str, ...]:
+    """Ids of the proposals that this freeze holds back: they have landed and could be published."""
+    bodies = ((case.id, case.manifest.body, view.state(case, now)) for case in view.cases().values())
+    return tuple(
+        sorted(
+            ident
+            for ident, body, state in bodies
+            if body.kind == "publish" and state is State.LANDED and covers(one.scope, body, body.tier or "")
+        )
     )

@@ -79,6 +79,7 @@ class Report:
         max_age_days: Above which age verification fails, where policy sets it.
         strays: Data under `artifacts/` that belongs to nothing published.
         limits: What this cannot show, in sentences.
+        freezes: The freezes that stand: nothing in their scope is published now.
     """
 
     ok: bool
@@ -99,6 +100,7 @@ class Report:
     alarms: tuple[str, ...]
     problems: tuple[str, ...]
     limits: tuple[str, ...] = ()
+    freezes: tuple[str, ...] = ()
 
 
 def verify(
@@ -204,6 +206,7 @@ def report(
         alarms=tuple(alarm.text for alarm in view.alarms),
         problems=wrong,
         limits=tuple(limits),
+        freezes=tuple(sorted(map(str, view.stops.values()))),
     )
 
 

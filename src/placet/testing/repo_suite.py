@@ -111,6 +111,16 @@ class RepoContract:
         assert (entry.mode, entry.size) == ("100644", 5)
         assert repo.tree(commit, "none/") == {}
 
+    def test_one_file_of_a_commit_is_found_without_its_tree(self, repos: Repos) -> None:
+        """Folders and what is not there are no file."""
+        repo = repos.mine
+        commit = write(repo, None, {"a/b": b"1", "a/with space é": b"2", "c": b"3"})
+        for path, entry in repo.tree(commit).items():
+            assert repo.find(commit, path) == entry.blob
+        assert [repo.find(commit, one) for one in ("a", "a/x", "x y 7", "")] == [None] * 4
+        with pytest.raises(NotFound):
+            repo.find("0" * 40, "c")
+
     def test_the_bytes_of_a_commit_hash_to_its_id(self, repos: Repos) -> None:
         """Raw bytes, as Git made them; every adapter makes the same of the same."""
         repo = repos.mine
@@ -159,6 +169,19 @@ class RepoContract:
         )
         repos.mine.fetch()
         assert repos.mine.refs() == {MAIN: root, "refs/placet/closed/" + "a" * 32: root}
+
+    def test_some_refs_are_fetched_and_no_others(self, repos: Repos) -> None:
+        """Also those that are gone; what was not asked for stays as it was."""
+        root = write(repos.mine, None, {"a": b"a"})
+        one, two, other = "refs/heads/freezes/one", "refs/heads/freezes/two", "refs/heads/proposals/x"
+        repos.mine.push([RefUpdate(ref, None, root) for ref in (MAIN, one, other)])
+        repos.yours.fetch()
+        later = write(repos.mine, root, {"b": b"b"})
+        moved = [RefUpdate(ref, root, later) for ref in (MAIN, other)]
+        repos.mine.push([*moved, RefUpdate(one, root, None), RefUpdate(two, None, later)])
+        repos.yours.fetch([MAIN, "refs/heads/freezes/*"])
+        assert repos.yours.refs() == {MAIN: later, two: later, other: root}
+        assert repos.yours.line(later)[-1].parents == (root,)
 
     def test_a_push_is_compare_and_swap_and_atomic(self, repos: Repos) -> None:
         """All refs move, or none."""

@@ -30,11 +30,12 @@ from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.recheck import proven
 from placet.engine.retract import Retractor
+from placet.engine.shards import Sharding
 from placet.engine.transfer import run
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
-from placet.wire.keys import signer
+from placet.wire.keys import LazySigner, signer
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,11 @@ class Wire(DataWire):
         return self.store(remote) if remote else None
 
     def promoter(self) -> Promoter:
-        """This node's promotion."""
+        """This node's promotion; one, so that each run goes on from what the one before has verified."""
+        return self._promoter
+
+    @cached_property
+    def _promoter(self) -> Promoter:
         names = {layout.DEFAULT_TIER: layout.DEFAULT_TIER, **self.settings.tiers}
         known = self.dvc.get("remote", {})
         targets = {tier: self._target(remote) for tier, remote in names.items() if remote in known}
@@ -114,7 +119,7 @@ class Wire(DataWire):
             trust_root=self.trust_root(),
             memory=self.memory,
             clock=self.clock,
-            signer=self.signer(),
+            signer=LazySigner(self.signer),
             node=self.settings.node or "",
             source=self.store(self.internal_remote()),
             targets=targets,
@@ -149,6 +154,11 @@ class Wire(DataWire):
             jobs=self.settings.jobs,
             progress=self.progress,
         )
+
+    @cached_property
+    def sharding(self) -> Sharding:
+        """Shards of this node's promotions."""
+        return Sharding(self.promoter())
 
     def clone_root(self) -> Path | None:
         """The work tree of the Ctrl repository's clone at or above the working folder, if this is one."""

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from placet import config
 from placet.adapters import keys
-from placet.errors import NotFound, Refused
+from placet.errors import Invalid, NotFound, Refused
 from placet.ports import Signer
 
 _TRIES = 3
+_LEAST_SECRET = 16
+
+
+class LazySigner:
+    """A signer that is opened when it is first used: what signs nothing needs no key."""
+
+    def __init__(self, make: Callable[[], Signer]) -> None:
+        self._make = make
+
+    @property
+    def public(self) -> str:
+        """The public key. Raises as `signer`."""
+        return self._make().public
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature over the message. Raises as `signer`."""
+        return self._make().sign(message)
 
 
 def signer(key: str | Path | None) -> Signer:
@@ -34,6 +52,23 @@ def signer(key: str | Path | None) -> Signer:
 
     uri = keys_pkcs11.parse_uri(key)
     return keys_pkcs11.load(uri, lambda: _pin(uri))
+
+
+def webhook_secret(path: Path) -> bytes:
+    """The secret that a forge signs its webhooks with, without the line's end.
+
+    Raises:
+        Invalid: kind `webhook-secret`: it is too short to be one.
+        NotFound, Unavailable, Refused: as of a key file.
+    """
+    secret = keys.read_secret(path).strip()
+    if len(secret) < _LEAST_SECRET:
+        raise Invalid(
+            f"The webhook's secret in {path} has fewer than {_LEAST_SECRET} bytes.",
+            kind="webhook-secret",
+            mend=f"openssl rand -hex 32 > {path}, and give it to the forge.",
+        )
+    return secret
 
 
 def _file(path: Path) -> Signer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests, digest
 from placet.errors import Conflict, Corrupt, NotFound
@@ -58,8 +59,9 @@ class MemoryStore:
             raise Corrupt(f"CORRUPT: the bytes for {key} are not what they must be.", kind="digest-mismatch")
         return self._write(key, data, overwrite=overwrite)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """As a service with these traits does it."""
+        del fan
         if not isinstance(source, MemoryStore) or source.address.service != self.address.service:
             return None
         if not (self._traits.part_copy_sha256 or source.traits().versions):
@@ -92,6 +94,11 @@ class MemoryStore:
             found = list(self._objects.get(key, {}).items())[::-1]
         named = self._traits.versions
         return [Version(name if named else None, marker=data is None) for name, data in found]
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """None: there are none."""
+        del keys
+        return 0
 
     def _write(self, key: str, data: bytes, *, overwrite: bool) -> bool:
         with self._lock:

@@ -1,0 +1,130 @@
+"""What the agent does for one Ctrl repository, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from placet.agent.events import blame, say, words
+from placet.agent.metrics import Metrics
+from placet.agent.retries import Retries, stays
+from placet.client import Client
+from placet.engine.history import Alarm
+from placet.engine.promote import Promotion, Waiting
+from placet.errors import Bug, PlacetError
+
+_RETRACT_S = 60.0
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a job has at hand beside its client; one for each workspace.
+
+    Attributes:
+        workspace: Its name in events and metrics.
+        clock: Seconds of a clock that never goes back.
+        ending: Is the agent to stop?
+        alarms: What was said already.
+    """
+
+    workspace: str
+    metrics: Metrics
+    clock: Callable[[], float]
+    ending: Callable[[], bool]
+    retries: Retries = field(default_factory=Retries)
+    alarms: set[Alarm] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing that the agent does regularly.
+
+    Attributes:
+        name: In events and metrics.
+        run: Does it; returns the seconds after which it wants to run again although nothing is new, or None.
+        every_s: Seconds between two runs, in a thread of its own; None = when something is new in the Ctrl
+            repository, one such job after the other.
+    """
+
+    name: str
+    run: Callable[[Client, Desk], float | None]
+    every_s: float | None = None
+
+
+def promote(client: Client, desk: Desk) -> float | None:
+    """Promote what waits and is due, one proposal after the other."""
+    backlog = client.backlog()
+    alarms = set(backlog.alarms)
+    for alarm in alarms - desk.alarms:
+        say("alarm", workspace=desk.workspace, commit=alarm.commit, text=alarm.text)
+    desk.alarms = alarms
+    desk.retries.keep(one.id for one in backlog.waiting)
+    left = len(backlog.waiting)
+    _show(desk, left)
+    for one in backlog.waiting:
+        if desk.ending():
+            break
+        if desk.retries.due(one, desk.clock()):
+            left -= _promote(client, desk, one)
+            _show(desk, left)
+    return desk.retries.next_s(desk.clock())
+
+
+def retract(client: Client, desk: Desk) -> float | None:
+    """Carry on with the retractions that this party may; look again while one waits."""
+    done = client.follow_retractions()
+    for one in done:
+        more = words(one.error) if one.error is not None else {}
+        say("retraction", workspace=desk.workspace, proposal=one.id, stage=one.stage, waits=one.waits, **more)
+    return None if all(one.done for one in done) else _RETRACT_S
+
+
+JOBS: Sequence[Job] = (Job("retract", retract), Job("promote", promote))
+
+
+def _show(desk: Desk, waiting: int) -> None:
+    desk.metrics.waiting.labels(desk.workspace).set(waiting)
+    desk.metrics.alarms.labels(desk.workspace).set(len(desk.alarms))
+    desk.metrics.quarantined.labels(desk.workspace).set(desk.retries.quarantined)
+
+
+def _promote(client: Client, desk: Desk, one: Waiting) -> bool:
+    """Promote one; is it published?"""
+    say("promoting", workspace=desk.workspace, proposal=one.id, state=one.state.value)
+    began = desk.clock()
+    try:
+        (done,) = client.promote([one.id])
+    except PlacetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one mistake must not keep the others from being promoted
+        _failed(desk, one, Bug(f"Placet made a mistake: {blame(error)}.", kind="mistake"))
+        return False
+    if done.error is None:
+        _published(desk, done, desk.clock() - began)
+        return True
+    _failed(desk, one, done.error)
+    return False
+
+
+def _published(desk: Desk, done: Promotion, seconds: float) -> None:
+    desk.retries.done(done.id)
+    objects, size = sum(one.objects for one in done.artifacts), sum(one.size for one in done.artifacts)
+    desk.metrics.promotions.labels(desk.workspace, "published").inc()
+    desk.metrics.objects.labels(desk.workspace).inc(objects)
+    desk.metrics.bytes.labels(desk.workspace).inc(size)
+    desk.metrics.promotion_s.labels(desk.workspace).observe(seconds)
+    say(
+        "published", workspace=desk.workspace, proposal=done.id, state=done.state.value, commit=done.commit,
+        objects=objects, bytes=size, seconds=round(seconds, 3),
+    )  # fmt: skip
+
+
+def _failed(desk: Desk, one: Waiting, error: PlacetError) -> None:
+    if error.kind == "stopped":
+        desk.metrics.promotions.labels(desk.workspace, "interrupted").inc()
+        say("interrupted", workspace=desk.workspace, proposal=one.id)
+        return
+    event = "quarantined" if stays(error) else "deferred"
+    wait = desk.retries.failed(one, error, desk.clock())
+    desk.metrics.promotions.labels(desk.workspace, event).inc()
+    say(event, workspace=desk.workspace, proposal=one.id, retry_s=round(wait), **words(error))

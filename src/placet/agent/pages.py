@@ -1,0 +1,97 @@
+"""What the agent serves over HTTP: is it alive, is it ready, what did it count; and the webhook."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from waitress.server import create_server
+
+from placet.agent.events import say
+from placet.agent.metrics import Metrics
+from placet.agent.webhook import MAX_BODY, Webhook
+from placet.errors import Unavailable
+
+_Answer = tuple[str, str, bytes]
+_PLAIN = "text/plain; charset=utf-8"
+_NOTHING = ("404 Not Found", _PLAIN, b"")
+
+
+class Pages:
+    """The WSGI application."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        alive: Callable[[], bool],
+        ready: Callable[[], bool],
+        webhook: Webhook | None,
+    ) -> None:
+        self._metrics = metrics
+        self._webhook = webhook
+        self._lock = threading.Lock()
+        self._pages: dict[str, Callable[[], _Answer]] = {
+            "/healthz": lambda: _state(alive()),
+            "/readyz": lambda: _state(ready()),
+            "/metrics": lambda: ("200 OK", CONTENT_TYPE_LATEST, generate_latest(metrics.registry)),
+        }
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        """One request."""
+        status, kind, body = self._answer(environ)
+        start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _answer(self, environ: dict[str, Any]) -> _Answer:
+        method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
+        if method in {"GET", "HEAD"} and path in self._pages:
+            return self._pages[path]()
+        if method == "POST" and path == "/webhook" and self._webhook is not None:
+            return self._deliver(environ, self._webhook)
+        return _NOTHING
+
+    def _deliver(self, environ: dict[str, Any], webhook: Webhook) -> _Answer:
+        """Answers say only whether the signature is right, which its sender knows."""
+        body = environ["wsgi.input"].read(MAX_BODY)
+        github, gitea = (environ.get(f"HTTP_X_{one}", "") for one in ("HUB_SIGNATURE_256", "GITEA_SIGNATURE"))
+        with self._lock:
+            outcome = webhook.take(body, github, gitea)
+        self._metrics.webhooks.labels(outcome).inc()
+        say("webhook", result=outcome)
+        return ("403 Forbidden" if outcome == "refused" else "204 No Content", _PLAIN, b"")
+
+
+class Server:
+    """Serves the pages until it is closed.
+
+    Raises:
+        Unavailable: kind `port-taken`.
+    """
+
+    def __init__(self, pages: Pages, host: str, port: int) -> None:
+        try:
+            self._server = create_server(
+                pages, host=host, port=port, threads=2, ident="", connection_limit=64, channel_timeout=10,
+                cleanup_interval=5, max_request_body_size=MAX_BODY, max_request_header_size=1 << 14,
+            )  # fmt: skip
+        except (OSError, OverflowError, ValueError) as error:
+            raise Unavailable(
+                f"The agent cannot listen on {host}:{port}.",
+                kind="port-taken",
+                why=f"{error}.",
+                mend="Name another `listen` in placet.toml, or end what uses this one.",
+            ) from error
+        self._thread = threading.Thread(target=self._server.run, name="placet-http", daemon=True)
+        self._thread.start()
+        say("listening", address=host, port=self._server.effective_port)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.close()
+
+
+def _state(good: bool) -> _Answer:
+    return ("200 OK", _PLAIN, b"ok\n") if good else ("503 Service Unavailable", _PLAIN, b"no\n")

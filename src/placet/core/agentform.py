@@ -1,0 +1,78 @@
+"""The table `[agent]` of a party's settings, strict: how its agent runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from placet.errors import Invalid
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+_Listen = Annotated[str, msgspec.Meta(pattern=r"^([^\s/]+:)?[0-9]{1,5}\Z")]
+_Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
+
+
+class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may be set; paths as they were written."""
+
+    interval: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0.1,
+            le=3600,
+            description="seconds between two looks at the Ctrl repository, at most",
+        ),
+    ] = 5.0
+    listen: Annotated[
+        _Listen | None,
+        msgspec.Meta(
+            description="port, or address and port (127.0.0.1 by default), of health, metrics and webhook;"
+            " none of them is served if it is not set",
+        ),
+    ] = None
+    webhook_secret: Annotated[
+        _Text | None,
+        msgspec.Meta(
+            description="file with the webhook's secret, at least 16 bytes, readable by its owner only;"
+            " without one there is no webhook",
+        ),
+    ] = None
+    workspaces: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="folders that one agent serves, each with its own `placet.toml`; this one by"
+                     " default"),
+    ] = ()  # fmt: skip
+    log: Annotated[
+        Literal["text", "json"], msgspec.Meta(description="form of a log line; `--json` means json")
+    ] = "text"
+    ready: Annotated[
+        _Seconds, msgspec.Meta(description="seconds since the last good look after which it is not ready")
+    ] = 60.0
+    stop: Annotated[
+        _Seconds, msgspec.Meta(description="seconds that work under way has to end when the agent is stopped")
+    ] = 30.0
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """Address and port to listen on."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def read_agent(table: object) -> AgentForm:
+    """The table as TOML gave it, overridden by texts of the environment.
+
+    Raises:
+        Invalid: kind `settings`.
+    """
+    try:
+        return msgspec.convert(table, AgentForm, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(
+            f"The setting agent cannot be used: {error}.",
+            kind="settings",
+            mend="See docs/reference/agent.md.",
+        ) from error

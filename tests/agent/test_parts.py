@@ -1,0 +1,323 @@
+"""The agent's parts on clocks of the test's own: when it tries again, what wakes it, what it says."""
+
+import json
+import logging
+import os
+import stat
+import threading
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import pytest
+
+from placet.adapters.keys import read_secret
+from placet.agent.events import EVENTS, JsonLines, TextLines, say
+from placet.agent.jobs import Desk, Job, promote
+from placet.agent.lane import FULL_S, Lane
+from placet.agent.metrics import Metrics
+from placet.agent.retries import Retries
+from placet.agent.service import Service
+from placet.agent.watch import Watch
+from placet.agent.webhook import Webhook
+from placet.config import load_settings
+from placet.core.agentform import AgentForm, read_agent
+from placet.core.states import State
+from placet.engine.history import Alarm
+from placet.engine.promote import Backlog, Promotion, Waiting
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused, Unavailable
+
+ONE = Waiting("a" * 32, State.LANDED, "as it was")
+SOON = [
+    Unavailable("x", kind="store-unreachable"),
+    Conflict("x", kind="ref-moved"),
+    Partial("x", kind="some"),
+]
+STAYS = [Refused("x", kind="not-approved"), Corrupt("x", kind="digest-mismatch"), NotFound("x", kind="no-object"),
+         Invalid("x", kind="y")]  # fmt: skip
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def waits(error, times):
+    """Seconds between one try and the next."""
+    retries, clock, out = Retries(lambda: 1.0), 0.0, []
+    for _ in range(times):
+        wait = retries.failed(ONE, error, clock)
+        assert not retries.due(ONE, clock + wait - 0.01) and retries.due(ONE, clock + wait)
+        assert retries.next_s(clock) == wait
+        out.append(wait)
+        clock += wait
+    return out
+
+
+@pytest.mark.parametrize("error", SOON, ids=lambda one: one.kind)
+def test_what_passes_is_tried_again_soon(error):
+    assert waits(error, 10) == [5, 10, 20, 40, 80, 160, 320, 600, 600, 600]
+
+
+@pytest.mark.parametrize("error", STAYS, ids=lambda one: one.kind)
+def test_what_stays_is_not_hammered_but_tried_at_once_when_something_changed(error):
+    assert waits(error, 6) == [300, 600, 1200, 2400, 3600, 3600]
+    retries = Retries(lambda: 1.0)
+    retries.failed(ONE, error, 0.0)
+    changed = replace(ONE, seen="a decision more")
+    assert (retries.quarantined, retries.due(ONE, 1.0), retries.due(changed, 1.0)) == (1, False, True)
+    assert retries.failed(changed, error, 1.0) == 300
+    retries.keep([])
+    assert (retries.quarantined, retries.next_s(1.0)) == (0, None)
+
+
+def test_a_window_or_a_freeze_is_no_quarantine():
+    for kind in ("window", "frozen"):
+        assert waits(Refused("x", kind=kind), 3) == [60, 60, 60]
+    retries = Retries()
+    retries.failed(ONE, Refused("x", kind="window"), 0.0)
+    assert retries.quarantined == 0
+
+
+class Client:
+    """Promotes as it is told."""
+
+    def __init__(self, *waiting, answers=()):
+        self.waiting, self.answers, self.asked, self.alarms = list(waiting), dict(answers), [], ()
+
+    def backlog(self):
+        return Backlog(tuple(self.waiting), self.alarms)
+
+    def promote(self, ids):
+        (ident,) = ids
+        self.asked.append(ident)
+        answer = self.answers.get(ident)
+        if isinstance(answer, Exception) and not hasattr(answer, "kind"):
+            raise answer
+        return [Promotion(ident, State.PUBLISHED, "c" * 40, (), answer)]
+
+    def close(self):
+        pass
+
+
+def desk(clock, ending=lambda: False):
+    return Desk("w", Metrics(), clock, ending, Retries(lambda: 1.0))
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(f"placet_agent_{name}", {"workspace": "w", **labels})
+
+
+def test_each_proposal_has_its_own_back_off(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    two, three = replace(ONE, id="b" * 32), replace(ONE, id="c" * 32)
+    client = Client(
+        ONE, two, three, answers={ONE.id: SOON[0], two.id: STAYS[0], three.id: KeyError("a secret")}
+    )
+    clock = Clock()
+    here = desk(clock)
+    client.alarms = (Alarm("d" * 40, "odd"),)
+    assert promote(client, here) == 5
+    client.answers[three.id] = None
+    for now, asked in ((4.9, []), (5.0, [ONE.id]), (300.0, [ONE.id, two.id, three.id])):
+        clock.now, client.asked = now, []
+        promote(client, here)
+        assert client.asked == asked
+    assert value(here.metrics, "promotions_total", result="published") == 1
+    assert value(here.metrics, "promotions_total", result="deferred") == 3
+    assert value(here.metrics, "quarantined_proposals") == 1
+    said = [one.getMessage() for one in caplog.records]
+    assert said.count("alarm") == 1 and said.count("quarantined") == 3
+    assert "a secret" not in "".join(JsonLines().format(one) for one in caplog.records)
+    client.waiting, client.asked = [ONE], []
+    promote(client, replace(here, ending=lambda: True))
+    assert client.asked == []
+
+
+def lane(*jobs, clock=None, client=None):
+    return Lane(desk(clock or Clock()), jobs, lambda _: client or Client(), threading.Event())
+
+
+def test_a_lane_waits_longer_after_each_failure_and_says_what_is_corrupt(caplog):
+    answers = [SOON[0], SOON[0], SOON[0], Corrupt("x", kind="rolled-back"), KeyError("x"), None]
+
+    def run(_client, _desk):
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    one = lane(Job("promote", run))
+    found = [one.cycle() for _ in range(3)]
+    assert [round(wait / usual) for wait, usual in zip(found, (5, 10, 20), strict=True)] == [1, 1, 1]
+    one.cycle()
+    assert (one.ok, value(one.desk.metrics, "repository_corrupt")) == (False, 1)
+    one.cycle()
+    assert one.cycle() == FULL_S
+    assert (one.ok, value(one.desk.metrics, "repository_corrupt")) == (True, 0)
+    assert [record.getMessage() for record in caplog.records] == [*["job-failed"] * 3, "corrupt", "mistake"]
+    assert value(one.desk.metrics, "job_runs_total", job="promote", result="failed") == 5
+
+
+def test_jobs_by_time_have_a_lane_of_their_own_and_are_not_woken(tmp_path):
+    jobs = (Job("promote", promote), Job("other", promote), Job("scrub", promote, every_s=3600.0))
+    service = Service([tmp_path], AgentForm(), environ={}, jobs=jobs)
+    together, alone = service._served[0].lanes
+    assert [job.name for job in together._jobs] == ["promote", "other"]
+    assert [job.name for job in alone._jobs] == ["scrub"]
+    alone.wake()
+    together.wake()
+    assert (alone._wake.is_set(), together._wake.is_set()) == (False, True)
+    alone._client = Client()
+    assert alone.cycle() == 3600.0
+    together._client = Client(ONE, answers={ONE.id: SOON[0]})
+    assert 4 <= together.cycle() <= 6
+
+
+def test_a_step_that_is_told_to_end_raises_at_its_next_progress():
+    one = lane(Job("promote", promote))
+    one.progress.start("x").advance(1)
+    one.end()
+    with pytest.raises(Unavailable) as caught:
+        one.progress.advance(1)
+    assert caught.value.kind == "stopped"
+    assert one.cycle() == 0.0
+
+
+def test_a_watch_wakes_lanes_only_when_a_branch_moved(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    heads = [{"refs/heads/main": "1"}] * 2 + [
+        {"refs/heads/main": "2"},
+        SOON[0],
+        SOON[0],
+        {"refs/heads/main": "2"},
+    ]
+    heads += [
+        {"refs/heads/main": "2", "refs/heads/freezes/a": "1"},
+        {"refs/heads/main": "2"},
+        ValueError("data"),
+    ]
+    woken = []
+
+    def ask():
+        answer = heads.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    clock = Clock(100.0)
+    watch = Watch(
+        "w", [SimpleNamespace(wake=lambda: woken.append(1))],
+        lambda _: SimpleNamespace(heads=ask), interval_s=5, stop=threading.Event(), metrics=Metrics(), clock=clock,
+    )  # fmt: skip
+    assert [watch.look() for _ in range(9)] == [True, True, True, False, False, True, True, True, False]
+    assert len(woken) == 4
+    assert [one.getMessage() for one in caplog.records] == [
+        "changed", "changed", "unreachable", "reachable", "changed", "changed", "mistake"
+    ]  # fmt: skip
+    assert watch.seen_at == 100.0
+
+
+def test_alive_and_ready(tmp_path):
+    clock = Clock()
+    service = Service([tmp_path], AgentForm(), environ={}, clock=clock)
+    watch, lanes = service._served[0].watch, service._served[0].lanes
+    assert (service.alive(), service.ready()) == (True, False)
+    watch.seen_at = 0.0
+    clock.now = 60.0
+    assert (service.alive(), service.ready()) == (True, True)
+    clock.now = 60.1
+    assert not service.ready()
+    watch.seen_at = watch.tried_at = 60.0
+    lanes[0].ok = False
+    assert (service.alive(), service.ready()) == (True, False)
+    clock.now = 360.0
+    assert not service.alive()
+    watch.tried_at = 360.0
+    service._threads.append(threading.Thread())
+    assert not service.alive()
+
+
+def test_a_webhook_remembers_and_forgets():
+    woken = []
+    hook = Webhook(b"k" * 16, lambda: woken.append(1))
+    import hmac
+
+    def sign(body):
+        return hmac.new(b"k" * 16, body, "sha256").hexdigest()
+
+    assert hook.take(b"0", f"sha256={sign(b'0')}", "") == "accepted"
+    assert hook.take(b"0", "", sign(b"0")) == "replayed"
+    assert hook.take(b"1", sign(b"0"), "ü") == "refused"
+    for number in range(1, 1025):
+        assert hook.take(b"%d" % number, "", sign(b"%d" % number)) == "accepted"
+    assert hook.take(b"0", "", sign(b"0")) == "accepted"
+    assert len(hook._seen) == 1024 and len(woken) == 1026
+
+
+def test_events_are_one_line_each(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    say("deferred", workspace="/w", error="two\nlines \x1b[31m", why="", retry_s=5)
+    logging.getLogger("other").warning("of %s", "another part")
+    first, second = caplog.records
+    found = json.loads(JsonLines().format(first))
+    assert found.pop("time").endswith("Z")
+    assert found == {
+        "level": "warning", "event": "deferred", "workspace": "/w", "error": "two\nlines \x1b[31m", "retry_s": 5
+    }  # fmt: skip
+    assert json.loads(JsonLines().format(second))["text"] == "of another part"
+    assert (
+        TextLines()
+        .format(first)
+        .endswith(r'WARNING deferred workspace="/w" error="two\nlines \u001b[31m" retry_s=5')
+    )
+    assert "\n" not in JsonLines().format(first) + TextLines().format(first)
+    with pytest.raises(KeyError):
+        say("not-an-event")
+    assert all(event == event.lower() for event in EVENTS)
+
+
+def test_settings_of_the_agent(tmp_path):
+    (tmp_path / "placet.toml").write_text('node = "a"\n[agent]\nlisten = "9465"\nworkspaces = ["x"]\n')
+    env = {"PLACET_AGENT_INTERVAL": "2.5", "PLACET_AGENT_LOG": "json"}
+    form = load_settings(tmp_path, env).agent
+    assert (form.interval, form.log, form.place, form.workspaces) == (
+        2.5,
+        "json",
+        ("127.0.0.1", 9465),
+        ("x",),
+    )
+    assert load_settings(tmp_path, {}).agent.interval == 5
+    assert read_agent({"listen": "[::1]:80"}).place == ("::1", 80)
+    assert read_agent({}).place is None
+    for bad in ({"listen": "a/b:1"}, {"interval": 0}, {"nothing": 1}, {"log": "xml"}, {"workspaces": "x"}, 3):
+        with pytest.raises(Invalid) as caught:
+            read_agent(bad)
+        assert caught.value.kind == "settings"
+
+
+def test_a_credential_as_systemd_hands_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
+    file = tmp_path / "secret"
+    file.write_bytes(b"x")
+    for mode, owner, good in ((0o440, 0, True), (0o440, 7, False), (0o444, 0, False), (0o400, 7, True)):
+        found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=owner)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", lambda _, found=found: found)
+            if good:
+                assert read_secret(file) == b"x"
+            else:
+                with pytest.raises(Refused):
+                    read_secret(file)
+
+
+def test_usage(site):
+    site.configure('webhook_secret = "short"')
+    (site.folder / "short").write_text("short\n")
+    (site.folder / "short").chmod(0o600)
+    for argv, code, kind in (
+        (("--workspace", ".", "--workspace", str(site.folder)), 2, "settings"),
+        (("--listen", "x/y:z"), 2, "settings"),
+        ((), 2, "webhook-secret"),
+    ):
+        assert json.loads(site.run("agent", "--json", *argv, expect=code).stdout)["kind"] == kind
