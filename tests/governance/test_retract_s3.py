@@ -197,16 +197,19 @@ def test_a_retraction_reaches_those_who_have_it_already(library, monkeypatch):  
     assert "names of patients" in json.dumps(lines)
     code, _ = placet("bundle", library.ids["a.csv"], "-o", "proof", "--no-sign", cwd=who)
     assert code in {0, 2}
-    with pytest.raises(Conflict):
-        Client(who).retract(library.ids["a.csv"], reason="again")
-    with pytest.raises(NotFound):
-        Client(who).retract("ffffffffffff", reason="none")
+    monkeypatch.setenv("PLACET_HOME", str(who / "home"))
+    with Client(who) as client:
+        with pytest.raises(Conflict):
+            client.retract(library.ids["a.csv"], reason="again")
+        with pytest.raises(NotFound):
+            client.retract("ffffffffffff", reason="none")
 
 
-def test_the_promoters_credential_is_no_retractors(library):
+def test_the_promoters_credential_is_no_retractors(library, monkeypatch):
     root = library.person("bob", remote=TIER)
-    with pytest.raises(Invalid, match="promotes"):
-        Client(root).follow_retractions()
+    monkeypatch.setenv("PLACET_HOME", str(root / "home"))
+    with Client(root) as client, pytest.raises(Invalid, match="promotes"):
+        client.follow_retractions()
 
 
 def test_versions_of_a_real_bucket(seaweed):
