@@ -300,10 +300,13 @@ def test_settings_of_the_agent(tmp_path):
 def test_a_credential_as_systemd_hands_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "secret"
     file.write_bytes(b"x")
-    for mode, owner, good in ((0o440, 0, True), (0o440, 7, False), (0o444, 0, False), (0o400, 7, True)):
+    for mode, owner, me, good in (
+        (0o440, 0, 9, True), (0o440, 0, 0, False), (0o440, 7, 9, False), (0o444, 0, 9, False), (0o400, 7, 9, True)
+    ):  # fmt: skip
         found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=owner)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fstat", lambda _, found=found: found)
+            patch.setattr(os, "geteuid", lambda me=me: me)
             if good:
                 assert read_secret(file) == b"x"
             else:
