@@ -26,25 +26,57 @@ from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
+from placet.engine.scrubreport import Scrubbed
+from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
-from placet.errors import NotFound
+from placet.errors import Invalid, NotFound
 from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
+from placet.wire.scrub import scrub
 
 
 class Client(Governed):
     """One party's Placet: a node, a reviewer, an administrator or a researcher."""
 
-    def promote(self, ids: Sequence[str] = ()) -> Sequence[Promotion]:
-        """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
+    def promote(
+        self, ids: Sequence[str] = (), *, shard: tuple[int, int] | None = None, dask: str | None = None
+    ) -> Sequence[Promotion]:
+        """Promote this node's landed proposals: verified copy, receipt, ledger, published branch.
+
+        Args:
+            ids: By the beginning of their ids; none = all that wait.
+            shard: Copy only this part of their data objects, `(1, 8)` to `(8, 8)`, and record nothing; needs
+                no signing key. A promotion without it proves all, copies what is missing, and records.
+            dask: The address of a `dask.distributed` scheduler whose workers copy first (`placet[dask]`).
+        """
         self._node()
+        if shard is not None and dask is not None:
+            raise Invalid("A cluster makes its own shards: give `shard` or `dask`.", kind="shard")
+        if shard is not None:
+            return self._wire.sharding.run(ids, Shard(*shard))
+        if dask is not None:
+            from placet.wire.dask import copy_by
+
+            ids = self._wire.promoter().wanted(ids)
+            copy_by(dask, self._wire.sharding, ids)
+            return self._wire.promoter().run(ids) if ids else []
         return self._wire.promoter().run(ids)
+
+    def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
+        """Of these proposals, or of all that wait, those that may be promoted now.
+
+        Returns:
+            Each whole id, with the number of shards that make tasks of some hundred objects.
+        """
+        self._node()
+        return self._wire.sharding.plan(ids)
 
     def freeze(self, scope: str, *, reason: str) -> str:
         """Stop every publication in a scope, at once and alone; returns the freeze's id. Idempotent.
@@ -156,6 +188,31 @@ class Client(Governed):
         return collect(
             self._wire, remote=remote, remove=remove, tips=tips, least_s=older_than_s, give_up=give_up
         )
+
+    def scrub(
+        self,
+        *,
+        remote: str | None = None,
+        read: bool = False,
+        repair: bool = False,
+        rate: int | None = None,
+    ) -> Scrubbed:
+        """Compare a publication tier with everything published there, both ways; goes on where it was.
+
+        Args:
+            remote: The tier, or its remote here; by default `publication-storage`.
+            read: Read every object, and believe nothing that the service says.
+            repair: Bring back from this node's internal tier what is its own. Nothing is deleted.
+            rate: Bytes a second that are read at most.
+
+        Raises:
+            Partial: kind `scrub-unfinished`: the store stopped answering.
+        """
+
+        def view() -> View:
+            return self._clone_view(fetch=True)
+
+        return scrub(self._wire, view, remote=remote, read=read, repair=repair, rate=rate)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

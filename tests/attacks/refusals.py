@@ -79,6 +79,7 @@ NO_GUARDS = {
     "placet.engine.transfer:_read_object": "a stock remote's object, which an MD5 names; what is governed goes by SHA-256",
     "placet.engine.transfer:bounded": _LIMIT,
     "placet.wire.ctrl:Wire.tier_store": _OWN,
+    "placet.wire.scrub:_tier": _OWN,
     "placet.wire.proof:bundle": "a bundle of one's own that does not verify; who gets it judges it anew",
     "placet.wire.proof:repository": "an object is found by the id of its bytes only; this tells which one is wrong",
     "placet.wire.data:DataWire.admit_config": "admits nothing at all; `require_known_config` admits in its place",
