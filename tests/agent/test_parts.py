@@ -12,7 +12,7 @@ import pytest
 
 from placet.adapters.keys import read_secret
 from placet.agent.events import EVENTS, JsonLines, TextLines, say
-from placet.agent.jobs import Desk, Job, promote
+from placet.agent.jobs import Desk, Job, jobs_of, promote
 from placet.agent.lane import FULL_S, Lane
 from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries
@@ -173,6 +173,34 @@ def test_jobs_by_time_have_a_lane_of_their_own_and_are_not_woken(tmp_path):
     assert alone.cycle() == 3600.0
     together._client = Client(ONE, answers={ONE.id: SOON[0]})
     assert 4 <= together.cycle() <= 6
+
+
+def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    asked = []
+
+    def scrub(**options):
+        asked.append(options)
+        serious = len(asked) - 1
+        return SimpleNamespace(
+            ok=not serious, tier="t", objects=7, counts={"missing": serious, "serious": serious}
+        )
+
+    form = AgentForm(scrub_hours=0.5, scrub_remote="r", scrub_rate=9)
+    _, job = jobs_of(form)
+    assert (job.name, job.every_s, len(jobs_of(AgentForm()))) == ("scrub", 1800, 1)
+    one = lane(job, client=SimpleNamespace(scrub=scrub))
+    assert [one.cycle(), one.cycle()] == [1800, 1800]
+    assert asked == [{"remote": "r", "read": False, "rate": 9}] * 2
+    assert [record.getMessage() for record in caplog.records] == ["sound", "job-done", "unsound", "job-done"]
+    assert caplog.records[2].fields == {
+        "workspace": "w",
+        "tier": "t",
+        "objects": 7,
+        "missing": 1,
+        "serious": 1,
+    }
+    assert value(one.desk.metrics, "scrub_serious_objects") == 1
 
 
 def test_a_step_that_is_told_to_end_raises_at_its_next_progress():
