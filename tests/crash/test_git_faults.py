@@ -1,0 +1,177 @@
+"""Git in trouble: a copy that is damaged, a server that is down or was rolled back, ten who push at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from crash.watch import GIT, git
+from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab, Memory
+from governance.test_promote import land, make
+from placet.adapters.git import GitRepo
+from placet.errors import Corrupt, Unavailable
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab.make(tmp_path)
+    yield made
+    made.repo.close()
+
+
+def objects(lab, *arguments):
+    """Ids of the copy's objects, newest commit first."""
+    return git(lab.folder / "cache.git", "rev-list", "--objects", *arguments).decode().split("\n")
+
+
+def loose(lab):
+    """The copy's objects as files of their own, as small fetches leave them."""
+    cache = lab.folder / "cache.git"
+    for pack in (cache / "objects" / "pack").glob("*.pack"):
+        with pack.rename(cache / pack.name).open("rb") as stream:
+            command = ["git", "--git-dir", str(cache), "unpack-objects", "-q"]
+            subprocess.run(command, env=GIT, stdin=stream, check=True)
+    for one in (cache / "objects" / "pack").iterdir():
+        one.unlink()
+
+
+def forget(lab, ident):
+    loose(lab)
+    (lab.folder / "cache.git" / "objects" / ident[:2] / ident[2:]).unlink()
+
+
+def packed(lab):
+    cache = lab.folder / "cache.git"
+    git(cache, "repack", "-q", "-a", "-d", "--window=0")
+    (pack,) = (cache / "objects" / "pack").glob("*.pack")
+    pack.chmod(0o644)
+    return pack
+
+
+def truncated_pack(lab):
+    pack = packed(lab)
+    os.truncate(pack, pack.stat().st_size // 2)
+
+
+def flipped_pack(lab):
+    pack = packed(lab)
+    data = bytearray(pack.read_bytes())
+    data[len(data) // 3] ^= 1
+    pack.write_bytes(data)
+
+
+def flipped_object(lab):
+    loose(lab)
+    ident = git(lab.folder / "cache.git", "rev-parse", f"{PUBLISHED}:.placet/policy.yaml").decode().strip()
+    file = lab.folder / "cache.git" / "objects" / ident[:2] / ident[2:]
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def missing(ref, path):
+    def damage(lab):
+        spec = f"{ref}:{path}" if path else ref
+        forget(lab, git(lab.folder / "cache.git", "rev-parse", spec).decode().strip())
+
+    return damage
+
+
+def missing_in_a_proposal(lab):
+    refs = git(lab.folder / "cache.git", "for-each-ref", "--format=%(refname)", "refs/heads/proposals").decode()
+    missing(refs.splitlines()[-1], "artifacts")(lab)
+
+
+def ref(name, text):
+    def damage(lab):
+        cache = lab.folder / "cache.git"
+        file = cache / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    return damage
+
+
+def folder(change):
+    return lambda lab: change(lab.folder / "cache.git")
+
+
+def emptied(cache):
+    shutil.rmtree(cache)
+    cache.mkdir()
+
+
+DAMAGES = {
+    "a pack cut off": truncated_pack,
+    "a bit of a pack": flipped_pack,
+    "an object cut off": flipped_object,
+    "the newest commit of main gone": missing(MAIN, ""),
+    "an old commit of main gone": missing(f"{MAIN}~1", ""),
+    "a tree of main gone": missing(MAIN, "artifacts"),
+    "the policy gone": missing(MAIN, ".placet/policy.yaml"),
+    "a published entry gone": missing(PUBLISHED, ".placet/ledger/0/1.json"),
+    "a proposal's tree gone": missing_in_a_proposal,
+    "main is garbage": ref(MAIN, "garbage\n"),
+    "main is empty, as after a power cut": ref(MAIN, ""),
+    "published is garbage": ref(PUBLISHED, "garbage\n"),
+    "main names what is not there": ref(MAIN, "1" * 40 + "\n"),
+    "a garbage ref of a proposal": ref("refs/heads/proposals/" + "0" * 32, "x"),
+    "a lock of main left behind": ref(f"{MAIN}.lock", ""),
+    "a lock of the packed refs left behind": ref("packed-refs.lock", ""),
+    "a lock of a branch left behind": ref(f"{PUBLISHED}.lock", "1" * 40),
+    "a fetch that was interrupted": ref("objects/pack/tmp_pack_x1y2z3", "PACK"),
+    "no HEAD": folder(lambda cache: (cache / "HEAD").unlink()),
+    "HEAD is empty": folder(lambda cache: (cache / "HEAD").write_text("")),
+    "no folder of refs": folder(lambda cache: shutil.rmtree(cache / "refs")),
+    "an empty folder": folder(emptied),
+    "no folder": folder(shutil.rmtree),
+}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A repository with something of everything, whose copy lags behind the server: there are refs to move."""
+    lab = Lab.make(tmp_path_factory.mktemp("grown"))
+    promoter = make(lab)
+    land(lab, promoter)
+    promoter.run()
+    land(lab, promoter, b"two", "outputs/two")
+    lab.propose("outputs/three", b"three")
+    shutil.copytree(lab.folder / "cache.git", lab.folder / "lagging.git")
+    lab.propose("outputs/four", b"four", node="site-a")
+    land(lab, promoter, b"five", "outputs/five")
+    promoter.run()
+    lab.repo.close()
+    return lab
+
+
+def seen(view):
+    return (
+        view.main,
+        {tier: one.tip for tier, one in view.publications.items()},
+        view.branches,
+        sorted(view.cases()),
+        view.alarms,
+        view.broken,
+    )
+
+
+@pytest.fixture(scope="module")
+def truth(grown):
+    """What a copy that was never damaged shows."""
+    return seen(grown.view())
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_copy_is_fetched_anew(grown, truth, name, tmp_path):
+    for folder, kept in (("ctrl.git", "ctrl.git"), ("cache.git", "lagging.git")):
+        shutil.copytree(grown.folder / kept, tmp_path / folder)
+    lab = Lab(tmp_path, None, grown.trust_root)
+    DAMAGES[name](lab)
+    lab.repo = GitRepo.cache(tmp_path / "cache.git", str(tmp_path / "ctrl.git"), ENV)
+    assert seen(lab.view()) == truth
+    lab.repo.close()
+    git(tmp_path / "cache.git", "fsck", "--full", "--strict")
+    assert {one.name for one in tmp_path.iterdir()} == {"ctrl.git", "cache.git"}
