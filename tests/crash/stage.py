@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -39,6 +41,7 @@ IDENTITIES = {
     "researcher": Identity(("Read:publication", "List:publication")),
 }
 MIB = 1 << 20
+LIMIT_S = 120
 _FRESH = 100
 FOLDER = {f"part-{number}.csv": b"%d\n" % number * (number + 1) for number in range(9)} | {
     "deep/er.bin": bytes(range(256)), "empty": b"",
@@ -94,6 +97,29 @@ class Ended:
     out: str
     err: str
     names: tuple[str, ...] = ()
+
+
+class Held:
+    """A run that waits at a point."""
+
+    def __init__(self, here: Path, go: Path) -> None:
+        self._here, self._go = os.open(here, os.O_RDONLY | os.O_NONBLOCK), go
+        self.running: Future[Ended] | None = None
+
+    def wait(self) -> None:
+        """Wait until it is there."""
+        ready, _, _ = select.select([self._here], [], [], LIMIT_S)
+        assert ready, "it never came to the point where it should wait"
+
+    def let_go(self) -> None:
+        """Let it go on, if it waits."""
+        go, self._go = self._go, None
+        if go is not None and select.select([self._here], [], [], 0)[0]:
+            go.write_text("go")
+
+    @property
+    def ended(self) -> Ended:
+        return self.running.result(LIMIT_S)
 
 
 @dataclass
@@ -227,8 +253,7 @@ class Stage:
 
     # --- running and killing --------------------------------------------------------------------
 
-    @property
-    def env(self) -> dict[str, str]:
+    def env(self, home: str = "home") -> dict[str, str]:
         kept = {
             key: one
             for key, one in os.environ.items()
@@ -236,8 +261,8 @@ class Stage:
         }
         (self.live / "tmp").mkdir(exist_ok=True)
         return kept | {
-            "HOME": str(self.live / "home"),
-            "PLACET_HOME": str(self.live / "home"),
+            "HOME": str(self.live / home),
+            "PLACET_HOME": str(self.live / home),
             "TMPDIR": str(self.live / "tmp"),
             "DVC_SITE_CACHE_DIR": str(self.live / "site"),
             "DVC_GLOBAL_CONFIG_DIR": str(self.live / "global"),
@@ -246,7 +271,7 @@ class Stage:
             "LC_ALL": "C.UTF-8",
         }
 
-    def run(self, folder: str, *argv: str, jobs: int = 1, **order: object) -> Ended:
+    def run(self, folder: str, *argv: str, jobs: int = 1, home: str = "home", **order: object) -> Ended:
         """The real program to its end, or to the point of its order."""
         names = self.root / f"names-{threading.get_ident()}"
         names.write_text("[]")
@@ -254,7 +279,7 @@ class Stage:
             "below": str(self.live), "names": str(names), "versioned": [key_of(one) for one in VERSIONS.values()],
             "streamed": [key_of(one) for one in STREAM.values()], **order,
         }  # fmt: skip
-        env = self.env | {"CRASH": json.dumps(order), "PLACET_JOBS": str(jobs)}
+        env = self.env(home) | {"CRASH": json.dumps(order), "PLACET_JOBS": str(jobs)}
         done = self.programs.run([*argv, "--json"], self.live / folder, env)
         return Ended(done.returncode, done.stdout, done.stderr, tuple(json.loads(names.read_text())))
 
@@ -273,6 +298,21 @@ class Stage:
         for thread in set(threading.enumerate()) - before:
             thread.join(30)
         assert done.code == -1, f"request {number} was never made: {done}"
+
+    @contextlib.contextmanager
+    def held_at(self, point: str | int, folder: str, *argv: str, **options: object) -> Iterator[Held]:
+        """Run it in a thread until it is at this point, where it waits until it is let go; at the end it ended."""
+        pipes = {name: self.root / f"{name}-{len(os.listdir(self.root))}" for name in ("here", "go")}
+        for pipe in pipes.values():
+            os.mkfifo(pipe)
+        order = {name: str(pipe) for name, pipe in pipes.items()}
+        with ThreadPoolExecutor(1) as pool:
+            held = Held(pipes["here"], pipes["go"])
+            held.running = pool.submit(self.run, folder, *argv, wait_at=point, **order, **options)
+            try:
+                yield held
+            finally:
+                held.let_go()
 
     # --- looking --------------------------------------------------------------------------------
 

@@ -61,12 +61,12 @@ class Points:
             here = len(self.names)
         if here == self._order.get("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if name == self._order.get("wait_at"):
-            self._meet_others()
+        if self._order.get("wait_at") in {name, here}:
+            self._wait()
 
-    def _meet_others(self) -> None:
-        """Say that we are here, and go on when everybody may: both ends are named pipes, nothing sleeps."""
-        self._order.pop("wait_at")
+    def _wait(self) -> None:
+        """Say that we are here, and go on when we may: by named pipes, nothing sleeps."""
+        del self._order["wait_at"]
         Path(self._order["here"]).write_text("here")
         Path(self._order["go"]).read_text()
 
