@@ -7,7 +7,7 @@ import pytest
 from crash.stage import FILES, LARGE, SMALL, Stage, stage
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def ready(tmp_path_factory) -> Stage:
     """A stage with one proposal landed, and with another one's outputs made on the desk."""
     with stage(tmp_path_factory.mktemp("crash").resolve()) as made:

@@ -32,6 +32,7 @@ from placet.testing.seaweed import Identity, Seaweed
 from placet.testing.trouble import Call, Rule, TroubleProxy
 
 NODE, TIER, PREFIX, DESK = "site-b", "publication-storage", "x/", "desk/"
+OTHER = "site-a"
 INTERNAL, PUBLICATION = "internal", "publication"
 IDENTITIES = {
     "job": Identity(("Read:internal", "List:internal", "Write:internal")),
@@ -40,6 +41,7 @@ IDENTITIES = {
     ),
     "researcher": Identity(("Read:publication", "List:publication")),
 }
+ALL = os.environ.get("PLACET_CRASH") == "all"  # `make test-crash`
 MIB = 1 << 20
 LIMIT_S = 120
 _FRESH = 100
@@ -163,19 +165,20 @@ class Stage:
             ('url: "s3://pub/x", endpointurl: "http://127.0.0.1:1"', place),
             ("bytes: 1000000,", "bytes: 100000000,"),
         )
-        key = Key(NODE)._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        file = self.root / "node.key"
-        file.write_bytes(key)
-        file.chmod(0o600)
+        for name in (NODE, OTHER):
+            key = Key(name)._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            file = self.root / f"{name}.key"
+            file.write_bytes(key)
+            file.chmod(0o600)
         internal = f"s3://{INTERNAL}/dvc"
         self._project("workspace", {"internal-storage": (internal, "job")})
         self._project("desk", {"internal-storage": (f"s3://{INTERNAL}/{DESK[:-1]}", "job")})
         publication = f"s3://{PUBLICATION}/{PREFIX[:-1]}"
-        self._project(
-            "agent", {"internal-storage": (internal, "promoter"), TIER: (publication, "promoter")}
-        )
+        both = {"internal-storage": (internal, "promoter"), TIER: (publication, "promoter")}
+        self._project("agent", both)
+        self._project("other", both, OTHER)
 
-    def _project(self, name: str, remotes: dict[str, tuple[str, str]]) -> None:
+    def _project(self, name: str, remotes: dict[str, tuple[str, str]], node: str = NODE) -> None:
         folder = self.live / name
         (folder / ".dvc").mkdir(parents=True)
         lines = ["[core]", "    no_scm = True", "    remote = internal-storage"]
@@ -187,7 +190,7 @@ class Stage:
             ]  # fmt: skip
         (folder / ".dvc" / "config").write_text("\n".join(lines) + "\n")
         (folder / "placet.toml").write_text(
-            f'node = "{NODE}"\nkey = "{self.root / "node.key"}"\nctrl = "{self.ctrl}"\n'
+            f'node = "{node}"\nkey = "{self.root / node}.key"\nctrl = "{self.ctrl}"\n'
             f'trust_root = "{self.lab.trust_root}"\n'
         )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from crash.watch import GIT, git
-from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab, Memory
+from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab
 from governance.test_promote import land, make
 from placet.adapters.git import GitRepo
 from placet.errors import Corrupt, Unavailable
+from placet.testing.gitserver import GitServer
 
 
 @pytest.fixture
@@ -20,11 +22,6 @@ def lab(tmp_path):
     made = Lab.make(tmp_path)
     yield made
     made.repo.close()
-
-
-def objects(lab, *arguments):
-    """Ids of the copy's objects, newest commit first."""
-    return git(lab.folder / "cache.git", "rev-list", "--objects", *arguments).decode().split("\n")
 
 
 def loose(lab):
@@ -175,3 +172,104 @@ def test_a_damaged_copy_is_fetched_anew(grown, truth, name, tmp_path):
     lab.repo.close()
     git(tmp_path / "cache.git", "fsck", "--full", "--strict")
     assert {one.name for one in tmp_path.iterdir()} == {"ctrl.git", "cache.git"}
+
+
+def behind(lab):
+    """Every branch as it is, and one step earlier."""
+    cache = lab.folder / "cache.git"
+    return {one: [git(cache, "rev-parse", f"{one}{at}").decode().strip() for at in ("", "~1")] for one in (MAIN, PUBLISHED)}
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+@pytest.mark.parametrize("branch", [MAIN, PUBLISHED])
+def test_a_branch_that_was_rolled_back_stops_everything_until_it_is_moved_back(lab, branch, damaged):
+    """What was seen is remembered outside the copy: to lose the copy, too, forgets nothing."""
+    promoter = make(lab)
+    land(lab, promoter)
+    promoter.run()
+    two = land(lab, promoter, b"two", "outputs/two")
+    if branch == PUBLISHED:
+        promoter.run()
+        three = land(lab, promoter, b"three", "outputs/three")
+    lab.view(promoter.memory)
+    newest, older = behind(lab)[branch]
+    lab.force(branch, older)
+    if damaged:
+        truncated_pack(lab)
+    for _ in range(2):
+        with pytest.raises(Corrupt, match="rolled back or rewritten"):
+            promoter.run()
+    assert lab.tip(branch) == older
+    git(lab.folder / "ctrl.git", "update-ref", branch, newest)
+    assert [(one.id, one.error) for one in promoter.run()] == [(three if branch == PUBLISHED else two, None)]
+    assert lab.view(promoter.memory).alarms == []
+
+
+def test_a_main_that_was_rewritten_promotes_nothing(lab):
+    promoter = make(lab)
+    land(lab, promoter)
+    lab.view(promoter.memory)
+    newest, older = behind(lab)[MAIN]
+    tree = dict(lab.repo.tree(newest).items())
+    lab.force(MAIN, lab.repo.commit(older, tree, parents=[older], message="x", author="x", when=lab.now))
+    with pytest.raises(Corrupt, match="rolled back or rewritten"):
+        promoter.run()
+    assert [one.key for one in promoter.targets[TIER].store.list("")] == []
+    git(lab.folder / "ctrl.git", "update-ref", MAIN, newest)
+    assert [one.error for one in promoter.run()] == [None]
+
+
+class Closing:
+    """A target at whose first copy the forge goes down."""
+
+    def __init__(self, inner, server):
+        self._inner, self._server = inner, server
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def copy_from(self, source, key, want):
+        self._server.stop()
+        return self._inner.copy_from(source, key, want)
+
+
+def test_a_forge_that_is_down_and_comes_back(lab, tmp_path):
+    server = GitServer(tmp_path)
+    remote = GitRepo.cache(tmp_path / "remote.git", server.url("ctrl.git"), ENV)
+    promoter = replace(make(lab), repo=remote)
+    ident = land(lab, promoter)
+    with pytest.raises(Unavailable) as down:
+        promoter.run()
+    assert down.value.kind == "ctrl-unreachable"
+    target = promoter.targets[TIER]
+    with server:
+        closing = replace(target, store=Closing(target.store, server))
+        (done,) = replace(promoter, targets={TIER: closing}).run()
+        assert (done.error.kind, lab.state(ident)) == ("ctrl-unreachable", "LANDED")
+    with server:
+        assert [one.error for one in promoter.run()] == [None]
+        assert (lab.state(ident), promoter.run()) == ("PUBLISHED", [])
+    remote.close()
+
+
+class Deaf:
+    """A copy that is told that its push failed, though the server did it."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def push(self, updates):
+        self._inner.push(updates)
+        raise Unavailable("The connection was lost.", kind="ctrl-unreachable")
+
+
+def test_an_answer_of_the_forge_that_was_lost(lab):
+    promoter = make(lab)
+    ident = land(lab, promoter)
+    (done,) = replace(promoter, repo=Deaf(lab.repo)).run()
+    assert done.error.kind == "ctrl-unreachable"
+    assert (lab.state(ident), promoter.run()) == ("PUBLISHED", [])
+    assert len(lab.view().publications[TIER].entries) == 2

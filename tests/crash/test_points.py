@@ -7,7 +7,6 @@ there again: what is to be done follows from the state alone (invariant I4).
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +15,9 @@ import pytest
 
 from crash import watch
 from crash.ends import Ends, wrong_names
-from crash.stage import FILES, LARGE, SMALL, objects_of
+from crash.stage import ALL, FILES, LARGE, SMALL, objects_of
 from placet.core.digest import digest
 
-ALL = os.environ.get("PLACET_CRASH") == "all"
 SEED = 22
 APPROVED = FILES | LARGE
 SHA256 = {key: digest(data).sha256 for key, data in objects_of(APPROVED).items()}
