@@ -12,7 +12,9 @@ from crash import watch
 from crash.stage import DESK, INTERNAL, PUBLICATION, Stage
 
 _TIMES = ("time", "expires")
-_PASSING = re.compile(r"\.dvc/tmp/.*|\.dvc/cache/(.*/)?\.[0-9a-f]{24}\.tmp")  # `placet gc` takes such files away
+_PASSING = re.compile(
+    r"\.dvc/tmp/.*|\.dvc/cache/(.*/)?\.[0-9a-f]{24}\.tmp"
+)  # `placet gc` takes such files away
 _COUNTS = ("copied", "found", "ways")
 
 
@@ -60,7 +62,10 @@ class Ends:
         refs = {ref: self._tree(commit) for ref, commit in self.stage.refs().items()}
         ids = {one for ref in refs for one in [ref.rsplit("/", 1)[-1]] if "proposals" in ref}
         return {
-            "refs": {_anonymous(ref, ids): {_anonymous(path, ids): one for path, one in tree.items()} for ref, tree in refs.items()},
+            "refs": {
+                _anonymous(ref, ids): {_anonymous(path, ids): one for path, one in tree.items()}
+                for ref, tree in refs.items()
+            },
             "public": {key: one for key, one in self.public.look().items() if "placet/probe/" not in key},
             "desk": {key: one for key, one in self._desk.look().items() if "placet/probe/" not in key},
             "workspace": self._workspace(self.stage.live / folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -19,11 +20,11 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from forkserver import ForkServer
 
 from crash import watch
+from forkserver import ForkServer
 from governance.lab import Lab
-from keys import POLICY, Key
+from keys import Key
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dvcfile import encode_dir
@@ -44,6 +45,7 @@ IDENTITIES = {
 ALL = os.environ.get("PLACET_CRASH") == "all"  # `make test-crash`
 MIB = 1 << 20
 LIMIT_S = 120
+_numbers = itertools.count()
 _FRESH = 100
 FOLDER = {f"part-{number}.csv": b"%d\n" % number * (number + 1) for number in range(9)} | {
     "deep/er.bin": bytes(range(256)), "empty": b"",
@@ -295,7 +297,9 @@ class Stage:
         """Run it with four jobs, and end it when its request of this number is on its way, and arrives."""
         pid = self.root / "pid"
         before = set(threading.enumerate())
-        self.proxy.meet(Rule(Call(lambda _: os.kill(int(pid.read_text()), signal.SIGKILL)), skip=number, times=1))
+        self.proxy.meet(
+            Rule(Call(lambda _: os.kill(int(pid.read_text()), signal.SIGKILL)), skip=number, times=1)
+        )
         done = self.run(folder, *argv, jobs=4, pid=str(pid))
         self.proxy.meet()
         for thread in set(threading.enumerate()) - before:
@@ -305,7 +309,7 @@ class Stage:
     @contextlib.contextmanager
     def held_at(self, point: str | int, folder: str, *argv: str, **options: object) -> Iterator[Held]:
         """Run it in a thread until it is at this point, where it waits until it is let go; at the end it ended."""
-        pipes = {name: self.root / f"{name}-{len(os.listdir(self.root))}" for name in ("here", "go")}
+        pipes = {name: self.root / f"{name}-{next(_numbers)}" for name in ("here", "go")}
         for pipe in pipes.values():
             os.mkfifo(pipe)
         order = {name: str(pipe) for name, pipe in pipes.items()}
@@ -323,7 +327,10 @@ class Stage:
         return watch.git(self.ctrl, *arguments)
 
     def refs(self) -> dict[str, str]:
-        rows = (line.split() for line in self._git("for-each-ref", "--format=%(refname) %(objectname)").splitlines())
+        rows = (
+            line.split()
+            for line in self._git("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        )
         return {ref.decode(): ident.decode() for ref, ident in rows}
 
     def uploads(self, bucket: str = PUBLICATION) -> list[str]:
@@ -332,7 +339,9 @@ class Stage:
         return [one["Key"] for one in found.get("Uploads", [])]
 
     def bucket(self, bucket: str = PUBLICATION, prefix: str = PREFIX, identity: str = "researcher"):
-        return watch.Bucket(watch.client(self.server.endpoint, *self.server.credentials(identity)), bucket, prefix)
+        return watch.Bucket(
+            watch.client(self.server.endpoint, *self.server.credentials(identity)), bucket, prefix
+        )
 
     @contextlib.contextmanager
     def watched(self, outputs: dict) -> Iterator[dict]:
@@ -345,7 +354,10 @@ class Stage:
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         found: dict = {}
         with subprocess.Popen(
-            [sys.executable, "-m", "crash.watch", json.dumps(order)], stdout=subprocess.PIPE, env=env, text=True
+            [sys.executable, "-m", "crash.watch", json.dumps(order)],
+            stdout=subprocess.PIPE,
+            env=env,
+            text=True,
         ) as watching:
             try:
                 yield found

@@ -77,7 +77,9 @@ def missing(ref, path):
 
 
 def missing_in_a_proposal(lab):
-    refs = git(lab.folder / "cache.git", "for-each-ref", "--format=%(refname)", "refs/heads/proposals").decode()
+    refs = git(
+        lab.folder / "cache.git", "for-each-ref", "--format=%(refname)", "refs/heads/proposals"
+    ).decode()
     missing(refs.splitlines()[-1], "artifacts")(lab)
 
 
@@ -177,7 +179,10 @@ def test_a_damaged_copy_is_fetched_anew(grown, truth, name, tmp_path):
 def behind(lab):
     """Every branch as it is, and one step earlier."""
     cache = lab.folder / "cache.git"
-    return {one: [git(cache, "rev-parse", f"{one}{at}").decode().strip() for at in ("", "~1")] for one in (MAIN, PUBLISHED)}
+    return {
+        one: [git(cache, "rev-parse", f"{one}{at}").decode().strip() for at in ("", "~1")]
+        for one in (MAIN, PUBLISHED)
+    }
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])

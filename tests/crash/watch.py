@@ -40,7 +40,9 @@ class Bucket:
 
     def look(self) -> dict[str, str]:
         out = {}
-        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix):
+        for page in self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        ):
             for one in page.get("Contents", []):
                 stamp = (one["Key"], one["Size"], one["ETag"], one["LastModified"])
                 if stamp not in self._known:
