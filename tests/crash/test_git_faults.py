@@ -160,7 +160,9 @@ def seen(view):
 @pytest.fixture(scope="module")
 def truth(grown):
     """What a copy that was never damaged shows."""
-    return seen(grown.view())
+    found = seen(grown.view())
+    grown.repo.close()
+    return found
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -170,8 +172,9 @@ def test_a_damaged_copy_is_fetched_anew(grown, truth, name, tmp_path):
     lab = Lab(tmp_path, None, grown.trust_root)
     DAMAGES[name](lab)
     lab.repo = GitRepo.cache(tmp_path / "cache.git", str(tmp_path / "ctrl.git"), ENV)
-    assert seen(lab.view()) == truth
+    found = seen(lab.view())
     lab.repo.close()
+    assert found == truth
     git(tmp_path / "cache.git", "fsck", "--full", "--strict")
     assert {one.name for one in tmp_path.iterdir()} == {"ctrl.git", "cache.git"}
 

@@ -35,7 +35,7 @@ _V = TypeVar("_V", bound=_Seen)
 def renewing(
     load: Callable[Concatenate[Repo, _P], _V],
 ) -> Callable[Concatenate[Repo, _P], _V]:
-    """The same function, which begins again once, if what it missed is missing because the copy is damaged."""
+    """The same function; once it begins again, if what it missed is missing because the copy is damaged."""
 
     @wraps(load)
     def whole(repo: Repo, /, *args: _P.args, **kwargs: _P.kwargs) -> _V:
@@ -47,6 +47,7 @@ def renewing(
         else:
             if not _suspicious(view.faults) or not repo.renew():
                 return view
+        kwargs.pop("before", None)  # used up by the first attempt
         return load(repo, *args, **kwargs)
 
     return whole
