@@ -353,6 +353,7 @@ class Stage:
         }  # fmt: skip
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         found: dict = {}
+        self._tell("")
         with subprocess.Popen(
             [sys.executable, "-m", "crash.watch", json.dumps(order)],
             stdout=subprocess.PIPE,
@@ -360,6 +361,7 @@ class Stage:
             text=True,
         ) as watching:
             try:
+                assert watching.stdout.readline() == "watching\n"
                 yield found
             finally:
                 self._tell("end")

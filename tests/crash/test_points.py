@@ -1,7 +1,7 @@
 """Killed at a point of its run, and run again: the end is the same, and nobody saw anything wrong meanwhile.
 
-`make test` takes of each port's method the first and the last call, and a seeded sample of all points; `make
-test-crash` takes all. A state that another point has left too, and that was led to its end already, is not led
+`make test` takes, of each method of a port that changes something, the point before its first and after its last
+call, and a seeded sample of all; `make test-crash` takes all. A state that another point has left too, and that was led to its end already, is not led
 there again: what is to be done follows from the state alone (invariant I4).
 """
 
@@ -37,7 +37,7 @@ class Flow:
         snapshot: The stage that it begins on.
         folder: Where it runs.
         argv: What runs.
-        sample: So many points, beside the first and the last of each method, are taken by `make test`.
+        sample: So many points, beside the first and the last of what changes something, are taken by `make test`.
         requests: And so many of its HTTP requests.
         ledger: The kinds of all entries that the published branch has at the end.
     """
@@ -51,20 +51,21 @@ class Flow:
 
 
 FLOWS = {
-    "promote": Flow("landed", "agent", ("promote",), 10, 6, ("genesis", "publish")),
-    "agent": Flow("landed", "agent", ("agent", "--once"), 2, 2, ("genesis", "publish")),
-    "propose": Flow("landed", "desk", ("propose", *SMALL, "-m", "m"), 8, 4, ("genesis",)),
+    "promote": Flow("landed", "agent", ("promote",), 6, 3, ("genesis", "publish")),
+    "agent": Flow("landed", "agent", ("agent", "--once"), 2, 1, ("genesis", "publish")),
+    "propose": Flow("landed", "desk", ("propose", *SMALL, "-m", "m"), 3, 1, ("genesis",)),
 }
 
 
 def chosen(names: Sequence[str], sample: int, *, ends: bool) -> list[int]:
-    """Points by number, from 1: all, or the first and last of each method of a port, and a sample."""
+    """Points by number, from 1: all; or before the first and after the last call of what changes something, and
+    a sample of all."""
     numbers = range(1, len(names) + 1)
     if ALL:
         return list(numbers)
     out = set(random.Random(SEED).sample(numbers, min(sample, len(names))))
     if ends:
-        out |= {names.index(one) + 1 for one in set(names) if one.endswith("<")}
+        out |= {names.index(f"{one}<") + 1 for one in CHANGING if f"{one}<" in names}
         out |= {len(names) - names[::-1].index(f"{one}>") for one in CHANGING if f"{one}>" in names}
     return sorted(out)
 
@@ -79,7 +80,6 @@ class Killing:
     def __post_init__(self) -> None:
         self.ends = Ends(self.stage)
         self.settled: set = set()
-        self.unfinished: set[str] = set()
         self.stage.restore(self.flow.snapshot)
         self.stage.proxy.meet()
         done = self.stage.run(self.flow.folder, *self.flow.argv)
@@ -101,7 +101,7 @@ class Killing:
         self.look()
         assert self.ends.end(self.flow.folder) == self.end
         assert tuple(self.ends.ledger()) == self.flow.ledger
-        self.unfinished |= set(self.stage.uploads())
+        assert self.stage.uploads() == []
         view = self.stage.lab.view()
         assert (view.broken, view.alarms) == ({}, [])
         self.settled.add(before)
@@ -125,10 +125,9 @@ def test_killed_at_every_point(ready, name):
         for number in requests:
             killing.kill(ready.kill_at_request, number - 1)
     assert seen["wrong"] == []
-    assert seen["looks"] > len(points) // 2
-    assert (seen["tips"] > 0) == (name != "propose")
+    assert seen["looks"] > 0
+    assert seen["tips"] > 0
     print(
         f"{name}: killed at {len(points)} of {len(killing.names)} points and {len(requests)} of"
-        f" {killing.requests} requests; {len(killing.settled)} different states; {seen};"
-        f" left unfinished: {len(killing.unfinished)} uploads"
+        f" {killing.requests} requests; {len(killing.settled)} different states; {seen}"
     )

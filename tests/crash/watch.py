@@ -104,7 +104,10 @@ def main() -> None:
     repository, now = Path(order["ctrl"]), Path(order["now"])
     found: dict = {"looks": 0, "tips": 0, "wrong": []}
     tip, pause = "", Event()
-    while (number := now.read_text()) != "end":
+    print("watching", flush=True)
+    number = ""
+    while number != "end":
+        number = now.read_text()
         problems, before = [], tip
         try:
             if number:
