@@ -236,9 +236,9 @@ class Closing:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def copy_from(self, source, key, want):
+    def copy_from(self, source, key, want, **options):
         self._server.stop()
-        return self._inner.copy_from(source, key, want)
+        return self._inner.copy_from(source, key, want, **options)
 
 
 def test_a_forge_that_is_down_and_comes_back(lab, tmp_path):

@@ -118,13 +118,13 @@ def poorer(versioned: list[str], streamed: list[str]) -> None:
     """For some objects the service has fewer traits, so that one promotion takes every way of copying."""
     plain = S3Store.copy_from
 
-    def copy_from(self, source, key, want):
+    def copy_from(self, source, key, want, **options):
         if key in streamed:
             return None
         if key in versioned:
             poor = S3Store(self._service, self.address.prefix, StoreTraits(versions=True))
-            return plain(poor, source, key, want)
-        return plain(self, source, key, want)
+            return plain(poor, source, key, want, **options)
+        return plain(self, source, key, want, **options)
 
     S3Store.copy_from = copy_from
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from placet.config import load_settings
 from placet.core.digest import Digests
-from placet.ports import CopyWay, ObjectStore
+from placet.ports import CopyWay, Fan, ObjectStore
 from placet.wire.ctrl import Wire
 
 
@@ -31,9 +31,9 @@ class Halting:
         self._count()
         return written
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Copy one object inside the service, and count it."""
-        way = self._inner.copy_from(source, key, want)
+        way = self._inner.copy_from(source, key, want, fan=fan)
         if way is not None:
             self._count()
         return way
