@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm fuzz dvc-old lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench lock clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,10 @@ RUNS ?= 50
 SEED ?= 1000
 test-mix: setup
 	PLACET_MIX_RUNS=$(RUNS) PLACET_MIX_SEED=$(SEED) $(BIN)/python -m pytest tests/conformance/test_mix.py
+
+# Kills promote, propose and the agent at every point of their runs, not at a sample; takes an hour or two.
+test-crash: setup
+	PLACET_CRASH=all $(BIN)/python -m pytest -s tests/crash/test_points.py tests/crash/test_two_of_the_same.py
 
 # A file of more than 5 GiB, to a real server and back; takes 20 GB of disk and some minutes.
 test-large: setup

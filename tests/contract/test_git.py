@@ -360,9 +360,8 @@ def test_an_unreachable_remote_and_a_spoilt_cache(tmp_path):
         repo.fetch()
     assert caught.value.kind == "ctrl-unreachable"
     (tmp_path / "a.git" / "HEAD").unlink()
-    with pytest.raises(Corrupt) as spoilt:
-        GitRepo.cache(tmp_path / "a.git", "git://127.0.0.1:9/none.git", ENV)
-    assert spoilt.value.kind == "cache-corrupt"
+    GitRepo.cache(tmp_path / "a.git", "git://127.0.0.1:9/none.git", ENV)
+    assert (tmp_path / "a.git" / "HEAD").exists()
     with pytest.raises(NotFound):
         GitRepo.clone(tmp_path, ENV)
 

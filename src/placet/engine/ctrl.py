@@ -28,6 +28,7 @@ from placet.engine.memory import (
     unseen_freezes,
 )
 from placet.engine.published import Publication, PublishedLine
+from placet.engine.renew import renewing
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
@@ -73,6 +74,11 @@ class View:
     def main(self) -> str:
         """The tip of `main`."""
         return self.line[-1].id
+
+    @property
+    def faults(self) -> list[PlacetError]:
+        """Why published branches and proposals cannot be used."""
+        return [*self.broken.values(), *self.refused.values()]
 
     @cached_property
     def taken(self) -> Occupied:
@@ -187,6 +193,7 @@ def ref_tip(repo: Repo, ref: str, *, remote_first: bool = False) -> str | None:
     return next((refs[one] for one in names if one in refs), None)
 
 
+@renewing
 def load(
     repo: Repo,
     trust_root: str,
