@@ -158,12 +158,13 @@ def test_one_broken_and_one_slow_workspace_do_not_stop_a_third(slow, others, tmp
     broken.configure(ctrl=str(tmp_path / "nowhere.git"))
     late, ident = slow.land(), good.land()
     folders = ", ".join(f'"{one.folder}"' for one in (slow, broken, good))
-    slow.configure(f"workspaces = [{folders}]\ninterval = 0.2")
+    slow.configure(f"workspaces = [{folders}]\ninterval = 0.2\nscrub_hours = 0.002")
     with Agent(slow, "--listen", "0") as agent:
         port = agent.wait("listening")["port"]
         agent.ever("unreachable", workspace=str(broken.folder))
         agent.ever("published", workspace=str(good.folder), proposal=ident)
         assert slow.reached.wait(60)
+        agent.ever("sound", workspace=str(slow.folder))
         assert (ask(port, "/healthz")[0], ask(port, "/readyz")[0]) == (200, 503)
         slow.free.set()
         assert agent.wait("published")["proposal"] == late
