@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench lock clean simulate
 
 setup: $(STAMP)
 
@@ -89,6 +89,11 @@ docs: setup
 bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m bench $(BENCH)
+
+# What promotions and long histories cost, counted on the in-memory adapters; some minutes. See docs/explanation/scale.md.
+simulate: setup
+	$(BIN)/python -m bench.simulate
+	$(BIN)/python scripts/generate_docs.py
 
 # Needs `uv` on the path; only for who changes dependencies.
 lock:

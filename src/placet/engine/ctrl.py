@@ -96,9 +96,7 @@ class View:
         for case in self.open.values():
             out.update(case.objects())
         for ident in filter(layout.is_id, self.closed.keys() - self.cases().keys()):
-            with contextlib.suppress(*firewall.NOT_ADMITTED):
-                blob = self.repo.find(self.closed[ident], layout.manifest_path(ident))
-                out.update(self.history.read_case(ident, blob or "", None).objects())
+            out.update(self.history.closed_objects(ident, self.closed[ident]))
         return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
@@ -274,7 +272,8 @@ def published_line(view: View, tier: str, now: datetime) -> tuple[PublishedLine,
             kind="no-published-branch",
             mend="Whoever may change the policy begins it: placet init --ctrl --tier",
         )
-    line = PublishedLine(History(view.repo, view.history.trust_root), view.line, tier, now)
+    history = History(view.repo, view.history.trust_root, view.history)
+    line = PublishedLine(history, view.line, tier, now)
     return line, line.verify(view.repo.line(tip))
 
 
