@@ -79,11 +79,14 @@ class Tier:
     def put(self, key, data):
         self.store.put(key, [data], digest(data), overwrite=True)
 
+    def view(self):
+        return self.lab.view()
+
     def standing(self):
-        return set(publication_of(self.lab.view(), TIER).publications)
+        return set(publication_of(self.view(), TIER).publications)
 
     def scrub(self, *, read=False, repair=False, node="site-b", lists=True, jobs=2, **parts):
-        view = self.lab.view()
+        view = self.view()
         progress = parts.pop("progress", Quiet())
         standing = parts.pop("standing", self.standing)
         repairer = Repairer(self.source, self.store, node, standing, jobs, progress)
@@ -114,7 +117,10 @@ def copy_of(store):
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     made = Lab.make(tmp_path_factory.mktemp("shelf"))
-    yield Tier(made)
+    shelf = Tier(made)
+    view = made.view()
+    shelf.view = lambda: view
+    yield shelf
     made.repo.close()
 
 
