@@ -90,6 +90,7 @@ bench: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
+	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock

@@ -32,8 +32,9 @@ from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.scrubreport import Scrubbed
+from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
-from placet.errors import NotFound
+from placet.errors import Invalid, NotFound
 from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
@@ -44,10 +45,38 @@ from placet.wire.scrub import scrub
 class Client(Governed):
     """One party's Placet: a node, a reviewer, an administrator or a researcher."""
 
-    def promote(self, ids: Sequence[str] = ()) -> Sequence[Promotion]:
-        """Promote this node's landed proposals: verified copy, receipt, ledger, published branch."""
+    def promote(
+        self, ids: Sequence[str] = (), *, shard: tuple[int, int] | None = None, dask: str | None = None
+    ) -> Sequence[Promotion]:
+        """Promote this node's landed proposals: verified copy, receipt, ledger, published branch.
+
+        Args:
+            ids: By the beginning of their ids; none = all that wait.
+            shard: Copy only this part of their data objects, `(1, 8)` to `(8, 8)`, and record nothing; needs
+                no signing key. A promotion without it proves all, copies what is missing, and records.
+            dask: The address of a `dask.distributed` scheduler whose workers copy first (`placet[dask]`).
+        """
         self._node()
+        if shard is not None and dask is not None:
+            raise Invalid("A cluster makes its own shards: give `shard` or `dask`.", kind="shard")
+        if shard is not None:
+            return self._wire.sharding.run(ids, Shard(*shard))
+        if dask is not None:
+            from placet.wire.dask import copy_by
+
+            ids = self._wire.promoter().wanted(ids)
+            copy_by(dask, self._wire.sharding, ids)
+            return self._wire.promoter().run(ids) if ids else []
         return self._wire.promoter().run(ids)
+
+    def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
+        """Of these proposals, or of all that wait, those that may be promoted now.
+
+        Returns:
+            Each whole id, with the number of shards that make tasks of some hundred objects.
+        """
+        self._node()
+        return self._wire.sharding.plan(ids)
 
     def freeze(self, scope: str, *, reason: str) -> str:
         """Stop every publication in a scope, at once and alone; returns the freeze's id. Idempotent.

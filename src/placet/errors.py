@@ -14,6 +14,8 @@ PlacetError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Self
 
 
 class PlacetError(Exception):
@@ -47,6 +49,11 @@ class PlacetError(Exception):
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.mend) if part)
+
+    def __reduce__(self) -> tuple[partial[Self], tuple[str]]:
+        """So that it comes whole from another process."""
+        again = partial(type(self), kind=self.kind, why=self.why, mend=self.mend, details=self.details)
+        return again, (self.what,)
 
     def to_dict(self) -> dict[str, object]:
         """The error as the object that `--json` prints."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keys import POLICY, Key
 from placet.adapters.git import GitRepo, init_bare
+from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
@@ -15,7 +16,7 @@ from placet.core.statement import Comment, Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push
-from placet.ports import Remembered
+from placet.ports import RefUpdate, Remembered
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 MAIN = "refs/heads/main"
@@ -57,10 +58,14 @@ class Lab:
         for old, new in edits:
             assert old in text
             text = text.replace(old, new, 1)
-        init_bare(folder / "ctrl.git", default_branch="published", max_input_bytes=1 << 24, environ=ENV)
-        repo = GitRepo.cache(folder / "cache.git", str(folder / "ctrl.git"), ENV)
+        repo = cls.repository(folder)
         trust_root = begin.begin(repo, parse_policy(text.encode()), Key("dana"), NOW)
         return cls(folder, repo, trust_root, policy_text=text)
+
+    @staticmethod
+    def repository(folder):
+        init_bare(folder / "ctrl.git", default_branch="published", max_input_bytes=1 << 24, environ=ENV)
+        return GitRepo.cache(folder / "cache.git", str(folder / "ctrl.git"), ENV)
 
     @property
     def now(self):
@@ -172,3 +177,14 @@ class Lab:
 
     def branch(self, ident):
         return self.tip(f"refs/heads/proposals/{ident}")
+
+
+class MemoryLab(Lab):
+    """The same verbs on a repository in memory, for tests that are not about Git."""
+
+    @staticmethod
+    def repository(folder):
+        return MemoryRepo(MemoryServer())
+
+    def force(self, ref, new):
+        self.repo.force([RefUpdate(ref, None, new)])

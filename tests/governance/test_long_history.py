@@ -3,17 +3,13 @@
 import pytest
 
 import longhistory
-from governance.lab import MAIN, NOW, PUBLISHED, TIER, Lab, Memory
+from governance.lab import MAIN, PUBLISHED, TIER, Memory, MemoryLab
 from governance.test_promote import land, make
-from keys import POLICY, Key
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core import layout
-from placet.core.policy import parse_policy
-from placet.engine import begin
 from placet.engine import history as folding
 from placet.engine.ctrl import Watch, load
 from placet.errors import Corrupt
-from placet.ports import RefUpdate
 
 
 def grown(count):
@@ -23,17 +19,9 @@ def grown(count):
     return made
 
 
-class MemoryLab(Lab):
-    """The same verbs on a repository in memory: many looks take no time."""
-
-    def force(self, ref, new):
-        self.repo.force([RefUpdate(ref, None, new)])
-
-
 @pytest.fixture
 def lab(tmp_path):
-    repo = MemoryRepo(MemoryServer())
-    return MemoryLab(tmp_path, repo, begin.begin(repo, parse_policy(POLICY.encode()), Key("dana"), NOW))
+    return MemoryLab.make(tmp_path)
 
 
 @pytest.fixture

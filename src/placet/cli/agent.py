@@ -78,7 +78,7 @@ def _require_apart(folders: Sequence[Path]) -> None:
             continue
         if (found.ctrl, found.node) in known:
             raise Invalid(
-                f"{known[found.ctrl, found.node]} and {folder} are node {found.node} of the same Ctrl repository.",
+                f"{known[found.ctrl, found.node]} and {folder} are node {found.node} of one Ctrl repository.",
                 kind="settings",
                 why="Variables PLACET_NODE and PLACET_CTRL hold for every workspace.",
                 mend="Name each workspace once, and unset the variables.",

@@ -19,12 +19,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ids", nargs=-1, help="Proposals by id; none = all of this node's that have landed.")
-def promote(ids: Sequence[str]) -> None:
-    """Promote what has landed: verified copy, receipt, ledger entry, published branch."""
-    from placet.client import Client
+@click.option(
+    "--shard", metavar="I/N", help="Copy only this part of the objects, 1/8 to 8/8, and record nothing."
+)
+@click.option("--dask", metavar="ADDRESS", help="Copy on this cluster first, e.g. tcp://10.0.0.5:8786.")
+def promote(ids: Sequence[str], shard: str | None, dask: str | None) -> None:
+    """Promote what has landed: verified copy, receipt, ledger entry, published branch.
 
+    Shards run anywhere, in any order, with the stores' credentials and without a signing key; a run without
+    `--shard` then proves all objects, copies what is missing, and records.
+    """
+    from placet.client import Client
+    from placet.engine.shards import parse_shard
+
+    part = parse_shard(shard) if shard is not None else None
     with Client(progress=output.progress()) as client:
-        finish(client.promote(ids))
+        finish(client.promote(ids, shard=(part.number, part.of) if part else None, dask=dask))
 
 
 @click.command()
@@ -57,6 +67,8 @@ def _promotions(found: Sequence[Promotion], console: Console) -> None:
             console.print(
                 f"  {part.path}: {part.objects} objects, {size(part.size)} ({ways}; {part.found} found)"
             )
+        if one.commit is None and one.artifacts and one.state == "LANDED":
+            console.print("  A shard was copied. To prove all and record: placet promote, without --shard.")
         if isinstance(one.error, PlacetError):
             console.print(f"  {one.error}", markup=False, style="red")
 

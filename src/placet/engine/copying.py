@@ -7,7 +7,7 @@ digest list, the `.dir` object last (I3). Idempotent: what is there already coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from placet.core.digest import digest
 from placet.core.guards import guard
@@ -26,28 +26,25 @@ def copy_artifact(
     jobs: int,
     progress: Progress,
     watch: Callable[[], None] = lambda: None,
+    mine: Callable[[str], bool] | None = None,
 ) -> Promoted:
     """Bring every object of one artifact into the tier, each with its SHA-256 proven.
 
-    `watch` is called before each object, from any thread; what it raises ends the copy.
+    `watch` is called before each object, from any thread; what it raises ends the copy. With `mine`, only the
+    data objects of the keys that it is true of, never a list: a shard of the artifact, which was looked at as
+    a whole before (`require_whole`).
 
     Raises:
         NotFound: kind `no-object`: the internal tier lacks one.
         Corrupt: kinds `digest-mismatch`, `md5-twin`.
     """
-    by_key = {item.key: item for item in contents.items}
-    here = transfer.sizes(source, list(by_key), jobs)
+    whole = mine is None
+    by_key = {item.key: item for item in contents.items if mine is None or mine(item.key)}
+    here = _sizes(source, contents, by_key, jobs)
     there = transfer.sizes(target, list(by_key), jobs)
-    missing = sorted(by_key.keys() - here.keys())
-    if missing:
-        raise NotFound(
-            f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
-            f" ({len(missing)} missing).",
-            kind="no-object",
-            mend=f"On the node: placet push {contents.artifact.path}",
-        )
-    size = sum(here[item.key] for item in contents.items)
-    _require_size(contents, size)
+    size = sum(here[item.key] for item in contents.items if item.key in by_key)
+    if whole:
+        _require_size(contents, size)
     progress.start(f"promote {contents.artifact.path}", len(by_key), size)
 
     def move(item: Item) -> CopyWay | None:
@@ -64,7 +61,7 @@ def copy_artifact(
 
     ways = transfer.run(move, list(by_key.values()), jobs)
     counted = Counter("found" if way is None else way for way in ways)
-    for key, data in contents.lists():
+    for key, data in contents.lists() if whole else ():
         counted["list" if _put(target, key, data) else "found"] += 1
     progress.done()
     found = counted.pop("found", 0)
@@ -76,6 +73,30 @@ def copy_artifact(
         found=found,
         ways=dict(sorted(counted.items())),
     )
+
+
+def require_whole(source: ObjectStore, contents: Contents, jobs: int) -> None:
+    """Is all of an artifact in the internal tier, and of its size? A shard alone cannot tell.
+
+    Raises:
+        NotFound: kind `no-object`.
+        Corrupt: kind `digest-mismatch`.
+    """
+    here = _sizes(source, contents, {item.key for item in contents.items}, jobs)
+    _require_size(contents, sum(here[item.key] for item in contents.items))
+
+
+def _sizes(source: ObjectStore, contents: Contents, keys: Collection[str], jobs: int) -> dict[str, int]:
+    here = transfer.sizes(source, list(keys), jobs)
+    missing = sorted(set(keys) - here.keys())
+    if missing:
+        raise NotFound(
+            f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
+            f" ({len(missing)} missing).",
+            kind="no-object",
+            mend=f"On the node: placet push {contents.artifact.path}",
+        )
+    return here
 
 
 def _put(target: ObjectStore, key: str, data: bytes) -> bool:

@@ -7,7 +7,7 @@ compare-and-swap of the published branch. Whatever fails, running it again ends 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -26,8 +26,8 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome, state
-from placet.engine.contents import objects, read_contents
+from placet.engine.cases import Case, expiry, outcome
+from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
@@ -96,6 +96,15 @@ class Backlog:
 
     waiting: tuple[Waiting, ...]
     alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A proposal that may be promoted now: to where, what it consists of, and what looks for a freeze."""
+
+    target: Target
+    contents: Sequence[Contents]
+    lookout: Lookout
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,21 +197,47 @@ class Promoter:
                 self._record(line.history, publication, case, kind="policy", receipt=None)
                 view = self._load()
 
-    def _promote(self, ident: str) -> Promotion:
+    def prepare(self, ident: str, known: Sequence[Contents] | None = None) -> Ready | Promotion:
+        """All that is decided before anything is copied; what became of the proposal if it is published.
+
+        Args:
+            ident: The proposal's id.
+            known: What it consists of, where this promoter read it, and checked it again, before.
+
+        Raises:
+            Refused, Corrupt, NotFound, Invalid: it may not be promoted.
+        """
         view = self._load()
         case, tier = self._decide(view, ident)
         if tier is None:
             standing = view.state(case, self.clock.now())
             return Promotion(ident, standing, None, ())
         target = self.target(view, tier)
-        contents = read_contents(self.source, case.manifest)
+        contents = known or read_contents(self.source, case.manifest)
         refuse_twins(view.objects(), objects(contents))
-        recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
-        lookout = Lookout(self.clock, partial(look_again, self.repo, view.history, self.memory, case))
-        promoted = tuple(
-            copy_artifact(self.source, target.store, one, self.jobs, self.progress, lookout)
-            for one in contents
+        if known is None:
+            recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        look = partial(look_again, self.repo, view.history, self.memory, case)
+        return Ready(target, contents, Lookout(self.clock, look))
+
+    def copy(self, ready: Ready, mine: Callable[[str], bool] | None = None) -> tuple[Promoted, ...]:
+        """Bring the objects of what is ready into its tier, or a shard of them (as `copy_artifact`)."""
+        store, jobs, lookout = ready.target.store, self.jobs, ready.lookout
+        return tuple(
+            copy_artifact(self.source, store, one, jobs, self.progress, lookout, mine)
+            for one in ready.contents
         )
+
+    def wanted(self, ids: Sequence[str]) -> list[str]:
+        """The whole ids of the proposals that begin so; of none, those that wait here. Raises as `run`."""
+        view = self._load()
+        return [case.id for case in ([view.find(one) for one in ids] if ids else self._waiting(view))]
+
+    def _promote(self, ident: str) -> Promotion:
+        ready = self.prepare(ident)
+        if isinstance(ready, Promotion):
+            return ready
+        promoted = self.copy(ready)
         for _ in range(_RACES):
             try:
                 view = self._load()
@@ -367,7 +402,8 @@ def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | 
 
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
-    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift}"
+    stops = ",".join(sorted(view.stops))
+    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
 
 
 @guard(8)
@@ -416,7 +452,7 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
         Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
             time of the proposal or of a decision that it needs ran out since it was decided.
     """
-    if problem is None and state(case, when, drift=history.drift()) is not State.LANDED:
+    if problem is None and _ran_out(case, when):
         raise Refused(
             f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
             kind="not-approved",
@@ -429,6 +465,11 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
             kind="window",
             mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
+
+
+def _ran_out(case: Case, when: datetime) -> bool:
+    """Has the proposal expired by then, or an approval that it needs?"""
+    return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
 
 
 @guard(8)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import pickle
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from placet.client import Client
 from placet.core.digest import Digests
 from placet.core.statement import Provenance
 from placet.engine.artifact import Tracked
+from placet.engine.promote import Promotion
 from placet.engine.propose import Proposed
 from placet.errors import Corrupt
 
@@ -73,6 +74,18 @@ class PlacetResource(dg.ConfigurableResource[Any]):
                 message=message,
                 provenance=provenance(context),
             )
+
+    def shards(self, proposals: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
+        """Proposals that may be promoted now, and their numbers of shards; as `Client.shards`."""
+        with self._client() as client:
+            return client.shards(proposals)
+
+    def promote(
+        self, proposals: Sequence[str] = (), *, shard: tuple[int, int] | None = None
+    ) -> Sequence[Promotion]:
+        """As `Client.promote`."""
+        with self._client() as client:
+            return client.promote(proposals, shard=shard)
 
     def _track(self, path: str) -> tuple[Tracked, str]:
         with self._client() as client:

@@ -28,11 +28,12 @@ from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.recheck import proven
+from placet.engine.shards import Sharding
 from placet.engine.transfer import run
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
-from placet.wire.keys import signer
+from placet.wire.keys import LazySigner, signer
 
 
 class Wire(DataWire):
@@ -114,7 +115,7 @@ class Wire(DataWire):
             trust_root=self.trust_root(),
             memory=self.memory,
             clock=self.clock,
-            signer=self.signer(),
+            signer=LazySigner(self.signer),
             node=self.settings.node or "",
             source=self.store(self.internal_remote()),
             targets=targets,
@@ -122,6 +123,11 @@ class Wire(DataWire):
             progress=self.progress,
             checks=self.checks,
         )
+
+    @cached_property
+    def sharding(self) -> Sharding:
+        """Shards of this node's promotions."""
+        return Sharding(self.promoter())
 
     def clone_root(self) -> Path | None:
         """The work tree of the Ctrl repository's clone at or above the working folder, if this is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from placet import config
@@ -11,6 +12,22 @@ from placet.ports import Signer
 
 _TRIES = 3
 _LEAST_SECRET = 16
+
+
+class LazySigner:
+    """A signer that is opened when it is first used: what signs nothing needs no key."""
+
+    def __init__(self, make: Callable[[], Signer]) -> None:
+        self._make = make
+
+    @property
+    def public(self) -> str:
+        """The public key. Raises as `signer`."""
+        return self._make().public
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature over the message. Raises as `signer`."""
+        return self._make().sign(message)
 
 
 def signer(key: str | Path | None) -> Signer:
