@@ -36,6 +36,31 @@ def metric(port, name):
     return float(found[1])
 
 
+def test_it_scrubs_by_time_and_counts_what_it_finds(site, seaweed):
+    """A published object is removed behind its back, and repaired by the next scrub; promotions go on beside."""
+    site.land()
+    site.run("agent", "--once")
+    key, client = layout.data_key(md5_hex(b"a,b\n1,2\n")), seaweed.server.client()
+    place = {"Bucket": "versioned", "Key": f"{site.target.address.prefix}/{key}"}
+    site.configure("scrub = 1\nscrub_read = true\nscrub_repair = true\nscrub_rate = 1000000")
+    with Agent(site, "--interval", "0.2", "--listen", "0") as agent:
+        port = agent.wait("listening")["port"]
+        found = agent.wait("scrubbed")
+        assert (found["tier"], found["objects"]) == (TIER, 1)
+        client.delete_object(**place)
+        found = agent.wait("scrubbed", repaired=1)
+        assert found["missing"] == 1
+        assert metric(port, 'scrub_findings{finding="serious",.*') == 0
+        assert metric(port, 'scrubs_total{result="sound",.*') >= 2
+        assert metric(port, "last_scrub_timestamp_seconds") > 0
+        assert b"".join(site.target.get(key)) == b"a,b\n1,2\n"
+        site.source.delete(key)
+        client.delete_object(**place)
+        found = agent.wait("unsound")
+        assert (found["level"], found["serious"]) == ("critical", 1)
+        assert agent.stop() == 0
+
+
 def entries(site):
     return len(site.lab.view().publications[TIER].entries)
 

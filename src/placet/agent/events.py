@@ -28,6 +28,8 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),
     "mistake": (_C, "Placet made a mistake; please report it"),
+    "scrubbed": (_I, "a publication tier is sound; `tier` and `objects` say which, and how much of it"),
+    "unsound": (_C, "it is not, or part of it was not read; findings by number: `placet scrub` names them"),
     "webhook": (_I, "a webhook was `accepted`, `replayed` or `refused`"),
     "reloaded": (_I, "the settings of a workspace were read again"),
     "reload-failed": (_E, "they could not be; the old ones hold"),

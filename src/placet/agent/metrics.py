@@ -33,6 +33,11 @@ class Metrics:
             ("workspace",), buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.jobs = self._count("job_runs", "Runs of the agent's jobs: ok, failed", "job", "result")
+        self.scrubs = self._count("scrubs", "Scrubs that ended: sound, unsound, unread", "tier", "result")
+        self.last_scrub = self._now("last_scrub_timestamp_seconds", "When one ended, in Unix time", "tier")
+        self.scrub_findings = self._now(
+            "scrub_findings", "What the last scrub found, `serious` and `repaired` of all", "tier", "finding"
+        )
         self.webhooks = Counter(
             "placet_agent_webhooks",
             "Webhooks: accepted, replayed, refused",
@@ -56,5 +61,5 @@ class Metrics:
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"placet_agent_{name}", text, ("workspace", *labels), registry=self.registry)
 
-    def _now(self, name: str, text: str) -> Gauge:
-        return Gauge(f"placet_agent_{name}", text, ("workspace",), registry=self.registry)
+    def _now(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"placet_agent_{name}", text, ("workspace", *labels), registry=self.registry)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placet.agent.events import say
-from placet.agent.jobs import JOBS, Desk, Job
+from placet.agent.jobs import Desk, Job
 from placet.agent.lane import Lane
 from placet.agent.metrics import Metrics
 from placet.agent.pages import Pages, Server
+from placet.agent.scrubs import jobs_of
 from placet.agent.systemd import notify
 from placet.agent.watch import Watch
 from placet.agent.webhook import Webhook
@@ -41,7 +42,7 @@ class Service:
         form: How it runs.
         secret: The webhook's, if it has one.
         environ: For systemd's `NOTIFY_SOCKET`.
-        jobs: What it does.
+        jobs: What it does; by default what `form` says.
         clock: Seconds of a clock that never goes back.
     """
 
@@ -52,7 +53,7 @@ class Service:
         *,
         secret: bytes | None = None,
         environ: Mapping[str, str],
-        jobs: Sequence[Job] = JOBS,
+        jobs: Sequence[Job] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = Metrics()
@@ -62,7 +63,8 @@ class Service:
         self._clock = clock
         self._stop = threading.Event()
         self._hang_up = threading.Event()
-        self._served = [self._serve(folder, jobs) for folder in folders]
+        todo = jobs_of(form) if jobs is None else jobs
+        self._served = [self._serve(folder, todo) for folder in folders]
         self._threads: list[threading.Thread] = []
 
     def run(self) -> int:

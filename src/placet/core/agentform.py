@@ -10,6 +10,8 @@ from placet.errors import Invalid
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Listen = Annotated[str, msgspec.Meta(pattern=r"^([^\s/]+:)?[0-9]{1,5}\Z")]
+_Period = Annotated[float, msgspec.Meta(ge=1, le=31_536_000)]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
 
 
@@ -52,6 +54,16 @@ class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     stop: Annotated[
         _Seconds, msgspec.Meta(description="seconds that work under way has to end when the agent is stopped")
     ] = 30.0
+
+    scrub: Annotated[
+        _Period | None,
+        msgspec.Meta(description="seconds between two scrubs of each publication tier; none if not set"),
+    ] = None
+    scrub_read: Annotated[bool, msgspec.Meta(description="scrubs read every object")] = False
+    scrub_repair: Annotated[bool, msgspec.Meta(description="they bring back what is this node's own")] = False
+    scrub_rate: Annotated[
+        _Positive | None, msgspec.Meta(description="bytes a second that they read at most")
+    ] = None
 
     @property
     def place(self) -> tuple[str, int] | None:
