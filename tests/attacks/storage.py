@@ -43,9 +43,9 @@ def swap_between_check_and_copy(ground):
         def __getattr__(self, name):
             return getattr(self._inner, name)
 
-        def copy_from(self, source, key, want):
+        def copy_from(self, source, key, want, **options):
             field.overwrite(field.internal, KEY, twins.B)
-            return self._inner.copy_from(source, key, want)
+            return self._inner.copy_from(source, key, want, **options)
 
     target = field.promoter().targets[TIER]
     target = type(target)(Racing(target.store), target.url, target.endpointurl)

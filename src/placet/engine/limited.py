@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests
 from placet.engine.transfer import checkpoint
@@ -85,11 +86,15 @@ class Limited:
         """Store a stream, as fast as it comes."""
         return self._inner.put(key, chunks, want, overwrite=overwrite, fan=fan)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """None: the caller streams, at the source's rate."""
-        del source, key, want
+        del source, key, want, fan
         return None
 
     def delete(self, key: str) -> None:
         """Remove the object."""
         self._inner.delete(key)
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """The inner one's."""
+        return self._inner.sweep(keys)

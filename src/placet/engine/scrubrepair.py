@@ -13,6 +13,7 @@ from placet.core import layout
 from placet.core.digest import Digests, digest
 from placet.engine import transfer
 from placet.engine.contents import read_object
+from placet.engine.copying import copy_verified
 from placet.engine.inventory import Wanted
 from placet.engine.scrubproof import read_digests, wrong_bytes
 from placet.engine.scrubwant import Owner
@@ -86,7 +87,7 @@ class Repairer:
             raise NotFound(f"There is no object {one.key}.", kind="no-object")
         want = Digests((layout.hash_of(one.key) or ("", False))[0], one.sha256, info.size)
         if one.there is None:
-            transfer.copy_verified(self.source, self.target, one.key, want)
+            copy_verified(self.source, self.target, one.key, want)
         else:
             stream = transfer.guarded(self.source.get(one.key))
             self.target.put(one.key, stream, want, overwrite=True)
