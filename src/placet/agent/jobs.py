@@ -72,7 +72,9 @@ def promote(client: Client, desk: Desk) -> float | None:
 
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     """Compare a publication tier with everything published there; loud if it is not sound."""
-    found = client.scrub(remote=form.scrub_remote, read=form.scrub_read, rate=form.scrub_rate)
+    found = client.scrub(
+        remote=form.scrub_remote, read=form.scrub_read, repair=form.scrub_repair, rate=form.scrub_rate
+    )
     desk.metrics.serious.labels(desk.workspace).set(found.counts["serious"])
     desk.metrics.scrubbed.labels(desk.workspace).set_to_current_time()
     counts = {name: count for name, count in found.counts.items() if count}

@@ -63,6 +63,9 @@ class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         _Text | None, msgspec.Meta(description="the tier that is scrubbed; `publication-storage` by default")
     ] = None
     scrub_read: Annotated[bool, msgspec.Meta(description="a scrub reads every object")] = False
+    scrub_repair: Annotated[
+        bool, msgspec.Meta(description="a scrub brings back what is this node's own and wrong or missing")
+    ] = False
     scrub_rate: Annotated[
         _Rate | None, msgspec.Meta(description="bytes a second that a scrub reads at most")
     ] = None
