@@ -191,7 +191,7 @@ def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
     assert (job.name, job.every_s, len(jobs_of(AgentForm()))) == ("scrub", 1800, 1)
     one = lane(job, client=SimpleNamespace(scrub=scrub))
     assert [one.cycle(), one.cycle()] == [1800, 1800]
-    assert asked == [{"remote": "r", "read": False, "rate": 9}] * 2
+    assert asked == [{"remote": "r", "read": False, "repair": False, "rate": 9}] * 2
     assert [record.getMessage() for record in caplog.records] == ["sound", "job-done", "unsound", "job-done"]
     assert caplog.records[2].fields == {
         "workspace": "w",
