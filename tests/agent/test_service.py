@@ -95,18 +95,6 @@ def test_a_stop_during_a_promotion_ends_it_at_its_next_step(slow):
     assert entries(slow) == 2
 
 
-def test_a_freeze_that_comes_ends_a_promotion_which_is_tried_again(slow):
-    ident = slow.land()
-    with Agent(slow, "--interval", "0.2") as agent:
-        assert slow.reached.wait(60)
-        slow.lab.force("refs/heads/freezes/x", slow.lab.tip())
-        agent.wait("changed", branches=1)
-        slow.free.set()
-        assert agent.wait("interrupted")["proposal"] == ident
-        assert agent.wait("published")["proposal"] == ident
-        assert agent.stop() == 0
-
-
 @pytest.mark.parametrize(("signals", "code"), [(1, 3), (2, 128 + signal.SIGINT)])
 def test_what_hangs_is_cut_off_in_time_or_by_a_second_signal(slow, signals, code):
     slow.land()
@@ -169,10 +157,8 @@ def test_one_broken_and_one_slow_workspace_do_not_stop_a_third(slow, others, tmp
     good, broken = others
     broken.configure(ctrl=str(tmp_path / "nowhere.git"))
     late, ident = slow.land(), good.land()
-    slow.configure(
-        "workspaces = [{}]".format(", ".join(f'"{one.folder}"' for one in (slow, broken, good)))
-        + "\ninterval = 0.2"
-    )
+    folders = ", ".join(f'"{one.folder}"' for one in (slow, broken, good))
+    slow.configure(f"workspaces = [{folders}]\ninterval = 0.2")
     with Agent(slow, "--listen", "0") as agent:
         port = agent.wait("listening")["port"]
         agent.ever("unreachable", workspace=str(broken.folder))

@@ -79,6 +79,9 @@ MUTATIONS = (
     Away("placet.engine.copying:_require_size", storage.declared_smaller_than_it_is),
     Away("placet.engine.twins:refuse_twins", storage.twin_of_what_was_proposed_before),
     Away("placet.engine.rehash:strays", storage.more_in_the_work_tree, instead=lambda *_: ([], [])),
+    Away("placet.engine.scrub:missing", storage.published_object_removed_from_the_bucket, instead=nothing),
+    Away("placet.engine.scrub:unneeded", storage.more_in_the_publication_bucket, instead=nothing),
+    Away("placet.engine.scrubproof:wrong_bytes", storage.published_object_swapped_in_the_bucket),
     # what a proposal carries
     Away(LAYOUT + "forbidden_in_directory", metafiles.directory_that_escapes),
     Away(LAYOUT + "forbidden_in_directory", metafiles.names_that_escape),

@@ -1,6 +1,7 @@
 """Attacks on bytes: in the internal tier, in the publication tier, on their way, and before the reviewer."""
 
 import os
+from datetime import UTC, datetime, timedelta
 
 from attacks.field import DATA, KEY, METAFILE, TIER, AttackSucceeded, Quiet
 from placet.core import layout
@@ -12,6 +13,8 @@ from placet.engine import transfer
 from placet.engine.contents import read_contents
 from placet.engine.disk import Cache
 from placet.engine.roots import governed
+from placet.engine.scrub import Scrub
+from placet.engine.scrubmark import MarkFile
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
 from placet.ports import RefUpdate
@@ -40,9 +43,9 @@ def swap_between_check_and_copy(ground):
         def __getattr__(self, name):
             return getattr(self._inner, name)
 
-        def copy_from(self, source, key, want):
+        def copy_from(self, source, key, want, **options):
             field.overwrite(field.internal, KEY, twins.B)
-            return self._inner.copy_from(source, key, want)
+            return self._inner.copy_from(source, key, want, **options)
 
     target = field.promoter().targets[TIER]
     target = type(target)(Racing(target.store), target.url, target.endpointurl)
@@ -253,6 +256,44 @@ def declared_smaller_than_it_is(ground):
 
 def _small():
     return encode_metafile(Output("s.bin", md5_hex(DATA), 1))
+
+
+def published_object_removed_from_the_bucket(ground):
+    """Somebody with the bucket's keys, or a lifecycle, removes a published object."""
+    field = ground.at("published")
+    field.publication.delete(KEY)
+    field.holds(not _scrubbed(field).ok, "a published object is gone, and scrub does not say so")
+
+
+def published_object_swapped_in_the_bucket(ground):
+    """The published object is replaced by its twin: as long, with the same MD5 and ETag."""
+    field = ground.at("published")
+    field.overwrite(field.publication, KEY, twins.B)
+    field.holds(not _scrubbed(field).ok, "scrub took other bytes for the published ones")
+
+
+def more_in_the_publication_bucket(ground):
+    """The promoter's credential puts an object into the bucket that nobody approved, days ago."""
+    field = ground.at("published")
+    field.hold(b"smuggled", store=field.publication)
+    field.holds(not _scrubbed(field).ok, "scrub passes over what nobody published")
+
+
+def _scrubbed(field):
+    """What a scrub says days later, reading everything."""
+    view, later = field.view(), datetime.now(UTC) + timedelta(days=3)
+    return Scrub(
+        view=view,
+        publication=view.publications[TIER],
+        store=field.store("publication", "writer"),
+        others=[],
+        clock=lambda: later,
+        jobs=2,
+        progress=Quiet(),
+        mark=MarkFile(field.folder / "mark.json"),
+        standing=lambda: set(field.view().publications[TIER].publications),
+        read=True,
+    ).run()
 
 
 def collection_of_what_is_promised(ground):

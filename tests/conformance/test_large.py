@@ -9,6 +9,14 @@ import time
 import pytest
 from stock import S3Remote
 
+from placet.adapters.objects.s3 import S3Store
+from placet.core.digest import digest_chunks
+from placet.engine.copying import copy_verified
+from placet.engine.disk import chunks
+from placet.engine.transfer import prove, upload
+from placet.ports import StoreTraits
+from placet.wire import data as wire
+
 SIZE = (5 << 30) + 1
 
 
@@ -26,6 +34,25 @@ def make(path):
 def md5_of(path):
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("traits", [None, StoreTraits()], ids=["part-copy", "stream"])
+def test_more_than_5_gib_is_copied_between_tiers(tmp_path, seaweed, traits):
+    """By the service, which is asked for ranges, and through this machine."""
+    path = tmp_path / "big.bin"
+    make(path)
+    want = digest_chunks(chunks(str(path)))
+    source, there = wire.open_store(seaweed.remote("source")), wire.open_store(seaweed.remote("target"))
+    target = S3Store(there._service, there.address.prefix, traits)
+    upload(source, "big", str(path), want)
+    path.unlink()
+    clock = time.monotonic()
+    assert copy_verified(source, target, "big", want) == ("part-copy" if traits is None else "stream")
+    print(f"copied: {time.monotonic() - clock:.0f} s")
+    assert prove(target, "big", want)
+    source.delete("big")
+    target.delete("big")
 
 
 @pytest.mark.large

@@ -170,8 +170,8 @@ class TestVersionCopy:
         swap, called = lambda: source.put("key", [evil], digest(evil), overwrite=True), []
         read = source.get
 
-        def get(key, *, version=None):
-            yield from read(key, version=version)
+        def get(key, **options):
+            yield from read(key, **options)
             called.append(swap())
 
         if moment == "before the proof":

@@ -13,7 +13,7 @@ from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import Service
 from placet.adapters.objects.sigv4 import Credentials
-from placet.core.digest import Digests, digest
+from placet.core.digest import digest
 from placet.errors import Conflict, Corrupt, Refused, Unavailable
 from placet.ports import StoreTraits
 
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, headers, body = answer
-        self.send_response(status)
+        (self.send_response_only if "date" in headers else self.send_response)(status)
         for name, value in {"content-length": str(len(body)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -212,10 +212,107 @@ def test_a_part_copy_is_completed_only_if_absent_and_with_its_sum(told):
     assert told.asked[2][2]["if-none-match"] == "*"
 
 
-def test_more_than_a_part_copy_can_do_is_streamed(told):
-    huge = Digests("0" * 32, "0" * 64, (5 << 30) + 1)
-    assert told.store().copy_from(told.store("source"), "k", huge) is None
-    assert told.said() == []
+COPY = COPIES, [STARTED], ok(status=204)
+BY_VERSION = (
+    StoreTraits(),
+    [
+        ok(content_length=str(BIG.size), x_amz_version_id="v1"),
+        ok(bytes(BIG.size), x_amz_version_id="v1"),
+        error("NoSuchKey", 404),
+    ],
+    None,
+)
+
+
+@pytest.mark.parametrize("way", [COPY, BY_VERSION], ids=["part", "version"])
+@pytest.mark.parametrize(
+    ("late", "raised"),
+    [
+        ([error("AccessDenied", 200)], None),
+        ([error("InternalError", 200)] * 6, Unavailable),
+        ([error("PreconditionFailed", 200)], Unavailable),
+        ([ok()], Unavailable),
+        ([ok(b"<html/>")], Unavailable),
+        ([ok(b"<CopyPartResult><ETag>e</ETag>")], Unavailable),
+    ],
+    ids=["denied", "internal", "precondition", "empty", "html", "cut"],
+)
+def test_an_error_inside_the_answer_to_a_copy(told, way, late, raised):
+    """A 200 that does not say that it copied is no copy; what the target may not read is streamed."""
+    traits, before, after = way
+    told.answers = [*before, *late, *([after] if after else [])]
+    store, source = told.store(traits=traits), told.store("source")
+    if raised is None:
+        assert store.copy_from(source, "k", BIG) is None
+    else:
+        with pytest.raises(raised):
+            store.copy_from(source, "k", BIG)
+    assert not after or told.said()[-1] == "DELETE /b/p/k?uploadId"
+
+
+@pytest.mark.parametrize("sum_", ["", base64.b64encode(b"s" * 32).decode() + "-1"])
+def test_a_part_copy_without_a_sum_is_not_completed(told, sum_):
+    """The trait was shown on another object; here the service says nothing: the caller streams."""
+    said = f"<CopyPartResult><ETag>e</ETag><ChecksumSHA256>{sum_}</ChecksumSHA256></CopyPartResult>"
+    told.answers = [STARTED, ok(said.encode()), ok(status=204)]
+    assert told.store().copy_from(told.store("source"), "k", BIG) is None
+    assert told.said()[-1] == "DELETE /b/p/k?uploadId"
+
+
+@pytest.mark.parametrize("late", [ok(), ok(b" \n"), ok(b"<html/>")])
+def test_a_completion_that_does_not_say_so_is_not_claimed(told, late):
+    told.answers = [STARTED, copied(BIG), late, error("NoSuchUpload", 404)]
+    with pytest.raises(Conflict) as caught:
+        told.store().copy_from(told.store("source"), "k", BIG)
+    assert caught.value.kind == "object-exists"
+
+
+def test_an_upload_that_somebody_aborted_is_looked_at_again(told):
+    """As the sweep of another promotion does once the object is there."""
+    told.answers = [STARTED, error("NoSuchUpload", 404)]
+    with pytest.raises(Conflict) as caught:
+        told.store().copy_from(told.store("source"), "k", BIG)
+    assert caught.value.kind == "object-exists"
+
+
+def uploads(*rows, more=""):
+    said = "".join(
+        f"<Upload><Key>{key}</Key><UploadId>{upload}</UploadId><Initiated>{when}</Initiated></Upload>"
+        for key, upload, when in rows
+    )
+    cut = f"<IsTruncated>true</IsTruncated><NextKeyMarker>{more}</NextKeyMarker>" if more else ""
+    return ok(f"<R>{cut}{said}</R>".encode(), date="Thu, 01 Jan 2026 00:00:00 GMT")
+
+
+def test_only_uploads_that_nobody_needs_are_aborted(told):
+    """Of what is there, or a week old by the store's clock; below the prefix; whatever the pages."""
+    told.answers = [
+        uploads(
+            ("p/done%2B1", "u1", "2025-12-31T23:59:59Z"),
+            ("p/going", "u2", "2025-12-26T00:00:00.000Z"),
+            more="p/m",
+        ),
+        uploads(
+            ("p/old", "u3", "2025-12-24T23:59:59.000Z"),
+            ("p/when", "u4", "?"),
+            ("other/done+1", "u5", "2020-01-01T00:00:00Z"),
+        ),
+        ok(status=204),
+        error("NoSuchUpload", 404),
+    ]
+    assert told.store().sweep({"done+1"}) == 2
+    assert [path for method, path, _ in told.asked if method == "DELETE"] == [
+        "/b/p/done%2B1?uploadId=u1",
+        "/b/p/old?uploadId=u3",
+    ]
+    assert "key-marker=p%2Fm" in told.asked[1][1]
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_without_the_stores_clock_no_upload_is_old(told, date):
+    status, headers, body = uploads(("p/old", "u3", "2020-01-01T00:00:00Z"))
+    told.answers = [(status, {**headers, "date": date}, body)]
+    assert told.store().sweep(set()) == 0
 
 
 def test_other_bytes_are_aborted_and_said_even_if_the_abort_fails(told):

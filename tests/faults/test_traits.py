@@ -11,7 +11,8 @@ from placet.adapters.objects.local import LocalStore
 from placet.config import load_settings
 from placet.core.digest import digest
 from placet.dataplane import DataPlane
-from placet.engine.transfer import copy_verified, prove
+from placet.engine.copying import copy_verified
+from placet.engine.transfer import prove
 from placet.errors import Corrupt
 from placet.testing import twins
 from placet.testing.object_store_suite import ObjectStoreContract, Stores

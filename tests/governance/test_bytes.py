@@ -11,7 +11,7 @@ from dvc.repo import Repo
 from governance.lab import MAIN, PUBLISHED, TIER
 from governance.test_promote import hold, land, land_folder, make
 from keys import Key
-from placet import client
+from placet import governed
 from placet.client import Client
 from placet.config import Settings
 from placet.core import envelope as dsse
@@ -116,7 +116,7 @@ def test_a_twin_that_lands_past_every_gate_is_no_proposal_and_is_not_published(l
     assert any("TWIN" in alarm.text for alarm in view.alarms)
     assert promoter.run() == []
     unguarded(monkeypatch, *GUARDED)
-    (done,) = promoter.run()
+    (done,) = replace(promoter).run()
     assert isinstance(done.error, Corrupt), "the tier holds the other twin: the promoter's own comparison"
 
 
@@ -182,7 +182,7 @@ def test_a_twin_inside_a_directory_is_found_before_its_node_pushes_anything(lab,
             node.propose(["outputs/folder"], message="m")
         assert caught.value.kind == "md5-twin"
         assert not (tmp_path / "tier").exists()
-        monkeypatch.setattr(client, "refuse_twins", lambda *_: None)
+        monkeypatch.setattr(governed, "refuse_twins", lambda *_: None)
         assert node.propose(["outputs/folder"], message="m").created
 
 

@@ -8,17 +8,21 @@ import pytest
 
 from governance.lab import ENV, MAIN, PUBLISHED, TIER, Lab, Memory
 from governance.memlab import MemLab
+from governance.test_bundle import judge
 from governance.test_gate import refused
 from governance.test_promote import Quiet, land, land_folder, make
 from keys import Key
+from placet.adapters.git import GitRepo
 from placet.adapters.gitmemory import MemoryRepo
 from placet.adapters.trust import FileMemory
 from placet.core import layout
+from placet.core.bundle import encode_bundle
 from placet.core.limits import FREEZES_EACH
 from placet.core.statement import Freeze, Signed, Unfreeze, format_time, parse, subject
 from placet.engine import ctrl, freezing, gatefreeze, memory, promote, published, thaw
 from placet.engine import freeze as freezes
 from placet.engine import gate as gating
+from placet.engine.bundle import make_bundle
 from placet.engine.detail import detail
 from placet.engine.doctor import check_view
 from placet.engine.gate import judge_push
@@ -186,6 +190,12 @@ def test_a_branch_alone_is_enough_and_stock_git_makes_and_sees_it(git_lab, tmp_p
     assert done.error.kind == "frozen" and "dana froze node:site-b" in done.error.what
     assert [one.where for one in standing(lab)] == ["branch"]
     assert lab.view().alarms == []
+    other = tmp_path / "other"
+    git("clone", "-q", str(lab.folder / "ctrl.git"), str(other))
+    repo = GitRepo.clone(other, ENV)
+    view = ctrl.load(repo, lab.trust_root, lab.now, fetch=False, lagging=True)
+    assert set(view.stops) == {made.digest} and view.alarms == []
+    repo.close()
     update = RefUpdate(f"refs/heads/freezes/{ident}", None, lab.tip(f"refs/heads/freezes/{ident}"))
     assert update.ref not in before
     lab.judge(update)
@@ -447,6 +457,21 @@ def test_what_was_published_before_stays_and_what_is_no_publication_goes_on(gate
     assert done.error.kind == "frozen"
     assert entries(lab) == ["genesis", "publish", "policy"]
     assert lab.view().broken == {} and lab.state(ident) == "PUBLISHED"
+
+
+def test_a_bundle_of_a_history_with_freezes_proves_itself(gate):
+    lab, promoter = gate, make(gate)
+    ident = land(lab, promoter)
+    frozen = freeze(lab)
+    for person in ("bob", "dana"):
+        unfreeze(lab, frozen, person)
+    freeze(lab, scope="node:site-a")
+    assert promoter.run()[0].error is None
+    view = lab.view()
+    known = view.publications[TIER].publications[ident]
+    made = make_bundle(view, known, TIER, lambda *_: None, None).bundle
+    report = judge(lab, encode_bundle(made))
+    assert report.ok and [text.split(" at ")[0] for text in report.freezes] == ["alice froze node:site-a"]
 
 
 def test_whose_word_counts_follows_from_position(lab):

@@ -149,6 +149,23 @@ def test_the_published_tree_is_policy_metafiles_records_and_ledger(lab, promoter
     }
 
 
+def test_published_already_is_decided_from_git_alone(lab):
+    """No store is asked anything."""
+    promoter = make(lab)
+    ident = land(lab, promoter)
+    promoter.run()
+
+    class Untouched:
+        def __getattr__(self, name):
+            raise AssertionError(f"the store was asked: {name}")
+
+    target = replace(promoter.targets[TIER], store=Untouched())
+    idle = replace(promoter, source=Untouched(), targets={TIER: target})
+    assert idle.run() == []
+    (done,) = idle.run([ident])
+    assert (done.commit, done.error, str(done.state)) == (None, None, "PUBLISHED")
+
+
 def test_what_is_found_is_proven(lab, promoter):
     data = b"a,b\n1,2\n"
     land(lab, promoter, data)
@@ -183,9 +200,9 @@ class Swapping:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def copy_from(self, source, key, want):
+    def copy_from(self, source, key, want, **options):
         self._source.put(key, [twins.B], digest(twins.B), overwrite=True)
-        return self._inner.copy_from(source, key, want)
+        return self._inner.copy_from(source, key, want, **options)
 
 
 def test_a_swap_between_check_and_copy(lab, promoter):

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from placet.core import assent, envelope
 from placet.core.digest import digest
-from placet.engine import history, promote
+from placet.engine import copying, history, promote
 from placet.errors import PlacetError
 from placet.testing import twins
 from property.town import GOOD, PEOPLE, STEWARDS, Town
@@ -266,7 +266,7 @@ def test_the_store_is_asked_for_bytes_and_not_for_names(data, monkeypatch):
     town.swap_bytes(0, b"evil")
     assert town.promoter().run()[0].error is not None
     town.check_store()
-    monkeypatch.setattr(promote.transfer, "copy_verified", unproven)
+    monkeypatch.setattr(copying, "copy_verified", unproven)
     assert town.promoter().run()[0].error is None
     with pytest.raises(AssertionError, match=FOUND):
         town.check_store()

@@ -12,12 +12,16 @@ import os
 import pytest
 
 from faults.lab import Lab, md5_key
-from placet.core.digest import digest
+from placet.adapters.objects import s3copy
+from placet.adapters.objects.multipart import Upload
+from placet.core.digest import digest, sha256_hex
+from placet.engine.copying import copy_verified
 from placet.errors import NotFound, Refused
 from placet.ports import StoreTraits
+from placet.testing import twins
 from placet.testing.object_store_suite import ObjectStoreContract, Stores
 from placet.testing.rgw import Rgw, lacking
-from placet.testing.trouble import Answer, CorruptBody, LoseAnswer, Reset, Rule, TroubleProxy
+from placet.testing.trouble import Answer, Call, CorruptBody, LoseAnswer, Reset, Rule, TroubleProxy
 from placet.wire import data as wire
 
 pytestmark = pytest.mark.rgw
@@ -88,6 +92,30 @@ def test_a_version_is_read_verified_and_copied(rgw):
     source.put("key", [data], digest(data))
     assert target.copy_from(source, "key", digest(data)) == "version-copy"
     assert b"".join(target.get("key")) == data
+
+
+def test_a_version_is_copied_by_parts_and_what_was_left_is_ended(rgw, monkeypatch):
+    """As above 5 GiB; a twin that replaces the newest version meanwhile is not what is copied."""
+    monkeypatch.setattr(s3copy, "MAX_COPY", 5 << 20)
+    monkeypatch.setattr(s3copy, "SPAN", 5 << 20)
+    approved, evil = (one + bytes(6 << 20) for one in (twins.A, twins.B))
+    want = digest(approved)
+    with TroubleProxy(rgw.endpoint) as proxy:
+        source = wire.open_store(remote(rgw, "versioned", proxy.endpoint))
+        target = wire.open_store(remote(rgw, "target", proxy.endpoint))
+        target.traits()
+        source.put("key", [approved], want)
+        Upload(*target.place("key"), {}).part(1, body=b"x", sha256=sha256_hex(b"x"))
+        swap = Call(lambda _: source.put("key", [evil], digest(evil), overwrite=True))
+        proxy.meet(Rule(swap, method="PUT", query="partNumber=2", times=1))
+        assert copy_verified(source, target, "key", want) == "version-copy"
+        assert [one.headers["x-amz-copy-source-range"] for one in proxy.asked if "partNumber" in one.query] == [
+            "bytes=0-5242879", f"bytes=5242880-{want.size - 1}",
+        ]  # fmt: skip
+    assert b"".join(source.get("key")) == evil
+    assert b"".join(target.get("key")) == approved
+    assert target.sweep({"key"}) == 1
+    assert target.sweep({"key"}) == 0
 
 
 def test_refusals(rgw):

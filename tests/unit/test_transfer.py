@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 import pytest
 
 from placet.core.digest import Digests, digest
 from placet.core.layout import data_key
+from placet.engine.copying import copy_verified
 from placet.engine.disk import Cache
 from placet.engine.transfer import (
     checkpoint,
-    copy_verified,
     download,
     guarded,
     prove,
@@ -75,7 +76,7 @@ class DictStore:
         self.objects[key] = data
         return True
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         self.calls.append("copy_from")
         if self.way is not None:
             if key in self.objects:
@@ -85,6 +86,9 @@ class DictStore:
 
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        return 0
 
 
 def test_bodies_of_many_jobs_share_one_budget(tmp_path):
@@ -222,10 +226,26 @@ def test_prove(computes):
     assert not prove(DictStore(computes=computes), KEY, WANT)
 
 
-def test_prove_reads_only_where_the_service_does_not_know():
-    store = DictStore({KEY: DATA}, computes=True)
-    prove(store, KEY, WANT)
-    assert store.calls == ["head"]
+def test_prove_reads_what_is_short_and_what_the_service_does_not_know():
+    long = DATA * (1 + (64 << 10) // len(DATA))
+    for data, computes, calls in (
+        (long, True, ["head"]),
+        (long, False, ["head", "get"]),
+        (DATA, True, ["get"]),
+    ):
+        store = DictStore({KEY: data}, computes=computes)
+        assert prove(store, KEY, digest(data))
+        assert store.calls == calls
+
+
+def test_prove_stops_reading_what_is_too_long():
+    class Endless(DictStore):
+        def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
+            yield DATA
+            yield DATA
+            raise AssertionError("it was read on")
+
+    assert not prove(Endless({KEY: DATA}), KEY, WANT)
 
 
 @pytest.mark.parametrize("way", [None, "part-copy"])

@@ -23,7 +23,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "published": (_I, "it is on the published branch, by this agent or by another"),
     "deferred": (_W, "it was not promoted, for a reason that passes; tried again in `retry_s`"),
     "quarantined": (_C, "it was refused, until somebody acts; tried again after a change, and in `retry_s`"),
-    "interrupted": (_I, "its promotion was ended by a stop or a freeze; nothing was published"),
+    "interrupted": (_I, "its promotion was ended by a stop; nothing was published"),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),

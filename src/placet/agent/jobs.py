@@ -21,7 +21,7 @@ class Desk:
     Attributes:
         workspace: Its name in events and metrics.
         clock: Seconds of a clock that never goes back.
-        ending: Is the agent to stop, or to look again first?
+        ending: Is the agent to stop?
         alarms: What was said already.
     """
 

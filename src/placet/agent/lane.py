@@ -36,7 +36,7 @@ class Interruptible:
         """
         del objects, size
         if self.told.is_set():
-            raise Unavailable("The agent was told to stop, or to look again first.", kind="stopped")
+            raise Unavailable("The agent was told to stop.", kind="stopped")
 
     def done(self) -> None:
         """Nothing."""
@@ -72,11 +72,9 @@ class Lane:
         self._failures = 0
         desk.ending = self.progress.told.is_set
 
-    def wake(self, *, interrupt: bool = False) -> None:
-        """Something is new; with `interrupt` what is under way ends first, at its next step."""
+    def wake(self) -> None:
+        """Something is new in the Ctrl repository."""
         if self._every_s is None:
-            if interrupt:
-                self.progress.told.set()
             self._wake.set()
 
     def end(self) -> None:
@@ -95,7 +93,6 @@ class Lane:
         while not self._stop.is_set():
             self._wake.wait(wait)
             self._wake.clear()
-            self.progress.told.clear()
             if self._stop.is_set():
                 break
             if self._reload.is_set():

@@ -10,7 +10,6 @@ from placet.agent.events import blame, say, words
 from placet.agent.lane import Interruptible, Lane
 from placet.agent.metrics import Metrics
 from placet.client import Client
-from placet.core import layout
 from placet.errors import PlacetError
 from placet.ports import Progress
 
@@ -22,7 +21,7 @@ class Watch:
 
     Args:
         workspace: Its name in events and metrics.
-        lanes: Woken when a branch moved; what is under way there ends first if it is a freeze that came.
+        lanes: Woken when a branch moved.
         open_client: Opens the workspace.
         interval_s: Seconds between two looks, at most.
         stop: Set when the agent is to end.
@@ -112,6 +111,5 @@ class Watch:
             return
         moved = {ref for ref, _ in heads.items() ^ (before or {}).items()}
         say("changed", workspace=self.workspace, branches=len(moved))
-        freezes = [ref for ref in moved & heads.keys() if ref.startswith(layout.FREEZE_BRANCHES)]
         for lane in self._lanes:
-            lane.wake(interrupt=bool(freezes and before))
+            lane.wake()

@@ -30,6 +30,7 @@ _COMMANDS = {
     "freeze": ("freeze", "unfreeze", "freezes"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
+    "scrub": ("scrub",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 

@@ -113,6 +113,43 @@ def digest_chunks(chunks: Iterable[bytes]) -> Digests:
     return hasher.digests()
 
 
+def sha256_chunks(chunks: Iterable[bytes], most: int) -> tuple[str, int]:
+    """SHA-256 and size of a stream; it is read no further than to more than `most` bytes."""
+    sha256, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        sha256.update(chunk)
+        size += len(chunk)
+        if size > most:
+            break
+    return sha256.hexdigest(), size
+
+
+def digest_spans(chunks: Iterable[bytes], span: int, most: int) -> tuple[str, int, list[str]]:
+    """SHA-256 and size of a stream, and the SHA-256 of each `span` bytes of it, in one pass.
+
+    It is read no further than to more than `most` bytes. An empty stream has one span.
+    """
+    if most <= span:
+        sha256, size = sha256_chunks(chunks, most)
+        return sha256, size, [sha256]
+    whole, part, size, sums = hashlib.sha256(), hashlib.sha256(), 0, []
+    for chunk in chunks:
+        whole.update(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            piece = rest[: span - size % span]
+            part.update(piece)
+            size, rest = size + len(piece), rest[len(piece) :]
+            if size % span == 0:
+                sums.append(part.hexdigest())
+                part = hashlib.sha256()
+        if size > most:
+            break
+    if size % span or not sums:
+        sums.append(part.hexdigest())
+    return whole.hexdigest(), size, sums
+
+
 def tee(chunks: Iterable[bytes], hasher: Hasher) -> Iterator[bytes]:
     """The same chunks, each fed to `hasher` before it is passed on."""
     for chunk in chunks:

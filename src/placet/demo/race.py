@@ -11,7 +11,7 @@ from typing import Any
 
 from placet.config import load_settings
 from placet.core.digest import Digests, digest
-from placet.ports import CopyWay, ObjectStore
+from placet.ports import CopyWay, Fan, ObjectStore
 from placet.testing import twins
 from placet.wire.ctrl import Wire
 from placet.wire.data import open_store
@@ -27,10 +27,10 @@ class Racing:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - everything else is the inner store's
         return getattr(self._inner, name)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Let the attacker act, then copy."""
         self._before(key)
-        return self._inner.copy_from(source, key, want)
+        return self._inner.copy_from(source, key, want, fan=fan)
 
 
 def main(ident: str, key: str) -> int:

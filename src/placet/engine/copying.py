@@ -6,17 +6,23 @@ digest list, the `.dir` object last (I3). Idempotent: what is there already coun
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from collections.abc import Set as AbstractSet
 
-from placet.core.digest import digest
+from placet.core.digest import Digests, digest
 from placet.core.guards import guard
 from placet.core.statement import Promoted
 from placet.engine import transfer
 from placet.engine.contents import Contents, Item, digests_of
 from placet.engine.twins import twin
-from placet.errors import Corrupt, NotFound
+from placet.errors import Conflict, Corrupt, NotFound, PlacetError
 from placet.ports import CopyWay, ObjectStore, Progress
+
+log = logging.getLogger(__name__)
+
+_BY_PARTS = 4 << 20  # shorter objects never are uploads of parts
 
 
 def copy_artifact(
@@ -55,14 +61,16 @@ def copy_artifact(
                 raise twin(item.key)
             way = None
         else:
-            way = transfer.copy_verified(source, target, item.key, want)
+            way = copy_verified(source, target, item.key, want)
         progress.advance(1, want.size)
         return way
 
     ways = transfer.run(move, list(by_key.values()), jobs)
     counted = Counter("found" if way is None else way for way in ways)
     for key, data in contents.lists() if whole else ():
-        counted["list" if _put(target, key, data) else "found"] += 1
+        counted["list" if put_verified(target, key, [data], digest(data)) else "found"] += 1
+    if any(size >= _BY_PARTS for size in here.values()):
+        _sweep(target, by_key.keys())
     progress.done()
     found = counted.pop("found", 0)
     return Promoted(
@@ -99,13 +107,68 @@ def _sizes(source: ObjectStore, contents: Contents, keys: Collection[str], jobs:
     return here
 
 
-def _put(target: ObjectStore, key: str, data: bytes) -> bool:
-    want = digest(data)
-    if target.put(key, [data], want):
-        return True
-    if not transfer.prove(target, key, want):
-        raise twin(key)
-    return False
+def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    """Copy one object so that it becomes visible only if it is exactly `want`.
+
+    Returns:
+        The way, or None if the target held exactly these bytes already.
+
+    Raises:
+        Corrupt: kind `digest-mismatch`: the source's bytes are others; kind `md5-twin`: the target's are.
+        NotFound: kind `no-object`.
+    """
+    try:
+        if want.size < transfer.WIDE:
+            way = target.copy_from(source, key, want)
+        else:
+            way = target.copy_from(source, key, want, fan=transfer.fan_out)
+    except Conflict as error:
+        if error.kind != "object-exists":
+            raise
+        transfer.require_proven(target, key, want)
+        return None
+    if way is not None:
+        _require_kept(target, key, want)
+        return way
+    return "stream" if put_verified(target, key, source.get(key, fan=transfer.fan_out), want) else None
+
+
+def put_verified(target: ObjectStore, key: str, chunks: Iterable[bytes], want: Digests) -> bool:
+    """Store a stream so that it becomes visible only if it is exactly `want`; False if it was there already.
+
+    Raises:
+        Corrupt: kind `digest-mismatch`: the stream is something else; kind `md5-twin`: the target is.
+    """
+    with transfer.room(want.size):
+        try:
+            written = target.put(key, transfer.guarded(chunks), want, fan=transfer.fan_out)
+        except Conflict as error:
+            if error.kind != "object-exists":
+                raise
+            written = False
+    if not written:
+        transfer.require_proven(target, key, want)
+    else:
+        _require_kept(target, key, want)
+    return written
+
+
+def _require_kept(store: ObjectStore, key: str, want: Digests) -> None:
+    """Look again at what was written where the store cannot verify it, or let it be replaced meanwhile."""
+    traits = store.traits()
+    if not (traits.verifies_sha256 and traits.conditional_put and traits.conditional_complete):
+        transfer.require_proven(store, key, want)
+
+
+def _sweep(target: ObjectStore, keys: AbstractSet[str]) -> None:
+    """Abort uploads that an earlier promotion began and did not end; where that is denied they stay."""
+    try:
+        swept = target.sweep(keys)
+    except PlacetError as error:
+        log.info("unfinished uploads in %r were not looked for: %s", target, error.what)
+        return
+    if swept:
+        log.info("aborted %d unfinished uploads in %r", swept, target)
 
 
 @guard(26)

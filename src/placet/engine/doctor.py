@@ -73,7 +73,8 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
     for freeze in view.stops.values():
         yield Finding("freeze", "warn", str(freeze), "Two people end it: placet unfreeze ID -m REASON")
     for alarm in view.alarms:
-        yield Finding("alarm", "warn", alarm.text, f"See commit {alarm.commit[:12]}" if alarm.commit else "")
+        where = f" (commit {alarm.commit[:12]})" if alarm.commit else ""
+        yield Finding("alarm", "warn", f"{alarm.text}{where}", "See docs/how-to/alarms.md.")
 
 
 def check_gate(repo: Repo, main: str) -> Finding:

@@ -26,7 +26,7 @@ from placet.core.statement import (
     subject,
 )
 from placet.core.states import State
-from placet.engine.cases import Case, outcome, state
+from placet.engine.cases import Case, expiry, outcome
 from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
@@ -308,15 +308,7 @@ class Promoter:
                 kind="no-remote",
                 mend=f'Name the DVC remote in placet.toml: [tiers] {tier} = "<remote>"',
             )
-        wanted = view.history.policy.form.tiers[tier]
-        if not _same_place(target, wanted):
-            raise Refused(
-                f"Tier {tier} is at another place in this node's settings than in the policy.",
-                kind="tier-mismatch",
-                why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
-                mend="Change the node's DVC remote, or propose a policy that names the new place.",
-            )
-        _require_apart(tier, target.store, self.source)
+        admit_target(target, tier, view.history.policy.form.tiers[tier], self.source)
         return target
 
     def _receipt(self, view: View, case: Case, tier: str, promoted: tuple[Promoted, ...]) -> Signed[Receipt]:
@@ -391,9 +383,27 @@ class Promoter:
         return commit
 
 
+def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
+    """Refuse a publication tier that is elsewhere than the policy says, or the internal tier itself.
+
+    Raises:
+        Refused: kind `tier-mismatch`.
+    """
+    if not _same_place(target, wanted):
+        raise Refused(
+            f"Tier {tier} is at another place in this node's settings than in the policy.",
+            kind="tier-mismatch",
+            why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
+            mend="Change the node's DVC remote, or propose a policy that names the new place.",
+        )
+    if source is not None:
+        _require_apart(tier, target.store, source)
+
+
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
-    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift}"
+    stops = ",".join(sorted(view.stops))
+    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
 
 
 @guard(8)
@@ -442,7 +452,7 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
         Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
             time of the proposal or of a decision that it needs ran out since it was decided.
     """
-    if problem is None and state(case, when, drift=history.drift()) is not State.LANDED:
+    if problem is None and _ran_out(case, when):
         raise Refused(
             f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
             kind="not-approved",
@@ -455,6 +465,11 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
             kind="window",
             mend="It stays approved; promote it, or let the agent, when the window ends.",
         )
+
+
+def _ran_out(case: Case, when: datetime) -> bool:
+    """Has the proposal expired by then, or an approval that it needs?"""
+    return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
 
 
 @guard(8)

@@ -20,19 +20,20 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from placet.core import plan
-from placet.core.digest import Digests, Hasher, digest_chunks
+from placet.core.digest import Digests, Hasher, digest_chunks, sha256_chunks
 from placet.core.guards import guard
 from placet.engine.disk import Cache, chunks, disk, write_all
-from placet.errors import Conflict, Corrupt, NotFound, Refused
-from placet.ports import CopyWay, ObjectStore, Progress
+from placet.errors import Corrupt, NotFound, Refused, Unavailable
+from placet.ports import ObjectStore, Progress
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
-_WIDE = 16 << 20
+WIDE = 16 << 20
 _AHEAD = 4
 _PARTS = 4
 _BODY = 8 << 20
+SHORT = 64 << 10
 _BODIES = 64 << 20
 _PART_END_S = 1.0
 _long = threading.RLock()
@@ -164,6 +165,11 @@ class _Budget:
 _bodies = _Budget(_BODIES)
 
 
+def room(size: int) -> contextlib.AbstractContextManager[None]:
+    """Room in memory for a body of so many bytes; what is short needs no leave."""
+    return _bodies.take(min(size, _BODY)) if size > SHORT else contextlib.nullcontext()
+
+
 def digest_wide(stream: Iterable[bytes], sink: Callable[[bytes], object] | None = None) -> Digests:
     """Both digests of a stream, each in a thread of its own once the stream turns out to be long.
 
@@ -180,7 +186,7 @@ def digest_wide(stream: Iterable[bytes], sink: Callable[[bytes], object] | None 
             else:
                 hasher.update(chunk)
                 size += len(chunk)
-                if size >= _WIDE:
+                if size >= WIDE:
                     wide = [threads.enter_context(_Beside(one)) for one in hasher.sinks]
             if sink is not None:
                 sink(chunk)
@@ -309,53 +315,43 @@ def _listed(
 
 @guard(2, 3)
 def prove(store: ObjectStore, key: str, want: Digests) -> bool:
-    """Does the store hold exactly these bytes under `key`? By the service's own SHA-256, or by reading."""
-    info = store.head(key)
-    if info is None or info.size != want.size:
-        return False
-    if info.sha256 is not None:
-        return info.sha256 == want.sha256
+    """Does the store hold bytes of this SHA-256 and size under `key`?
+
+    By the service's own SHA-256, or by reading; what is short is read at once, which costs less than to ask.
+    """
+    if want.size > SHORT:
+        info = store.head(key)
+        if info is None or info.size != want.size:
+            return False
+        if info.sha256 is not None:
+            return info.sha256 == want.sha256
     try:
-        return digest_chunks(guarded(store.get(key))) == want
+        found = sha256_chunks(guarded(store.get(key, fan=fan_out)), want.size)
     except NotFound as error:
         if error.kind == "no-object":
             return False
         raise
+    return found == (want.sha256, want.size)
 
 
-def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Digests) -> CopyWay | None:
-    """Copy one object so that it becomes visible only if it is exactly `want`.
-
-    Returns:
-        The way, or None if the target held exactly these bytes already.
+def require_proven(store: ObjectStore, key: str, want: Digests) -> None:
+    """As `prove`, of what must be so.
 
     Raises:
-        Corrupt: kind `digest-mismatch`: the source's bytes are others; kind `md5-twin`: the target's are.
-        NotFound: kind `no-object`.
+        Corrupt: kind `md5-twin`: other bytes are there.
+        Unavailable: kind `store-answer`: nothing is there.
     """
-    try:
-        way = target.copy_from(source, key, want)
-    except Conflict as error:
-        if error.kind != "object-exists":
-            raise
-        _require(target, key, want)
-        return None
-    if way is not None:
-        return way
-    with _bodies.take(min(want.size, _BODY)):
-        written = target.put(key, guarded(source.get(key, fan=fan_out)), want, fan=fan_out)
-    if written:
-        return "stream"
-    _require(target, key, want)
-    return None
-
-
-def _require(store: ObjectStore, key: str, want: Digests) -> None:
     if not prove(store, key, want):
+        if store.head(key) is None:
+            raise Unavailable(
+                f"Object {key} is not in the remote, though it was written, or was there.",
+                kind="store-answer",
+                mend="Run it again; if that does not help, find out who deletes there.",
+            )
         raise Corrupt(
             f"TWIN: object {key} of the remote holds other bytes than those that belong there.",
             kind="md5-twin",
-            why="It was there before, under the same MD5, and was left alone.",
+            why="Somebody else wrote it, under the same MD5; it was left alone.",
             mend="This does not happen by chance. Stop, and find out who wrote it.",
         )
 
@@ -368,10 +364,10 @@ def upload(store: ObjectStore, key: str, path: str, want: Digests, *, overwrite:
             existed with other bytes.
         NotFound: kind `no-file`.
     """
-    with _bodies.take(min(want.size, _BODY)):
+    with room(want.size):
         written = store.put(key, guarded(chunks(path)), want, overwrite=overwrite, fan=fan_out)
     if not written:
-        _require(store, key, want)
+        require_proven(store, key, want)
     return written
 
 

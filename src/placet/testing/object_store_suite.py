@@ -183,6 +183,14 @@ class ObjectStoreContract:
         assert way is None
         assert stores.store.head("swapped") is None
 
+    def test_a_sweep_takes_no_object(self, stores: Stores) -> None:
+        """Whatever uploads it ends, objects stay; it may be done again."""
+        store = stores.store
+        store.put("kept", [b"x"], digest(b"x"))
+        for _ in range(2):
+            assert store.sweep({"kept", "none"}) == 0
+        assert _read(store, "kept") == b"x"
+
     def test_two_writers_at_once(self, stores: Stores) -> None:
         """One of them wins, or both wrote the same; the object is whole."""
         data = os.urandom(100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
@@ -56,11 +57,15 @@ class PoorStore:
         self.calls.append(("put", key))
         return self._inner.put(key, chunks, want, overwrite=True, fan=fan)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """No way: the caller streams."""
-        del source, key, want
+        del source, key, want, fan
         return None
 
     def delete(self, key: str) -> None:
         """Remove the object."""
         self._inner.delete(key)
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """The inner store's."""
+        return self._inner.sweep(keys)

@@ -29,7 +29,7 @@ _KMS = {
     "default_provider": "local",
     "providers": {"local": {"type": "local", "enableOnDemandCreate": True}},
 }
-_DENIED = (
+DENIED = (
     "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration",
     "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:DeleteBucket",
 )  # fmt: skip
@@ -122,7 +122,7 @@ class Seaweed:
 
     def deny(self, bucket: str, names: Sequence[str], *, hide_versions: Sequence[str] = ()) -> None:
         """Deny deletion, and every way around it, to these identities by name: bucket and objects."""
-        denied = [(names, list(_DENIED)), (hide_versions, ["s3:GetObjectVersion"])]
+        denied = [(names, list(DENIED)), (hide_versions, ["s3:GetObjectVersion"])]
         statements = [
             {
                 "Effect": "Deny",

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -134,9 +135,9 @@ class DvcFsStore:
             raise self._no_root() if isinstance(failed, NotFound) else failed from error
         return True
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """No verified way: the caller streams."""
-        del source, key, want
+        del source, key, want, fan
         return None
 
     def delete(self, key: str) -> None:
@@ -148,6 +149,11 @@ class DvcFsStore:
             failed = self._translate(error, key)
             if not isinstance(failed, NotFound):
                 raise failed from error
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """None: DVC's classes do not say."""
+        del keys
+        return 0
 
     def _put_renamed(self, key: str, stream: ProvenStream) -> None:
         fs, path = self._place(key)

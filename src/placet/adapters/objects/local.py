@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,9 +89,9 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 temp.unlink(missing_ok=True)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Folders have no service that could verify: the caller streams."""
-        del source, key, want
+        del source, key, want, fan
         return None
 
     def delete(self, key: str) -> None:
@@ -99,6 +100,11 @@ class LocalStore:
             self._path(key).unlink(missing_ok=True)
         except OSError as error:
             raise _translate(error, key) from error
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """None: unfinished files are no objects."""
+        del keys
+        return 0
 
     def _info(self, key: str) -> ObjectInfo | None:
         """Facts with the time at which the file got its name, or was last written."""

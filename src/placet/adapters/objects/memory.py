@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests, digest
 from placet.errors import Conflict, Corrupt, NotFound
@@ -57,8 +58,9 @@ class MemoryStore:
             raise Corrupt(f"CORRUPT: the bytes for {key} are not what they must be.", kind="digest-mismatch")
         return self._write(key, data, overwrite=overwrite)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """As a service with these traits does it."""
+        del fan
         if not isinstance(source, MemoryStore) or source.address.service != self.address.service:
             return None
         if not (self._traits.part_copy_sha256 or source.traits().versions):
@@ -74,6 +76,11 @@ class MemoryStore:
         """Remove the object with all its versions."""
         with self._lock:
             self._objects.pop(key, None)
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """None: there are none."""
+        del keys
+        return 0
 
     def _write(self, key: str, data: bytes, *, overwrite: bool) -> bool:
         with self._lock:

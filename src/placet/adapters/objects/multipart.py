@@ -1,9 +1,13 @@
-"""Multipart uploads: parts, and an upload that leaves nothing behind unless it was completed."""
+"""Multipart uploads: parts, uploads that leave nothing behind unless completed, and what others left."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Self
+from urllib.parse import unquote
 
 from placet.adapters.objects.obs import part_bytes
 from placet.adapters.objects.s3http import Answer, S3Http
@@ -11,6 +15,7 @@ from placet.core.digest import Hasher
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 
 _SENT_WRONG = 2
+_ABANDONED = timedelta(days=7)
 
 
 class Upload:
@@ -31,7 +36,7 @@ class Upload:
         if self._done:
             return
         try:
-            self._http.call("DELETE", self._key, query=[("uploadId", self._id)], good=(200, 204, 404))
+            abort(self._http, self._key, self._id)
         except PlacetError as failed:
             if error is None:
                 raise
@@ -45,7 +50,11 @@ class Upload:
         body: bytes = b"",
         sha256: str | None = None,
     ) -> Answer:
-        """Upload, or copy, one part; sent again where other bytes arrived than were sent."""
+        """Upload, or copy, one part; sent again where other bytes arrived than were sent.
+
+        Raises:
+            Conflict: kind `object-exists`: somebody aborted the upload, as is done where the object is there.
+        """
         query = [("partNumber", str(number)), ("uploadId", self._id)]
         for left in range(_SENT_WRONG, -1, -1):
             try:
@@ -55,6 +64,11 @@ class Upload:
             except Corrupt:
                 if not left or not body:
                     raise
+            except NotFound as error:
+                if error.kind != "no-upload":
+                    raise
+                self._done = True
+                raise Conflict(f"The upload of {self._key} was aborted.", kind="object-exists") from error
         raise AssertionError
 
     def complete(self, parts: Sequence[tuple[str, str]], *, conditional: bool) -> None:
@@ -66,13 +80,72 @@ class Upload:
         body = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>".encode()
         headers = {"if-none-match": "*"} if conditional else {}
         try:
-            self._http.call("POST", self._key, query=[("uploadId", self._id)], headers=headers, body=body)
+            answer = self._http.call(
+                "POST", self._key, query=[("uploadId", self._id)], headers=headers, body=body
+            )
         except NotFound as error:
             self._done = True
-            raise Conflict(
-                f"Whether the upload of {self._key} was completed is not known.", kind="object-exists"
-            ) from error
+            raise self._unknown() from error
+        if b"CompleteMultipartUploadResult" not in answer.body:
+            raise self._unknown()
         self._done = True
+
+    def _unknown(self) -> Conflict:
+        return Conflict(
+            f"Whether the upload of {self._key} was completed is not known.", kind="object-exists"
+        )
+
+
+def abort(http: S3Http, key: str, upload: str) -> None:
+    """End an upload that was not completed, and remove its parts; silent if it is gone."""
+    http.call("DELETE", key, query=[("uploadId", upload)], good=(200, 204, 404))
+
+
+def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[str, str]]:
+    """Full key and id of each upload below a prefix that nobody needs any more.
+
+    Not needed is an upload of an object that is there: all that its completion could do is to replace it. Who
+    still works on it learns that from `part` or `complete`, and looks at what is there. Others may be of
+    somebody who is at work, so they count from a week on only, by the store's own clock.
+
+    Args:
+        http: The bucket.
+        prefix: Of all keys; with a slash at its end, or empty.
+        done: Keys without the prefix whose objects are there, proven.
+    """
+    found: list[tuple[str, str]] = []
+    after: list[tuple[str, str]] = []
+    while True:
+        query = [("uploads", ""), ("prefix", prefix), ("encoding-type", "url"), *after]
+        answer = http.call("GET", "", query=query)
+        root, now = answer.xml(), _date(answer)
+        for one in root.iter("Upload"):
+            key, upload = unquote(one.findtext("Key") or ""), one.findtext("UploadId") or ""
+            own = key.startswith(prefix) and upload
+            if own and (key.removeprefix(prefix) in done or _old(one.findtext("Initiated"), now)):
+                found.append((key, upload))
+        marker = root.findtext("NextKeyMarker") or ""
+        following = [
+            ("key-marker", unquote(marker)),
+            ("upload-id-marker", root.findtext("NextUploadIdMarker") or ""),
+        ]
+        if root.findtext("IsTruncated") != "true" or not marker or following == after:
+            return found
+        after = following
+
+
+def _date(answer: Answer) -> datetime | None:
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+
+
+def _old(initiated: str | None, now: datetime | None) -> bool:
+    try:
+        return now is not None and now - datetime.fromisoformat(initiated or "") > _ABANDONED
+    except (TypeError, ValueError):
+        return False
 
 
 def parts_of(chunks: Iterable[bytes], size: int, hasher: Hasher) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 SINGLE = 8 << 20
 RANGE = 8 << 20
-PART = 16 << 20
+PART = 8 << 20
 _MAX_PARTS = 9_000  # the services take 10,000
 _TRIES = 6
 _RACED = "ConditionalRequestConflict"  # S3: another conditional write was under way; try again
@@ -215,9 +216,9 @@ class ObStore:
             return True
         raise AssertionError
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """No verified way: the caller streams."""
-        del source, key, want
+        del source, key, want, fan
         return None
 
     def delete(self, key: str) -> None:
@@ -228,6 +229,11 @@ class ObStore:
             return
         except (*_FAILED, ValueError) as error:
             raise self._explain(error, key) from error
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """None: the services remove them by themselves."""
+        del keys
+        return 0
 
 
 def _uncertain(error: Exception) -> bool:

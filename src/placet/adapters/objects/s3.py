@@ -7,27 +7,22 @@ it is MD5.
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
-from placet.adapters.objects.multipart import Upload, parts_of
+from placet.adapters.objects.multipart import Upload, abandoned, abort, parts_of
 from placet.adapters.objects.obs import SINGLE, ObStore, bounded, require_same, whole_body
-from placet.adapters.objects.s3http import Answer, S3Http, Service
-from placet.adapters.objects.sigv4 import encode_path, encode_query
+from placet.adapters.objects.s3copy import NotReadable, ServerCopy
+from placet.adapters.objects.s3http import S3Http, Service
+from placet.adapters.objects.s3probe import Probe, base64_of, copy_source, version_of, whole_sha256
 from placet.core.digest import Digests, Hasher, sha256_hex
-from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
+from placet.errors import Conflict, Refused, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
-_MAX_PART_COPY = 5 << 30
-_SERVER_SIDE = 4 << 20
-_PROBE = "placet/probe/object"
-_PROBE_BODY = b"placet probe"
+SERVER_SIDE = 4 << 20  # docs/adr/0010-ways-of-copying.md
 
 
 class S3Store:
@@ -45,9 +40,7 @@ class S3Store:
         self._plain = ObStore(self._http.obstore(), address, self._http.explain)
         self._service = service
         self._prefix = f"{prefix}/" if prefix else ""
-        self._traits = traits
-        self._verified: bool | None = None
-        self._probing = threading.Lock()
+        self._probe = Probe(self._http, f"/{service.bucket}/", self._prefix, traits)
         self._foreign: set[StoreAddress] = set()
         host = urlsplit(service.endpoint)
         self.address = StoreAddress(f"s3:{host.scheme}://{host.netloc}", service.bucket, prefix)
@@ -57,10 +50,7 @@ class S3Store:
 
     def traits(self) -> StoreTraits:
         """Probed once, on at most two objects under `placet/probe/` that stay."""
-        with self._probing:
-            if self._traits is None:
-                self._traits = self._probe()
-            return self._traits
+        return self._probe.traits()
 
     def head(self, key: str) -> ObjectInfo | None:
         """One object's facts."""
@@ -69,9 +59,9 @@ class S3Store:
         if answer.status == 404:  # noqa: PLR2004
             return None
         checksum = answer.headers.get("x-amz-checksum-sha256", "")
-        sha256 = _hex(checksum) if checksum and self._verifies() else None
+        sha256 = whole_sha256(checksum) if checksum and self._probe.verifies() else None
         size = _count(answer.headers.get("content-length", "0"))
-        return ObjectInfo(key, size, sha256, _version(answer))
+        return ObjectInfo(key, size, sha256, version_of(answer))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose key starts so, in pages of 1,000; also where foreign keys are odd."""
@@ -117,26 +107,33 @@ class S3Store:
             return self._put_signed(key, body, want.sha256, overwrite=overwrite)
         return self._plain.put_body(key, body, overwrite=overwrite)
 
-    def copy_from(self, source: ObjectStore, key: str, want: Digests) -> CopyWay | None:
+    def copy_from(self, source: ObjectStore, key: str, want: Digests, *, fan: Fan = map) -> CopyWay | None:
         """Copy inside the service, verified before visible; None where the caller must stream."""
         if not isinstance(source, S3Store) or source.address.service != self.address.service:
             return None
-        if not _SERVER_SIDE <= want.size <= _MAX_PART_COPY:
+        if want.size < SERVER_SIDE or source.address in self._foreign or self.sealed or source.sealed:
             return None
-        if source.address in self._foreign or self.sealed or source.sealed:
+        copy = ServerCopy(self, source, key, want, fan)
+        try:
+            return copy.run()
+        except NotReadable:
+            self._foreign.add(source.address)
             return None
-        if self.traits().part_copy_sha256:
-            return "part-copy" if self._copy_part(source, key, want) else None
-        found = source.head(key)
-        if found is None:
-            raise NotFound(f"There is no object {key}.", kind="no-object")
-        if found.version is None:
-            return None
-        return "version-copy" if self._copy_version(source, key, want, found.version) else None
+
+    def sweep(self, keys: AbstractSet[str]) -> int:
+        """Abort the uploads that were left unfinished; see `abandoned`."""
+        found = abandoned(self._http, self._prefix, keys)
+        for key, upload in found:
+            abort(self._http, key, upload)
+        return len(found)
 
     def delete(self, key: str) -> None:
         """Remove the object."""
         self._http.call("DELETE", self._key(key), good=(200, 204, 404))
+
+    def source(self, key: str, version: str | None = None) -> dict[str, str]:
+        """The header that names an object of this store as what is copied."""
+        return copy_source(f"/{self._service.bucket}/{self._key(key)}", version)
 
     @property
     def sealed(self) -> bool:
@@ -150,50 +147,9 @@ class S3Store:
     def _key(self, key: str) -> str:
         return self._prefix + key
 
-    def _source(self, source: S3Store, key: str, version: str | None = None) -> dict[str, str]:
-        path = encode_path(f"/{source.address.bucket}/{source.place(key)[1]}")
-        query = f"?{encode_query([('versionId', version)])}" if version else ""
-        return {"x-amz-copy-source": path + query}
-
-    def _reads(self, source: S3Store, copy: Callable[[], Answer]) -> Answer | None:
-        """The answer to a copy, or None if this store's credential may not read the source: remembered."""
-        try:
-            return copy()
-        except Refused:
-            self._foreign.add(source.address)
-            return None
-
-    def _copy_part(self, source: S3Store, key: str, want: Digests) -> bool:
-        """Way (a): the service says the SHA-256 of what it copied before it becomes visible."""
-        if not self.traits().conditional_complete and self.head(key) is not None:
-            raise _exists(key)
-        with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
-            answer = self._reads(source, lambda: upload.part(1, headers=self._source(source, key)))
-            if answer is None:
-                return False
-            root = answer.xml()
-            found = _hex(root.findtext("ChecksumSHA256") or "") or ""
-            require_same(replace(want, sha256=found), want, key)
-            part = (root.findtext("ETag") or "", root.findtext("ChecksumSHA256") or "")
-            upload.complete([part], conditional=True)
-        return True
-
-    def _copy_version(self, source: S3Store, key: str, want: Digests, version: str) -> bool:
-        """Way (b): read one version, verify it, copy that version."""
-        hasher = Hasher()
-        for chunk in source.get(key, version=version):
-            hasher.update(chunk)
-        require_same(hasher.digests(), want, key)
-        if self.head(key) is not None:
-            raise _exists(key)
-        headers = self._source(source, key, version)
-        return (
-            self._reads(source, lambda: self._http.call("PUT", self._key(key), headers=headers)) is not None
-        )
-
     def _put_signed(self, key: str, body: bytes, sha256: str, *, overwrite: bool) -> bool:
         """As obstore puts a body, by a request that can carry all headers."""
-        headers = {"x-amz-checksum-sha256": _base64(sha256)} | ({} if overwrite else {"if-none-match": "*"})
+        headers = {"x-amz-checksum-sha256": base64_of(sha256)} | ({} if overwrite else {"if-none-match": "*"})
         answer = self._http.call(
             "PUT", self._key(key), headers=headers, body=body, body_sha256=sha256, good=(200, 412)
         )
@@ -210,9 +166,9 @@ class S3Store:
             def send(item: tuple[int, bytes]) -> tuple[str, str]:
                 number, body = item
                 sha256 = sha256_hex(body)
-                headers = {"x-amz-checksum-sha256": _base64(sha256)}
+                headers = {"x-amz-checksum-sha256": base64_of(sha256)}
                 answer = upload.part(number, headers=headers, body=body, sha256=sha256)
-                return answer.headers.get("etag", ""), _base64(sha256)
+                return answer.headers.get("etag", ""), base64_of(sha256)
 
             bodies = parts_of(bounded(chunks, want.size, key), want.size, whole)
             parts = list(fan(send, enumerate(bodies, start=1)))
@@ -227,79 +183,6 @@ class S3Store:
             return False
         return True
 
-    def _verifies(self) -> bool:
-        """Does the service verify SHA-256? Asked alone, for it is needed by every look at an object."""
-        with self._probing:
-            if self._traits is not None:
-                return self._traits.verifies_sha256
-            if self._verified is None:
-                self._verified = self._shows(self._probe_checksum)
-            return self._verified
-
-    def _probe(self) -> StoreTraits:
-        """Try each trait; where this credential may not write, nothing can be shown."""
-        try:
-            self._http.call(
-                "PUT", self._key(_PROBE), headers={"if-none-match": "*"}, body=_PROBE_BODY, good=(200, 412)
-            )
-        except PlacetError as error:
-            if isinstance(error, Unavailable) and error.kind == "store-unreachable":
-                raise
-            return StoreTraits()
-        found = self._http.call("HEAD", self._key(_PROBE))
-        return StoreTraits(
-            part_copy_sha256=self._shows(self._probe_part_copy),
-            versions=_version(found) is not None,
-            verifies_sha256=self._shows(self._probe_checksum),
-            conditional_put=self._shows(self._probe_conditional),
-            conditional_complete=self._shows(self._probe_completion),
-        )
-
-    def _shows(self, probe: Callable[[], bool]) -> bool:
-        try:
-            return probe()
-        except PlacetError:
-            return False
-
-    def _probe_checksum(self) -> bool:
-        wrong = {"x-amz-checksum-sha256": _base64(sha256_hex(b"something else"))}
-        key = self._key("placet/probe/checksum")
-        try:
-            self._http.call("PUT", key, headers=wrong, body=_PROBE_BODY)
-        except Corrupt:
-            return True
-        return False
-
-    def _probe_conditional(self) -> bool:
-        answer = self._http.call(
-            "PUT", self._key(_PROBE), headers={"if-none-match": "*"}, body=_PROBE_BODY, good=(200, 412)
-        )
-        return answer.status == 412  # noqa: PLR2004
-
-    def _probe_part_copy(self) -> bool:
-        key = f"placet/probe/{secrets.token_hex(8)}"
-        with Upload(*self.place(key), {"x-amz-checksum-algorithm": "SHA256"}) as upload:
-            answer = upload.part(1, headers=self._source(self, _PROBE))
-            return _hex(answer.xml().findtext("ChecksumSHA256") or "") == sha256_hex(_PROBE_BODY)
-
-    def _probe_completion(self) -> bool:
-        with Upload(*self.place(_PROBE), {}) as upload:
-            answer = upload.part(1, body=_PROBE_BODY, sha256=sha256_hex(_PROBE_BODY))
-            try:
-                upload.complete([(answer.headers.get("etag", ""), "")], conditional=True)
-            except Conflict:
-                return True
-        return False
-
-
-def _exists(key: str) -> Conflict:
-    return Conflict(f"Object {key} exists already.", kind="object-exists")
-
-
-def _version(answer: Answer) -> str | None:
-    found = answer.headers.get("x-amz-version-id", "")
-    return found if found and found != "null" else None
-
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
@@ -312,16 +195,3 @@ def _moment(text: str) -> float:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError) as error:
         raise Unavailable(f"The store gave {text[:40]!r} as a time.", kind="store-answer") from error
-
-
-def _base64(hexdigest: str) -> str:
-    return base64.b64encode(bytes.fromhex(hexdigest)).decode()
-
-
-def _hex(text: str) -> str | None:
-    """A whole-object SHA-256 from its base64 form; None for a composite one (`...-2`) or none."""
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-    return raw.hex() if len(raw) == 32 else None  # noqa: PLR2004

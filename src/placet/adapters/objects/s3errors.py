@@ -100,6 +100,8 @@ class Refusal:
                 kind="no-bucket",
                 mend="Make the bucket, or mend the `url` of the DVC remote.",
             )
+        if self.code == "NoSuchUpload":
+            return NotFound(f"There is no such upload of {self._where}.", kind="no-upload")
         if self.status == 404:  # noqa: PLR2004
             return NotFound(f"There is no object {self._where}.", kind="no-object")
         if self.status == 412:  # noqa: PLR2004
