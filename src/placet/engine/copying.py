@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import closing
 
 from placet.core.digest import Digests, digest
 from placet.core.guards import guard
@@ -155,7 +154,7 @@ def put_verified(target: ObjectStore, key: str, chunks: Iterable[bytes], want: D
     Raises:
         Corrupt: kind `digest-mismatch`: the stream is something else; kind `md5-twin`: the target is.
     """
-    with transfer.room(want.size), closing(transfer.guarded(chunks)) as stream:
+    with transfer.room(want.size), transfer.reading(chunks) as stream:
         try:
             written = target.put(key, stream, want, fan=transfer.fan_out)
         except Conflict as error:

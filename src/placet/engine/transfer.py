@@ -315,6 +315,17 @@ def _listed(
     return found, seen
 
 
+@contextlib.contextmanager
+def reading(chunks: Iterable[bytes]) -> Iterator[Iterator[bytes]]:
+    """The same chunks, guarded; closed at the end also where they were not read to theirs, see `fan_out`."""
+    with closing(guarded(chunks)) as stream:
+        try:
+            yield stream
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+
 @guard(2, 3)
 def prove(store: ObjectStore, key: str, want: Digests) -> bool:
     """Does the store hold bytes of this SHA-256 and size under `key`?
