@@ -232,19 +232,14 @@ class Site:
         self.require_done()
         return list(dict.fromkeys(map(self.name, self.proxy.asked)))
 
-    def require_done(self, unanswered: int = 0) -> None:
-        """The one final state, whatever happened on the way.
-
-        Args:
-            unanswered: So many uploads may be left whose beginning the service never confirmed, so that
-                nobody knows their ids.
-        """
+    def require_done(self) -> None:
+        """The one final state, whatever happened on the way; no upload is left that nobody ends."""
         found = self.require_honest()
         assert {key: sha256_hex(data) for key, data in found.items()} == {
             key: sha256_hex(data) for key, data in self.made.objects.items()
         }
         assert self.entries() == ["genesis", "publish"]
-        assert len(self.uploads()) <= unanswered
+        assert self.uploads() == []
 
 
 TRAITS = StoreTraits(
