@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench lock clean simulate
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
 
 setup: $(STAMP)
 
@@ -77,8 +77,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench
-	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/ruff check src tests scripts bench soak
+	$(BIN)/ruff format --check src tests scripts bench soak
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -93,6 +93,11 @@ bench: setup
 # What promotions and long histories cost, counted on the in-memory adapters; some minutes. See docs/explanation/scale.md.
 simulate: setup
 	$(BIN)/python -m bench.simulate
+
+# A long random life under faults, judged by code of its own; see docs/explanation/soak.md. A failure prints its SEED.
+PROPOSALS ?= 300
+soak: setup
+	$(BIN)/python -m soak --proposals $(PROPOSALS) --minutes $(MINUTES) --seed $(SEED) -o soak/results
 	$(BIN)/python scripts/generate_docs.py
 
 # Needs `uv` on the path; only for who changes dependencies.

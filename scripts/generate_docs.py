@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bench import simulate  # noqa: E402
+from soak import report  # noqa: E402 - as the corpus
 
 from attacks.threats import table  # noqa: E402 - the corpus is no package that is installed
 
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
         SECURITY: security(),
         SCALE: scale(),
+        ROOT / "docs" / "explanation" / "soak.md": report.page(),
     }
     for kind in PREDICATES:
         out[REFERENCE / "schemas" / f"{kind.TYPE.split(':')[2]}.json"] = _json(schema(kind))
