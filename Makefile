@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm fuzz dvc-old lint docs bench lock clean
+.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
 
 setup: $(STAMP)
 
@@ -52,6 +52,10 @@ SEED ?= 1000
 test-mix: setup
 	PLACET_MIX_RUNS=$(RUNS) PLACET_MIX_SEED=$(SEED) $(BIN)/python -m pytest tests/conformance/test_mix.py
 
+# Kills promote, propose and the agent at every point of their runs, not at a sample; takes an hour or two.
+test-crash: setup
+	PLACET_CRASH=all $(BIN)/python -m pytest -s tests/crash/test_points.py tests/crash/test_two_of_the_same.py
+
 # A file of more than 5 GiB, to a real server and back; takes 20 GB of disk and some minutes.
 test-large: setup
 	$(BIN)/python -m pytest -s -m large --basetemp=.large tests/conformance/test_large.py; code=$$?; rm -rf .large; exit $$code
@@ -73,8 +77,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench
-	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/ruff check src tests scripts bench soak
+	$(BIN)/ruff format --check src tests scripts bench soak
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -85,6 +89,16 @@ docs: setup
 bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock
 	$(BIN)/python -m bench $(BENCH)
+
+# What promotions and long histories cost, counted on the in-memory adapters; some minutes. See docs/explanation/scale.md.
+simulate: setup
+	$(BIN)/python -m bench.simulate
+
+# A long random life under faults, judged by code of its own; see docs/explanation/soak.md. A failure prints its SEED.
+PROPOSALS ?= 300
+soak: setup
+	$(BIN)/python -m soak --proposals $(PROPOSALS) --minutes $(MINUTES) --seed $(SEED) -o soak/results
+	$(BIN)/python scripts/generate_docs.py
 
 # Needs `uv` on the path; only for who changes dependencies.
 lock:

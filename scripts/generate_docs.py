@@ -20,10 +20,14 @@ from placet.core.agentform import AgentForm
 from placet.core.statement import PREDICATES, schema
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from bench import simulate  # noqa: E402
+from soak import report  # noqa: E402 - as the corpus
 
 from attacks.threats import table  # noqa: E402 - the corpus is no package that is installed
 
+SCALE = ROOT / "docs" / "explanation" / "scale.md"
 SECURITY = ROOT / "docs" / "explanation" / "security.md"
 REFERENCE = ROOT / "docs" / "reference"
 _ERRORS = {"Invalid": 2, "Partial": 3, "NotFound": 10, "Conflict": 11, "Refused": 12, "Corrupt": 13}
@@ -41,6 +45,8 @@ def pages() -> dict[Path, str]:
         REFERENCE / "schemas" / "policy.json": _json(policyform.schema()),
         REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
         SECURITY: security(),
+        SCALE: scale(),
+        ROOT / "docs" / "explanation" / "soak.md": report.page(),
     }
     for kind in PREDICATES:
         out[REFERENCE / "schemas" / f"{kind.TYPE.split(':')[2]}.json"] = _json(schema(kind))
@@ -176,6 +182,14 @@ def security() -> str:
     )
     _, end, after = rest.partition("<!-- end of threats -->\n")
     return f"{before}{begin}{table()}{end}{after}"
+
+
+def scale() -> str:
+    """The page about size, with the tables of the last simulation between its two marks."""
+    before, begin, rest = SCALE.read_text(encoding="utf-8").partition("<!-- simulate -->\n")
+    _, end, after = rest.partition("<!-- /simulate -->\n")
+    found = json.loads(simulate.RESULT.read_text(encoding="utf-8"))
+    return f"{before}{begin}{simulate.section(found)}{end}{after}"
 
 
 def _raised(tree: ast.AST) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Long histories for measuring: as many landed proposals as are wanted, every signature real, on any `Repo`.
 
-Each proposal is one file of one byte string; every second one is a new version of the path before it. One in
-ten is followed by one that was proposed, rejected and closed. What the engine's verbs would do one by one is
+Each proposal is one small file; every second `BLOCK` of them are new versions of the block's before. One in ten
+is followed by one that was proposed, rejected and closed. What the engine's verbs would do one by one is
 written here directly, since each of them reads the whole history.
 """
 
@@ -33,6 +33,7 @@ from placet.ports import RefUpdate, Repo
 
 NODE = "site-b"
 TIER = layout.DEFAULT_TIER
+BLOCK = 10
 START = datetime(2026, 1, 1, tzinfo=UTC)
 _KEYS = {name: Key(name).pair for name in ("alice", "bob", "dana", NODE)}
 _POLICY = parse_policy(
@@ -65,9 +66,9 @@ class History:
         out, updates = [], []
         for _ in range(count):
             number = self.count
-            ident, files = self._proposal(
-                _file(f"outputs/{number // 200}/data-{number // 2}.csv", f"data {number}\n".encode())
-            )
+            data = content(number)
+            place = number // (2 * BLOCK) * BLOCK + number % BLOCK
+            ident, files = self._proposal(_file(f"outputs/{place // 100}/data-{place}.csv", data))
             branch = self._commit(tip, files, f"propose {ident}")
             tip = self._commit(tip, files, f"merge {ident}", branch)
             updates.append(RefUpdate(layout.closed_ref(ident), None, branch))
@@ -151,6 +152,11 @@ class History:
         return self.repo.commit(
             base, files, parents=[base, *more], message=message, author="bench", when=self.now
         )
+
+
+def content(number: int) -> bytes:
+    """The bytes of the n-th proposal that was landed, counted from 0."""
+    return f"data {number}\n".encode()
 
 
 def _file(path: str, data: bytes) -> Candidate:

@@ -440,6 +440,17 @@ class Repo(Protocol):
         """
         ...
 
+    def renew(self) -> bool:
+        """Fetch everything again into a new copy, if this one is damaged and can be thrown away.
+
+        Returns:
+            False, and nothing is changed, if it is whole or somebody's clone.
+
+        Raises:
+            Unavailable: kinds `ctrl-unreachable`, `disk`; the damaged copy stays.
+        """
+        ...
+
     def push(self, updates: Sequence[RefUpdate]) -> None:
         """Move refs on the remote: all or none, each only if it still is at `old`.
 

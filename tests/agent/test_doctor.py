@@ -128,8 +128,10 @@ def test_settings_keys_and_the_ctrl_repository(site, look):
     shutil.copy(site.folder / "node.key", site.folder / "old.key")
     (site.folder / "node.key").unlink()
     found = look(site)
-    assert (bad(found)["key"], bad(found)["policy"], bad(found)["promotion"]) == ("fail", "fail", "fail")
-    site.configure(trust_root="1" * 64, key="old.key")
+    assert (bad(found)["key"], bad(found)["policy"]) == ("fail", "fail")
+    site.configure(internal="gone", key="old.key")
+    assert bad(look(site))["promotion"] == "fail"
+    site.configure(trust_root="1" * 64, internal="internal-storage")
     assert bad(look(site))["Ctrl repository"] == "fail"
     site.configure(trust_root=None, ctrl=str(site.folder / "nowhere"))
     assert {"trust root": "warn", "Ctrl repository": "fail"}.items() <= bad(look(site)).items()

@@ -12,7 +12,7 @@ import pytest
 
 from placet.adapters.keys import read_secret
 from placet.agent.events import EVENTS, JsonLines, TextLines, say
-from placet.agent.jobs import Desk, Job, promote
+from placet.agent.jobs import Desk, Job, jobs_of, promote
 from placet.agent.lane import FULL_S, Lane
 from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries
@@ -175,6 +175,34 @@ def test_jobs_by_time_have_a_lane_of_their_own_and_are_not_woken(tmp_path):
     assert 4 <= together.cycle() <= 6
 
 
+def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    asked = []
+
+    def scrub(**options):
+        asked.append(options)
+        serious = len(asked) - 1
+        return SimpleNamespace(
+            ok=not serious, tier="t", objects=7, counts={"missing": serious, "serious": serious}
+        )
+
+    form = AgentForm(scrub_hours=0.5, scrub_remote="r", scrub_rate=9)
+    _, job = jobs_of(form)
+    assert (job.name, job.every_s, len(jobs_of(AgentForm()))) == ("scrub", 1800, 1)
+    one = lane(job, client=SimpleNamespace(scrub=scrub))
+    assert [one.cycle(), one.cycle()] == [1800, 1800]
+    assert asked == [{"remote": "r", "read": False, "repair": False, "rate": 9}] * 2
+    assert [record.getMessage() for record in caplog.records] == ["sound", "job-done", "unsound", "job-done"]
+    assert caplog.records[2].fields == {
+        "workspace": "w",
+        "tier": "t",
+        "objects": 7,
+        "missing": 1,
+        "serious": 1,
+    }
+    assert value(one.desk.metrics, "scrub_serious_objects") == 1
+
+
 def test_a_step_that_is_told_to_end_raises_at_its_next_progress():
     one = lane(Job("promote", promote))
     one.progress.start("x").advance(1)
@@ -300,10 +328,13 @@ def test_settings_of_the_agent(tmp_path):
 def test_a_credential_as_systemd_hands_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "secret"
     file.write_bytes(b"x")
-    for mode, owner, good in ((0o440, 0, True), (0o440, 7, False), (0o444, 0, False), (0o400, 7, True)):
+    for mode, owner, me, good in (
+        (0o440, 0, 9, True), (0o440, 0, 0, False), (0o440, 7, 9, False), (0o444, 0, 9, False), (0o400, 7, 9, True)
+    ):  # fmt: skip
         found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=owner)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fstat", lambda _, found=found: found)
+            patch.setattr(os, "geteuid", lambda me=me: me)
             if good:
                 assert read_secret(file) == b"x"
             else:

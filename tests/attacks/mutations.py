@@ -66,7 +66,7 @@ MUTATIONS = (
     Away("placet.adapters.objects.obs:require_same", storage.swap_after_approval),
     Away("placet.adapters.objects.obs:require_same", storage.swap_between_check_and_copy),
     Away("placet.adapters.objects.obs:require_same", storage.swap_of_a_large_object),
-    Away("placet.engine.contents:read_object", storage.swapped_digest_list, instead=unread),
+    Away("placet.engine.contents:_read_object", storage.swapped_digest_list, instead=unread),
     Away("placet.engine.recheck:_require_shown", storage.the_reviewer_is_shown_other_bytes),
     Away("placet.engine.transfer:prove", storage.twin_in_the_publication_tier),
     Away("placet.engine.contents:_refuse_twins", storage.twins_before_the_reviewer),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from forkserver import ForkServer
-
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.state import StateDb, dvc_hashes
 from placet.core.digest import Digests

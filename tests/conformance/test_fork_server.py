@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from forkserver import ForkServer
 from stock import VERSIONS, server
+
+from forkserver import ForkServer
 
 COMMANDS = (
     ["add", "a b.txt", "ü"], ["push"], ["pull", "no such"], ["bad-command"],

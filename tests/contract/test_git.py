@@ -360,9 +360,8 @@ def test_an_unreachable_remote_and_a_spoilt_cache(tmp_path):
         repo.fetch()
     assert caught.value.kind == "ctrl-unreachable"
     (tmp_path / "a.git" / "HEAD").unlink()
-    with pytest.raises(Corrupt) as spoilt:
-        GitRepo.cache(tmp_path / "a.git", "git://127.0.0.1:9/none.git", ENV)
-    assert spoilt.value.kind == "cache-corrupt"
+    GitRepo.cache(tmp_path / "a.git", "git://127.0.0.1:9/none.git", ENV)
+    assert (tmp_path / "a.git" / "HEAD").exists()
     with pytest.raises(NotFound):
         GitRepo.clone(tmp_path, ENV)
 
@@ -384,3 +383,16 @@ def test_plain_git_has_no_pages():
     forge = PlainForge()
     assert forge.opened("a" * 32, "refs/heads/proposals/" + "a" * 32, "title", "body") is None
     assert forge.merge("a" * 32, "refs/heads/proposals/" + "a" * 32) is False
+
+
+def test_heads_are_those_of_the_server_now_and_nothing_is_fetched(tmp_path, repos):
+    one = write(repos.mine, None, {"a": b"1"})
+    repos.mine.push([RefUpdate(MAIN, None, one), RefUpdate("refs/placet/closed/x", None, one)])
+    assert repos.yours.heads() == {MAIN: one}
+    assert repos.yours.refs() == {}
+    with pytest.raises(NotFound):
+        repos.yours.raw(one)
+    nowhere = GitRepo.cache(tmp_path / "nowhere.git", str(tmp_path / "no.git"), ENV)
+    with pytest.raises(Unavailable) as caught:
+        nowhere.heads()
+    assert caught.value.kind == "ctrl-unreachable"

@@ -160,8 +160,6 @@ def test_a_spoilt_ctrl_cache(world, workspace, proposed):
     )
     assert [one["id"] for one in alice.placet("list").json["proposals"]] == [proposed]
     (cache / "HEAD").unlink()
-    fails(alice, "list", code=13, kind="cache-corrupt", words=str(cache))
-    shutil.rmtree(cache)
     assert [one["id"] for one in alice.placet("list").json["proposals"]] == [proposed]
 
 

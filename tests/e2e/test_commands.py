@@ -103,7 +103,14 @@ def test_deciding_and_promoting(world, workspace, ident):
     assert "1 of 2 approvals are missing" in alice.run("placet", "approve", ident, "--days", "3").out
     assert "decision 1" in bob.run("placet", "approve", ident).out
     assert "landed as" in bob.run("placet", "merge", ident).out
-    says(agent, "doctor", words=["denied, tried", "versioned", "traits", "key is in the effective policy"])
+    words = [
+        "denied, tried",
+        "versioned",
+        "traits",
+        "key is in the effective policy",
+        "secrets, type can run here",
+    ]
+    says(agent, "doctor", words=[*words, "a branch that nobody may push was refused"])
     run = agent.run("placet", "promote", ident)
     assert "PUBLISHED" in run.out
     says(agent, "agent", "--once", words=["Nothing waits"])

@@ -78,6 +78,15 @@ def test_what_is_published_is_what_was_made(told):
     assert status.stdout == b""
 
 
+def test_a_promotion_was_killed_and_finished(told):
+    facts, _, done = told
+    killed, (promoted,) = facts["killed"], facts["promoted"]["site-a"]
+    assert 500 <= killed["objects"] < 1005
+    assert sum(one["objects"] for one in promoted["artifacts"]) == 1005
+    assert sum(one["found"] for one in promoted["artifacts"]) >= killed["objects"]
+    assert "kill -9 with" in done.stderr
+
+
 def test_everything_that_must_not_work_was_refused(told):
     facts, _, _ = told
     refused = {one["what"]: one["said"] for one in facts["refused"]}

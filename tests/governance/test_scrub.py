@@ -79,12 +79,17 @@ class Tier:
     def put(self, key, data):
         self.store.put(key, [data], digest(data), overwrite=True)
 
+    def view(self):
+        return self.lab.view()
+
     def standing(self):
-        return set(publication_of(self.lab.view(), TIER).publications)
+        return set(publication_of(self.view(), TIER).publications)
 
     def scrub(self, *, read=False, repair=False, node="site-b", lists=True, jobs=2, **parts):
-        view = self.lab.view()
-        repairer = Repairer(self.source, self.store, node, parts.pop("standing", self.standing), jobs)
+        view = self.view()
+        progress = parts.pop("progress", Quiet())
+        standing = parts.pop("standing", self.standing)
+        repairer = Repairer(self.source, self.store, node, standing, jobs, progress)
         return Scrub(
             view=view,
             publication=publication_of(view, TIER),
@@ -92,7 +97,7 @@ class Tier:
             others=[self.source] if lists else [],
             clock=lambda: self.lab.now,
             jobs=jobs,
-            progress=Quiet(),
+            progress=progress,
             mark=self.marks,
             standing=self.standing,
             node=node,
@@ -112,7 +117,10 @@ def copy_of(store):
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     made = Lab.make(tmp_path_factory.mktemp("shelf"))
-    yield Tier(made)
+    shelf = Tier(made)
+    view = made.view()
+    shelf.view = lambda: view
+    yield shelf
     made.repo.close()
 
 
@@ -320,6 +328,7 @@ def test_a_list_of_other_files_is_not_believed(tier):
         ("retracted", "retracted meanwhile"),
         ("lacks", "The internal tier lacks it"),
         ("corrupt too", "CORRUPT"),
+        ("away", "The store is away. Run it again."),
         ("refused", "Have the object (version v"),
     ],
 )
@@ -335,6 +344,9 @@ def test_what_cannot_be_repaired_says_why(tier, why, words):
     if why == "corrupt too":
         tier.source.put(KEY, [b"x" * 8], digest(b"x" * 8), overwrite=True)
     tier.put(KEY, bytes(len(FILE)))
+    if why == "away":
+        error = Unavailable("The store is away.", kind="store-unreachable")
+        tier.source.get = lambda *_, **how: raise_it(error)
     if why == "refused":
         denied = Refused("Not yours.", kind="store-denied")
         tier.store.put = lambda *_, **how: raise_it(denied)
@@ -377,6 +389,23 @@ def test_a_store_that_is_away(tier, kind):
         tier.scrub(read=True)
     assert caught.value.kind == ("scrub-unfinished" if kind == "store-unreachable" else kind)
     assert caught.value.exit_code == (3 if kind == "store-unreachable" else 12)
+
+
+def test_who_shows_the_progress_may_stop_it(tier):
+    """As the agent does: no object is called unreadable for that, and it goes on later."""
+
+    class Stopping(Quiet):
+        def advance(self, objects=0, size=0):
+            if size:
+                raise Unavailable("Stop.", kind="stopped")
+
+    with pytest.raises(Unavailable, match="Stop"):
+        tier.scrub(read=True, progress=Stopping())
+    tier.store.delete(KEY)
+    tier.store.copy_from = lambda *_: None
+    with pytest.raises(Unavailable, match="Stop"):
+        tier.scrub(repair=True, progress=Stopping())
+    assert tier.scrub(repair=True).ok
 
 
 @pytest.fixture

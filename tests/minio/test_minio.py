@@ -19,6 +19,7 @@ from placet.core import layout
 from placet.core.digest import digest
 from placet.demo import cast
 from placet.engine import transfer
+from placet.engine.copying import copy_verified
 from placet.errors import Refused
 from placet.ports import StoreTraits
 from placet.testing.minio import Minio, _statement
@@ -108,7 +109,7 @@ def test_roles_from_internal_to_publication_and_out_of_it(minio, versions):
     internal = minio.remote("source", "promoter", remotes["node"]["url"].rpartition("/")[2])
     node, target = open_store(remotes["node"]), open_store(remotes["promoter"])
     assert node.put(key, [body], digest(body))
-    way = transfer.copy_verified(open_store(internal), target, key, digest(body))
+    way = copy_verified(open_store(internal), target, key, digest(body))
     assert way == ("version-copy" if versions else "stream")
     reader = open_store(minio.remote("versioned", "reader", prefix))
     assert transfer.prove(reader, key, digest(body))

@@ -8,6 +8,7 @@ import pytest
 
 from placet.core.digest import Digests, digest
 from placet.core.layout import data_key
+from placet.engine import transfer
 from placet.engine.copying import copy_verified
 from placet.engine.disk import Cache
 from placet.engine.transfer import (
@@ -313,3 +314,43 @@ def test_a_full_disk_says_so(tmp_path, monkeypatch):
         cache.write(KEY, DATA)
     assert caught.value.kind == "disk-full"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+class ByParts(DictStore):
+    """A source whose long objects come by parts, or a target that has no room after the first chunk."""
+
+    def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
+        yield from fan(bytes, [b"some", b"more"])
+
+    def put(
+        self, key: str, chunks: Iterable[bytes], want: Digests, *, overwrite: bool = False, fan: Fan = map
+    ) -> bool:
+        next(iter(chunks))
+        raise Unavailable("There is no room.", kind="store-full")
+
+
+@pytest.mark.parametrize("what", ["copy", "download"])
+def test_a_long_object_that_failed_half_way_lets_others_go_on(tmp_path, monkeypatch, what):
+    """Also in other threads, and while its error is still looked at."""
+    store = ByParts()
+    kept: list[BaseException] = []
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def work() -> None:
+        try:
+            if what == "copy":
+                copy_verified(store, store, KEY, WANT)
+            else:
+                download(store, KEY, Cache(tmp_path), md5=WANT.md5, limit=100)
+        except (Unavailable, OSError, Corrupt) as error:
+            kept.append(error)
+
+    monkeypatch.setattr(transfer, "write_all", full)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert kept
+    assert transfer._long.acquire(timeout=10), "it is held for ever"
+    transfer._long.release()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
+import logging
 import os
 import re
 import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from placet.adapters import git_parse
+from placet.adapters import git_mirror, git_parse
 from placet.adapters import git_process as process
 from placet.adapters.git_walk import Walk, too_large
 from placet.core.guards import guard
 from placet.core.limits import LISTING_BYTES, Bounds
-from placet.errors import Bug, Conflict, Invalid, NotFound, Refused, Unavailable
+from placet.errors import Bug, Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import Commit, RefUpdate, TreeEntry
+
+log = logging.getLogger(__name__)
 
 _NETWORK_TIMEOUT_S = 600
 _LOOK_TIMEOUT_S = 60
@@ -50,23 +51,12 @@ class GitRepo:
         """A party's own bare mirror of `url`, made at its first use; safe for several processes.
 
         Raises:
-            Corrupt: kind `cache-corrupt`: what is at `path` is no Git repository.
+            Corrupt: kind `cache-corrupt`: what is at `path` cannot be used, and is not ours to replace.
         """
         env = process.environment(environ)
         if url.startswith("-"):
             raise Invalid(f"{url!r} is not the URL of a Git repository.", kind="settings")
-        if not path.exists():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=path.parent) as fresh:
-                    made = Path(fresh) / "git"
-                    process.check(process.run(["init", "-q", "--bare", str(made)], environ=env), "init")
-                    made.rename(path)
-            except OSError as error:
-                if not path.exists():
-                    raise Unavailable(f"{path} cannot be made: {error}", kind="disk") from error
-        if process.run(["rev-parse", "--git-dir"], environ=env, git_dir=path).returncode:
-            raise process.broken(path, "It is not a Git repository any more.")
+        git_mirror.make(path, env)
         return cls(path, env, url, mirror=True)
 
     @classmethod
@@ -220,7 +210,15 @@ class GitRepo:
         return made.decode().strip()
 
     def fetch(self, refs: Sequence[str] = ()) -> None:
-        """Bring everything of the remote here, or only some refs."""
+        """Bring everything of the remote here, or only some refs; all, if a mirror has to be made anew."""
+        with git_mirror.alone(self._dir):
+            try:
+                self._fetch(self._dir, refs)
+            except (Corrupt, Unavailable) as error:
+                if not self._mirror or error.kind not in {"cache-corrupt", "disk"} or not self._renewed():
+                    raise
+
+    def _fetch(self, git_dir: Path, refs: Sequence[str] = ()) -> None:
         if self._mirror:
             arguments = [
                 "fetch",
@@ -234,10 +232,24 @@ class GitRepo:
             ]
         else:
             arguments = ["fetch", "-q", "--prune", "--no-write-fetch-head", "origin"]
-        with self._alone():
-            done = process.run(arguments, environ=self._env, git_dir=self._dir, network_s=_NETWORK_TIMEOUT_S)
+        done = process.run(arguments, environ=self._env, git_dir=git_dir, network_s=_NETWORK_TIMEOUT_S)
         if done.returncode:
-            raise process.network_error(done, "fetch", self._url or "origin", self._dir)
+            raise process.network_error(done, "fetch", self._url or "origin", git_dir)
+
+    def renew(self) -> bool:
+        """Fetch a damaged mirror anew; of one that is whole nothing is changed."""
+        if not self._mirror:
+            return False
+        with git_mirror.alone(self._dir):
+            return self._renewed()
+
+    def _renewed(self) -> bool:
+        if git_mirror.is_whole(self._dir, self._env):
+            return False
+        self._reader.close()
+        git_mirror.renew(self._dir, self._env, self._fetch)
+        log.warning("this party's copy of the Ctrl repository was damaged; it was fetched anew")
+        return True
 
     def heads(self) -> dict[str, str]:
         """Full name -> commit id of the remote's branches as they are now; fetches nothing.
@@ -301,21 +313,10 @@ class GitRepo:
         if not self._mirror:
             return
         lines = [f"update {one.ref} {one.new}\n" if one.new else f"delete {one.ref}\n" for one in updates]
-        with self._alone():
+        with git_mirror.alone(self._dir):
             process.run(
                 ["update-ref", "--stdin"], environ=self._env, git_dir=self._dir, data="".join(lines).encode()
             )
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One writer of refs at a time, among threads and processes: Git itself does not wait for locks."""
-        try:
-            lock = (self._dir / "placet.lock").open("w")
-        except OSError as error:
-            raise Unavailable(f"{self._dir} cannot be written: {error.strerror}.", kind="disk") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _index_lines(self, changes: Mapping[str, bytes | TreeEntry | None], folder: Path) -> Iterator[bytes]:
         """Input of `update-index -z --index-info`; a file makes room for a folder of its name, and back."""

@@ -160,6 +160,10 @@ class MemoryRepo:
             kept = {ref: ident for ref, ident in here.items() if refs and not _named(ref, refs)}
             self._refs = kept | {ref: ident for ref, ident in there.items() if not refs or _named(ref, refs)}
 
+    def renew(self) -> bool:
+        """Nothing here can be damaged."""
+        return False
+
     def push(self, updates: Sequence[RefUpdate]) -> None:
         """Move refs on the server, all or none, each only from where it is said to be."""
         server = self._server

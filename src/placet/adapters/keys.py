@@ -148,14 +148,19 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise Unavailable(f"The key {path} cannot be read: {error.strerror}.", kind="disk") from error
     mode = stat.S_IMODE(found.st_mode)
-    others = mode & 0o077
-    if others and not (others == stat.S_IRGRP and found.st_uid == found.st_gid == 0):  # systemd's, by an ACL
+    if mode & 0o077 and not _handed_over(found):
         raise Refused(
             f"Others can read the key {path} (mode {mode:o}).",
             kind="key-permissions",
             mend=f"chmod 600 {path}",
         )
     return data
+
+
+def _handed_over(found: os.stat_result) -> bool:
+    """Is it root's, readable by an ACL for this user alone? So systemd hands credentials to a service."""
+    of_root = found.st_uid == found.st_gid == 0 and os.geteuid() != 0
+    return of_root and found.st_mode & 0o077 == stat.S_IRGRP
 
 
 def _not_a_key(path: Path) -> Invalid:

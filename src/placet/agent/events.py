@@ -24,6 +24,8 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "deferred": (_W, "it was not promoted, for a reason that passes; tried again in `retry_s`"),
     "quarantined": (_C, "it was refused, until somebody acts; tried again after a change, and in `retry_s`"),
     "interrupted": (_I, "its promotion was ended by a stop; nothing was published"),
+    "sound": (_I, "a scrub found everything that was published, and nothing else; counts of what it noted"),
+    "unsound": (_C, "a scrub found what is wrong, missing or alien: counts; `placet scrub` tells which"),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),

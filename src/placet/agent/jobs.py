@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from placet.agent.events import blame, say, words
 from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries, stays
 from placet.client import Client
+from placet.core.agentform import AgentForm
 from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
 from placet.errors import Bug, PlacetError
@@ -79,7 +81,25 @@ def retract(client: Client, desk: Desk) -> float | None:
     return None if all(one.done for one in done) else _RETRACT_S
 
 
-JOBS: Sequence[Job] = (Job("retract", retract), Job("promote", promote))
+def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
+    """Compare a publication tier with everything published there; loud if it is not sound."""
+    found = client.scrub(
+        remote=form.scrub_remote, read=form.scrub_read, repair=form.scrub_repair, rate=form.scrub_rate
+    )
+    desk.metrics.serious.labels(desk.workspace).set(found.counts["serious"])
+    desk.metrics.scrubbed.labels(desk.workspace).set_to_current_time()
+    counts = {name: count for name, count in found.counts.items() if count}
+    event = "sound" if found.ok else "unsound"
+    say(event, workspace=desk.workspace, tier=found.tier, objects=found.objects, **counts)
+
+
+def jobs_of(form: AgentForm) -> Sequence[Job]:
+    """What an agent with these settings does."""
+    table = [Job("retract", retract), Job("promote", promote)]
+    if form.scrub_hours is not None:
+        run = partial(scrub, form=form)
+        table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))
+    return table
 
 
 def _show(desk: Desk, waiting: int) -> None:

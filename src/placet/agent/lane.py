@@ -111,7 +111,7 @@ class Lane:
             try:
                 again = self._run(job)
             except PlacetError as error:
-                failed = error.kind != "stopped"
+                failed = not self.progress.told.is_set()
                 again = self._failed(job, error) if failed else 0.0
             except Exception as error:  # noqa: BLE001 - one mistake must not stop the other workspaces
                 failed, again = True, self._mistake(job, error)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from placet.agent.events import say
-from placet.agent.jobs import JOBS, Desk, Job
+from placet.agent.jobs import Desk, Job, jobs_of
 from placet.agent.lane import Lane
 from placet.agent.metrics import Metrics
 from placet.agent.pages import Pages, Server
@@ -41,7 +41,7 @@ class Service:
         form: How it runs.
         secret: The webhook's, if it has one.
         environ: For systemd's `NOTIFY_SOCKET`.
-        jobs: What it does.
+        jobs: What it does, instead of what the settings say.
         clock: Seconds of a clock that never goes back.
     """
 
@@ -52,7 +52,7 @@ class Service:
         *,
         secret: bytes | None = None,
         environ: Mapping[str, str],
-        jobs: Sequence[Job] = JOBS,
+        jobs: Sequence[Job] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.metrics = Metrics()
@@ -62,7 +62,8 @@ class Service:
         self._clock = clock
         self._stop = threading.Event()
         self._hang_up = threading.Event()
-        self._served = [self._serve(folder, jobs) for folder in folders]
+        table = jobs_of(form) if jobs is None else jobs
+        self._served = [self._serve(folder, table) for folder in folders]
         self._threads: list[threading.Thread] = []
 
     def run(self) -> int:

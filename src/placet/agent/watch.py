@@ -13,7 +13,7 @@ from placet.client import Client
 from placet.errors import PlacetError
 from placet.ports import Progress
 
-_QUIET_S = 0.5
+_QUIET_S = 1.0
 
 
 class Watch:

@@ -10,6 +10,8 @@ from placet.errors import Invalid
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Listen = Annotated[str, msgspec.Meta(pattern=r"^([^\s/]+:)?[0-9]{1,5}\Z")]
+_Hours = Annotated[float, msgspec.Meta(gt=0, le=8784)]
+_Rate = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0.1, le=86_400)]
 
 
@@ -52,6 +54,21 @@ class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     stop: Annotated[
         _Seconds, msgspec.Meta(description="seconds that work under way has to end when the agent is stopped")
     ] = 30.0
+
+    scrub_hours: Annotated[
+        _Hours | None,
+        msgspec.Meta(description="hours between two scrubs of a publication tier; none if it is not set"),
+    ] = None
+    scrub_remote: Annotated[
+        _Text | None, msgspec.Meta(description="the tier that is scrubbed; `publication-storage` by default")
+    ] = None
+    scrub_read: Annotated[bool, msgspec.Meta(description="a scrub reads every object")] = False
+    scrub_repair: Annotated[
+        bool, msgspec.Meta(description="a scrub brings back what is this node's own and wrong or missing")
+    ] = False
+    scrub_rate: Annotated[
+        _Rate | None, msgspec.Meta(description="bytes a second that a scrub reads at most")
+    ] = None
 
     @property
     def place(self) -> tuple[str, int] | None:

@@ -274,6 +274,14 @@ def folder(proposal: str) -> str:
     return f"{PROPOSALS}{proposal[:2]}/{proposal}/"
 
 
+def is_known(path: str) -> bool:
+    """Is this a path that the Ctrl repository's layout has on `main`?"""
+    if path.startswith(ARTIFACTS):
+        data = path.removeprefix(ARTIFACTS).removesuffix(".dvc")
+        return path.endswith(".dvc") and "/" in data and forbidden_artifact(data) is None
+    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES))
+
+
 def manifest_path(proposal: str) -> str:
     """Where a proposal's signed manifest is."""
     return f"{folder(proposal)}manifest.json"

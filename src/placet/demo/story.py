@@ -17,9 +17,10 @@ from rich.table import Table
 
 from placet.core.digest import digest_chunks
 from placet.demo import attacks, cast
-from placet.demo.world import SITES, Failed, Party, World
+from placet.demo.world import PUBLICATION, SITES, Failed, Party, World
 
 OUTPUTS = ("outputs/model.pkl", "outputs/summary.csv", "outputs/replicates")
+_HALF = 500  # of 1,005 objects
 
 
 class Story:
@@ -45,7 +46,10 @@ class Story:
             ("Work: each hospital's Dagster makes its outputs on its own patients", self.work),
             ("Propose: each hospital proposes what may leave", self.propose),
             ("Govern: two stewards from two hospitals look, check, approve; merge", self.govern),
-            ("Promote: each hospital's agent copies the approved bytes, verified", self.promote),
+            (
+                "Promote: each hospital's agent copies the approved bytes, verified; one is killed",
+                self.promote,
+            ),
             ("Research: stock git and dvc, then verify", self.research),
             ("What must not work", self.refuse),
             ("The policy changes; what was proposed before is stale", self.change_policy),
@@ -116,7 +120,8 @@ class Story:
             self.say(f"  landed on main as {commit[:12]}")
 
     def promote(self) -> None:
-        """One run of each agent."""
+        """One run of each agent; the first one's is killed half-way before."""
+        self._kill_half_way("site-a")
         for site in SITES:
             done = self.world[f"{site}-agent"].placet("agent", "--once").json["promotions"]
             self.expect([one["state"] for one in done] == ["PUBLISHED"], f"{site} publishes one proposal")
@@ -125,8 +130,31 @@ class Story:
                     f"{site}: {part['path']}: {part['objects']} objects, {part['ways'] or 'none copied'}"
                 )
             self.facts.setdefault("promoted", {})[site] = done
+        found = sum(part["found"] for part in self.facts["promoted"]["site-a"][0]["artifacts"])
+        self.expect(found >= _HALF, "what was there already is found, and proven")
+        self.say(f"site-a: of the promotion that was killed {found} objects were found, proven and kept")
         idle = self.world["site-a-agent"].placet("agent", "--once").json["promotions"]
         self.expect(idle == [], "running the agent again finds nothing to do")
+
+    def _kill_half_way(self, site: str) -> None:
+        """`kill -9` in the middle of a promotion; a researcher can see nothing that is wrong."""
+        agent, researcher = self.world[f"{site}-agent"], self.world["researcher"]
+        before = researcher.git("ls-remote", self.world.ctrl_url, "published").out
+        agent.kill(sys.executable, "-m", "placet.demo.halfway", self.ids[site], str(_HALF), says="half-way")
+        store = attacks.store_of(self.world, PUBLICATION, "researcher")
+        keys = [one.key for one in store.list("files/")]
+        with ThreadPoolExecutor(16) as pool:
+            right = list(pool.map(lambda key: self._is_made(site, key, store.get(key)), keys))
+        self.expect(all(right) and len(keys) >= _HALF, "all that a researcher can read is approved bytes")
+        after = researcher.git("ls-remote", self.world.ctrl_url, "published").out
+        self.expect(after == before, "nothing counts as published before all of it is there")
+        self.facts["killed"] = {"site": site, "objects": len(keys)}
+        self.say(
+            f"{site}'s agent: kill -9 with {len(keys)} objects copied; each is right, none is listed yet"
+        )
+
+    def _is_made(self, site: str, key: str, data: Iterator[bytes]) -> bool:
+        return digest_chunks(data).sha256 == _digest(self._workspace(site) / ".dvc" / "cache" / key)
 
     def research(self) -> None:
         """A researcher with stock tools; every byte is compared with what the hospitals made."""

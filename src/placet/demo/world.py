@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +84,22 @@ class Party:
                 f"{result.out[-2000:]}\n{result.err[-2000:]}"
             )
         return result
+
+    def kill(self, *argv: str, says: str) -> None:
+        """Run a command as this party until it says this, then `kill -9` it.
+
+        Raises:
+            Failed: it ended before.
+        """
+        with subprocess.Popen(
+            argv, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as started:
+            try:
+                said = started.stdout.readline().strip() if started.stdout else ""
+            finally:
+                started.kill()
+        if said != says or started.returncode != -signal.SIGKILL:
+            raise Failed(f"{self.name}: `{' '.join(argv)}` ended by itself, with {started.returncode}")
 
     def placet(
         self, *argv: str, cwd: Path | None = None, expect: int | None = 0, env: dict[str, str] | None = None

@@ -16,6 +16,7 @@ from placet.core.guards import guard
 from placet.core.statement import Artifact, Manifest, Signed
 from placet.core.sums import check_same_paths, decode_sums
 from placet.engine.cases import listable
+from placet.engine.transfer import twice
 from placet.engine.twins import Pair, refuse_twins
 from placet.errors import Corrupt, Invalid
 from placet.ports import ObjectStore
@@ -64,14 +65,18 @@ def read_contents(store: ObjectStore, manifest: Signed[Manifest]) -> list[Conten
     return found
 
 
-@guard(1, 24)
 def read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
-    """A small object's bytes, proven by SHA-256.
+    """A small object's bytes, proven by SHA-256; read again once, for the network may have changed them.
 
     Raises:
         Corrupt: kind `digest-mismatch`: other bytes, or more than `limit`.
         NotFound: kind `no-object`.
     """
+    return twice(lambda: _read_object(store, key, sha256, limit))
+
+
+@guard(1, 24)
+def _read_object(store: ObjectStore, key: str, sha256: str, limit: int) -> bytes:
     parts, size = [], 0
     for chunk in store.get(key):
         parts.append(chunk)

@@ -56,12 +56,8 @@ def copy_artifact(
     def move(item: Item) -> CopyWay | None:
         watch()
         want = digests_of(item, here[item.key])
-        if item.key in there:
-            if not transfer.prove(target, item.key, want):
-                raise twin(item.key)
-            way = None
-        else:
-            way = copy_verified(source, target, item.key, want)
+        known = item.key in there and _held(target, item.key, want)
+        way = None if known else copy_verified(source, target, item.key, want)
         progress.advance(1, want.size)
         return way
 
@@ -95,20 +91,33 @@ def require_whole(source: ObjectStore, contents: Contents, jobs: int) -> None:
 
 
 def _sizes(source: ObjectStore, contents: Contents, keys: Collection[str], jobs: int) -> dict[str, int]:
+    """Bytes of each object, all of them there; each that a listing lacks is asked for by itself."""
     here = transfer.sizes(source, list(keys), jobs)
     missing = sorted(set(keys) - here.keys())
-    if missing:
-        raise NotFound(
-            f"Object {missing[0]} of {contents.artifact.path} is not in the internal tier"
-            f" ({len(missing)} missing).",
-            kind="no-object",
-            mend=f"On the node: placet push {contents.artifact.path}",
-        )
+    for key in missing:
+        info = source.head(key)
+        if info is None:
+            raise NotFound(
+                f"Object {key} of {contents.artifact.path} is not in the internal tier"
+                f" ({len(missing)} missing).",
+                kind="no-object",
+                mend=f"On the node: placet push {contents.artifact.path}",
+            )
+        here[key] = info.size
     return here
 
 
+def _held(target: ObjectStore, key: str, want: Digests) -> bool:
+    """Is it there and proven? False if it is not there, whatever a listing said before."""
+    if transfer.prove(target, key, want):
+        return True
+    if target.head(key) is None:
+        return False
+    raise twin(key)
+
+
 def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Digests) -> CopyWay | None:
-    """Copy one object so that it becomes visible only if it is exactly `want`.
+    """Copy one object so that it becomes visible only if it is exactly `want`; again once, see `twice`.
 
     Returns:
         The way, or None if the target held exactly these bytes already.
@@ -116,7 +125,13 @@ def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dige
     Raises:
         Corrupt: kind `digest-mismatch`: the source's bytes are others; kind `md5-twin`: the target's are.
         NotFound: kind `no-object`.
+        Conflict: kind `object-changed`: while it was read.
+        Unavailable: kind `object-vanished`: the target said that it is there, and then that it is not.
     """
+    return transfer.twice(lambda: _copy_verified(source, target, key, want))
+
+
+def _copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Digests) -> CopyWay | None:
     try:
         if want.size < transfer.WIDE:
             way = target.copy_from(source, key, want)
@@ -139,9 +154,9 @@ def put_verified(target: ObjectStore, key: str, chunks: Iterable[bytes], want: D
     Raises:
         Corrupt: kind `digest-mismatch`: the stream is something else; kind `md5-twin`: the target is.
     """
-    with transfer.room(want.size):
+    with transfer.room(want.size), transfer.reading(chunks) as stream:
         try:
-            written = target.put(key, transfer.guarded(chunks), want, fan=transfer.fan_out)
+            written = target.put(key, stream, want, fan=transfer.fan_out)
         except Conflict as error:
             if error.kind != "object-exists":
                 raise
@@ -179,4 +194,5 @@ def _require_size(contents: Contents, size: int) -> None:
             f"CORRUPT: {contents.artifact.path} has {size} bytes in the internal tier, not"
             f" {contents.artifact.size}.",
             kind="digest-mismatch",
+            mend=f"Find out who changed it. On the node: placet push {contents.artifact.path}",
         )

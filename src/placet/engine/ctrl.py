@@ -28,6 +28,7 @@ from placet.engine.memory import (
     unseen_freezes,
 )
 from placet.engine.published import Publication, PublishedLine
+from placet.engine.renew import renewing
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
@@ -76,6 +77,11 @@ class View:
         """The tip of `main`."""
         return self.line[-1].id
 
+    @property
+    def faults(self) -> list[PlacetError]:
+        """Why published branches and proposals cannot be used."""
+        return [*self.broken.values(), *self.refused.values()]
+
     @cached_property
     def taken(self) -> Occupied:
         """The artifact paths that stand on `main` or on a published branch."""
@@ -92,9 +98,7 @@ class View:
         for case in self.open.values():
             out.update(case.objects())
         for ident in filter(layout.is_id, self.closed.keys() - self.cases().keys()):
-            with contextlib.suppress(*firewall.NOT_ADMITTED):
-                blob = self.repo.find(self.closed[ident], layout.manifest_path(ident))
-                out.update(self.history.read_case(ident, blob or "", None).objects())
+            out.update(self.history.closed_objects(ident, self.closed[ident]))
         return {**out, **self.history.objects}
 
     def known(self, ident: str) -> Case | None:
@@ -201,6 +205,7 @@ def ref_tip(repo: Repo, ref: str, *, remote_first: bool = False) -> str | None:
     return next((refs[one] for one in names if one in refs), None)
 
 
+@renewing
 def load(
     repo: Repo,
     trust_root: str,
@@ -281,7 +286,8 @@ def published_line(view: View, tier: str, now: datetime) -> tuple[PublishedLine,
             kind="no-published-branch",
             mend="Whoever may change the policy begins it: placet init --ctrl --tier",
         )
-    line = PublishedLine(History(view.repo, view.history.trust_root), view.line, tier, now)
+    history = History(view.repo, view.history.trust_root, view.history)
+    line = PublishedLine(history, view.line, tier, now)
     return line, line.verify(view.repo.line(tip))
 
 

@@ -91,7 +91,7 @@ def taken(history: History, publications: Iterable[Publication]) -> Occupied:
 
 def foreign(history: History) -> list[Alarm]:
     """What stands on `main` and no proposal may carry: it binds nobody, and somebody should look at it."""
-    odd = sorted(path for path, (mode, _) in history.tree.items() if mode != REGULAR or not _ours(path))
+    odd = sorted(history.odd)
     if not odd:
         return []
     more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
@@ -270,14 +270,6 @@ def _read(history: History, mode: str, blob: str, limit: int) -> bytes | None:
 def _is_decision(proposal: str, path: str) -> bool:
     found = layout.proposal_of(path)
     return found is not None and found[0] == proposal and layout.decision_of(found[1]) is not None
-
-
-def _ours(path: str) -> bool:
-    """Is this a path that the Ctrl repository's layout has?"""
-    if path.startswith(layout.ARTIFACTS):
-        data = _data(path.removeprefix(layout.ARTIFACTS))
-        return path.endswith(".dvc") and "/" in data and layout.forbidden_artifact(data) is None
-    return path in layout.POLICY_FILES or path.startswith((layout.PROPOSALS, layout.FREEZES))
 
 
 def _shown(path: str) -> str:

@@ -7,8 +7,8 @@ alike. Everything read here is hostile; what does not recompute is ignored and a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from placet.core import layout
 from placet.core.assent import signer_keys
@@ -17,7 +17,7 @@ from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
-from placet.core.statement import Decision, Manifest, Signed, Withdrawal, parse
+from placet.core.statement import Decision, Manifest, P, Signed, Withdrawal, parse
 from placet.engine.cases import (
     Case,
     Recorded,
@@ -29,8 +29,8 @@ from placet.engine.cases import (
     succession_problem,
 )
 from placet.engine.freeze import Freezes, Frozen
-from placet.engine.twins import objects_of, refuse_twins
-from placet.errors import Corrupt, Invalid
+from placet.engine.twins import Pair, objects_of, refuse_twins
+from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Commit, Repo
 
 _REGULAR = "100644"
@@ -54,10 +54,22 @@ class Adopted:
     case: Case | None
 
 
-class History:
-    """The state of `main` after a prefix of its first-parent line; `advance` takes the next commits."""
+@dataclass(slots=True)
+class Blobs:
+    """What was read of blobs, which never change: SHA-256 (empty: too large), and well-formed statements."""
 
-    def __init__(self, repo: Repo, trust_root: str) -> None:
+    digests: dict[str, str] = field(default_factory=dict)
+    statements: dict[tuple[str, type], Any] = field(default_factory=dict)
+
+
+class History:
+    """The state of `main` after a prefix of its first-parent line; `advance` takes the next commits.
+
+    Each commit costs what it touches, whatever came before it. `odd`: paths that no proposal may carry.
+    What was read for a history `beside` this one, of the same repository, is not read again.
+    """
+
+    def __init__(self, repo: Repo, trust_root: str, beside: History | None = None) -> None:
         self.repo = repo
         self.trust_root = trust_root
         self.tip: str | None = None
@@ -71,7 +83,9 @@ class History:
         self.policies: list[Adopted] = []
         self.objects: dict[str, str] = {}
         self.freezes = Freezes()
-        self._digests: dict[str, str] = {}
+        self.odd: set[str] = set()
+        self._closed: dict[tuple[str, str], tuple[Pair, ...]] = {}
+        self.blobs: Blobs = beside.blobs if beside else Blobs()
         self._owners: dict[str, str] = {}
         self._at: dict[str, dict[str, None]] = {}
 
@@ -131,12 +145,12 @@ class History:
         """SHA-256 of a regular file's blob, or None if it is no regular file or too large."""
         if not _plain(mode):
             return None
-        if blob not in self._digests:
+        if blob not in self.blobs.digests:
             try:
-                self._digests[blob] = sha256_hex(self.repo.read(blob, max(MAX_POLICY, MAX_METAFILE)))
+                self.blobs.digests[blob] = sha256_hex(self.repo.read(blob, max(MAX_POLICY, MAX_METAFILE)))
             except Invalid:
-                self._digests[blob] = ""
-        return self._digests[blob] or None
+                self.blobs.digests[blob] = ""
+        return self.blobs.digests[blob] or None
 
     @guard(2, 5, 6, 10)
     def complete(self, case: Case) -> bool:
@@ -162,7 +176,7 @@ class History:
             Invalid, Corrupt: not a manifest of this repository, not signed by whom it must be, or one with a
                 twin (kind `md5-twin`) of what landed before.
         """
-        manifest = parse(self.repo.read(manifest_blob, MAX_ENVELOPE), Manifest)
+        manifest = self._statement(manifest_blob, Manifest)
         check_manifest(proposal, manifest, self.repository)
         if policy is None:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
@@ -172,13 +186,29 @@ class History:
         refuse_twins(self.objects, objects_of(manifest.subjects, manifest.body))
         return Case(proposal, manifest, manifest_blob, policy)
 
+    def closed_objects(self, proposal: str, commit: str) -> tuple[Pair, ...]:
+        """What the manifest of a closed proposal names; nothing if it is none. Read once a policy.
+
+        Args:
+            proposal: Its id.
+            commit: The last one of its branch.
+        """
+        key = (commit, self.policy.digest)
+        if key not in self._closed:
+            try:
+                blob = self.repo.find(commit, layout.manifest_path(proposal)) or ""
+                self._closed[key] = tuple(self.read_case(proposal, blob, None).objects())
+            except (Invalid, Corrupt, NotFound):
+                self._closed[key] = ()
+        return self._closed[key]
+
     def record_decision(self, case: Case, path: str, blob: str, policies: Iterable[Policy]) -> Recorded:
         """Take a decision into a case if it is well-formed and signed under every given policy.
 
         Raises:
             Invalid, Corrupt: it is not; the case is unchanged.
         """
-        decision = parse(self.repo.read(blob, MAX_ENVELOPE), Decision)
+        decision = self._statement(blob, Decision)
         found = layout.proposal_of(path)
         named = layout.decision_of(found[1]) if found else None
         body = decision.body
@@ -199,7 +229,7 @@ class History:
         Raises:
             Invalid, Corrupt: it is not; the case is unchanged.
         """
-        withdrawal = parse(self.repo.read(blob, MAX_ENVELOPE), Withdrawal)
+        withdrawal = self._statement(blob, Withdrawal)
         body = case.manifest.body
         keys = signer_keys(policy, body)
         if not _about(withdrawal, self.repository, case):
@@ -208,6 +238,13 @@ class History:
             raise Corrupt(f"{path} is not signed by the proposal's signer.", kind="withdraw-signature")
         case.withdrawn = True
         case.withdrawal = (path, blob)
+
+    def _statement(self, blob: str, kind: type[P]) -> Signed[P]:
+        """A well-formed statement; proves no signature."""
+        found: Signed[P] | None = self.blobs.statements.get((blob, kind))
+        if found is None:
+            found = self.blobs.statements[blob, kind] = parse(self.repo.read(blob, MAX_ENVELOPE), kind)
+        return found
 
     @guard(10, 16)
     def stale(self, case: Case, policy: Policy) -> str:
@@ -232,6 +269,10 @@ class History:
                 self.tree[change.path] = (change.mode, change.blob)
             else:
                 self.tree.pop(change.path, None)
+            if change.blob and (change.mode != _REGULAR or not layout.is_known(change.path)):
+                self.odd.add(change.path)
+            else:
+                self.odd.discard(change.path)
 
     def _begin(self, commit: Commit) -> None:
         found = self.sha256_at(layout.POLICY)

@@ -52,6 +52,9 @@ class Prover:
         Args:
             one: What it must be.
             most: Bytes that it has at most.
+
+        Raises:
+            Unavailable: kind `stopped`: who shows the progress wants no more.
         """
         try:
             return self._prove(one, most)
@@ -60,6 +63,8 @@ class Prover:
                 raise
             return Proof(None, "missing")
         except (Unavailable, Refused) as error:
+            if error.kind == "stopped":
+                raise
             return Proof(None, "unreadable", error.what, error)
 
     def _prove(self, one: Wanted, most: int) -> Proof:

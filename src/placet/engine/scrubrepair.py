@@ -17,8 +17,8 @@ from placet.engine.copying import copy_verified
 from placet.engine.inventory import Wanted
 from placet.engine.scrubproof import read_digests, wrong_bytes
 from placet.engine.scrubwant import Owner
-from placet.errors import Corrupt, NotFound, PlacetError, Refused
-from placet.ports import ObjectStore
+from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
+from placet.ports import ObjectStore, Progress
 
 _LISTS = 1 << 28
 
@@ -34,6 +34,7 @@ class Repairer:
         standing: The ids of the proposals that are published now, read anew: what was retracted meanwhile
             must not come back.
         jobs: Objects at once.
+        progress: Told of what is read and brought.
     """
 
     source: ObjectStore
@@ -41,6 +42,7 @@ class Repairer:
     node: str
     standing: Callable[[], Container[str]]
     jobs: int
+    progress: Progress
 
     def repair(self, lost: Sequence[tuple[Wanted, Owner]]) -> list[str]:
         """Why each of these was not repaired; empty for what is right now. Files first, `.dir` last (I3)."""
@@ -48,10 +50,8 @@ class Repairer:
         standing = self.standing()
         for rank in range(3):
             some = [pair for pair in lost if _rank(pair[0].key) == rank]
-            for (one, _), text in zip(
-                some, transfer.run(lambda pair: self._one(*pair, standing), some, self.jobs), strict=True
-            ):
-                why[one.key, one.sha256] = text
+            texts = transfer.run(lambda pair: self._one(*pair, standing), some, self.jobs, self.progress)
+            why.update({(one.key, one.sha256): text for (one, _), text in zip(some, texts, strict=True)})
         return [why[one.key, one.sha256] for one, _ in lost]
 
     def _one(self, one: Wanted, owner: Owner, standing: Container[str]) -> str:
@@ -61,6 +61,8 @@ class Repairer:
             return "It was retracted meanwhile."
         try:
             self._bring(one)
+            if wrong_bytes(read_digests(self.target, one.key), one) is not None:
+                return "It is still wrong after it was written."
         except NotFound as error:
             if error.kind != "no-object":
                 raise
@@ -69,8 +71,10 @@ class Repairer:
             return error.what
         except Refused as error:
             return f"{error.what} {self._remedy(one)}"
-        if wrong_bytes(read_digests(self.target, one.key), one) is not None:
-            return "It is still wrong after it was written."
+        except Unavailable as error:
+            if error.kind == "stopped":
+                raise
+            return f"{error.what} Run it again."
         return ""
 
     def _bring(self, one: Wanted) -> None:

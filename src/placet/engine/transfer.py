@@ -13,9 +13,9 @@ import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -23,7 +23,7 @@ from placet.core import plan
 from placet.core.digest import Digests, Hasher, digest_chunks, sha256_chunks
 from placet.core.guards import guard
 from placet.engine.disk import Cache, chunks, disk, write_all
-from placet.errors import Corrupt, NotFound, Refused, Unavailable
+from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import ObjectStore, Progress
 
 _T = TypeVar("_T")
@@ -36,6 +36,7 @@ _BODY = 8 << 20
 SHORT = 64 << 10
 _BODIES = 64 << 20
 _PART_END_S = 1.0
+_AGAIN = frozenset({"digest-mismatch", "object-vanished", "object-changed"})
 _long = threading.RLock()
 _here = threading.local()
 
@@ -114,7 +115,8 @@ def fan_out(task: Callable[[_T], _R], items: Iterable[_T], /) -> Iterator[_R]:
     """A `map` that does a few things at once and gives their results in order; see `ports.Fan`.
 
     One object at a time in the process: long objects go one after the other, each by parts side by side, so
-    memory is bounded by one object's parts (twice: where they come from and where they go to).
+    memory is bounded by one object's parts (twice: where they come from and where they go to). Who stops
+    reading early closes it, in the thread that began: until then no other long object is moved.
     """
     while not _long.acquire(timeout=0.1):
         checkpoint()
@@ -238,7 +240,7 @@ def checkpoint() -> None:
         raise _Stopped
 
 
-def guarded(stream: Iterable[bytes]) -> Iterator[bytes]:
+def guarded(stream: Iterable[bytes]) -> Generator[bytes]:
     """The same chunks, with a checkpoint before each; the progress of `run` is told of each."""
     progress: Progress | None = getattr(_here, "progress", None)
     for chunk in stream:
@@ -313,6 +315,17 @@ def _listed(
     return found, seen
 
 
+@contextlib.contextmanager
+def reading(chunks: Iterable[bytes]) -> Iterator[Iterator[bytes]]:
+    """The same chunks, guarded; closed at the end also where they were not read to theirs, see `fan_out`."""
+    with closing(guarded(chunks)) as stream:
+        try:
+            yield stream
+        finally:
+            if isinstance(chunks, Generator):
+                chunks.close()
+
+
 @guard(2, 3)
 def prove(store: ObjectStore, key: str, want: Digests) -> bool:
     """Does the store hold bytes of this SHA-256 and size under `key`?
@@ -339,13 +352,13 @@ def require_proven(store: ObjectStore, key: str, want: Digests) -> None:
 
     Raises:
         Corrupt: kind `md5-twin`: other bytes are there.
-        Unavailable: kind `store-answer`: nothing is there.
+        Unavailable: kind `object-vanished`: nothing is there.
     """
     if not prove(store, key, want):
         if store.head(key) is None:
             raise Unavailable(
                 f"Object {key} is not in the remote, though it was written, or was there.",
-                kind="store-answer",
+                kind="object-vanished",
                 mend="Run it again; if that does not help, find out who deletes there.",
             )
         raise Corrupt(
@@ -394,7 +407,11 @@ def download(
 def _download(
     store: ObjectStore, key: str, cache: Cache, md5: str, limit: int, sha256: str | None
 ) -> Digests:
-    stream = bounded(store.get(key, fan=fan_out), limit, key)
+    with closing(bounded(store.get(key, fan=fan_out), limit, key)) as stream:
+        return _take(stream, key, cache, md5, sha256)
+
+
+def _take(stream: Iterator[bytes], key: str, cache: Cache, md5: str, sha256: str | None) -> Digests:
     begin = list(itertools.islice(stream, 2))
     if len(begin) < 2:  # noqa: PLR2004 - the whole object is in memory
         found = digest_chunks(begin)
@@ -433,14 +450,16 @@ def _read_object(store: ObjectStore, key: str, md5: str, limit: int) -> bytes:
 
 
 def twice(read: Callable[[], _R]) -> _R:
-    """Read again what came with wrong bytes: the network may have done it."""
+    """Do again what met wrong bytes, or an object that went or changed: others may have done it."""
     try:
         return read()
-    except Corrupt:
+    except PlacetError as error:
+        if error.kind not in _AGAIN:
+            raise
         return read()
 
 
-def bounded(stream: Iterable[bytes], limit: int, key: str) -> Iterator[bytes]:
+def bounded(stream: Iterable[bytes], limit: int, key: str) -> Generator[bytes]:
     """The same chunks, guarded, refused as soon as they are more than `limit` bytes."""
     size = 0
     for chunk in guarded(stream):

@@ -82,6 +82,13 @@ class CorruptAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """The answer's body is what `work` makes of it: a listing of another moment, a digest that is not so."""
+
+    work: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class CorruptBody:
     """One bit of what the client sends is not what it was when the server gets it."""
 
@@ -96,7 +103,7 @@ class Call:
 
 
 Trouble = (
-    Reset | LoseAnswer | Answer | Hang | Truncate | Slow | CorruptAnswer | CorruptBody | Call
+    Reset | LoseAnswer | Answer | Hang | Truncate | Slow | CorruptAnswer | Edit | CorruptBody | Call
 )  # fmt: skip
 
 
@@ -250,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(trouble, LoseAnswer):
             self._reset()
             return
+        if isinstance(trouble, Edit):
+            data = trouble.work(data)
         headers = {name: value for name, value in found.getheaders() if name.lower() not in _HOP}
         if self.command == "HEAD" and found.headers["content-length"]:
             headers["content-length"] = found.headers["content-length"]

@@ -60,7 +60,8 @@ def scrub(
         store, source = Limited(store, limit), Limited(source, limit) if source is not None else None
     repairer = None
     if repair and source is not None:
-        repairer = Repairer(source, store, wire.settings.node or "", standing, wire.settings.jobs)
+        node, jobs = wire.settings.node or "", wire.settings.jobs
+        repairer = Repairer(source, store, node, standing, jobs, wire.progress)
     place = f"{view.history.repository} {tier} {store.address}"
     return Scrub(
         view=view,

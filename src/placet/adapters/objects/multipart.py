@@ -84,6 +84,8 @@ class Upload:
                 "POST", self._key, query=[("uploadId", self._id)], headers=headers, body=body
             )
         except NotFound as error:
+            if error.kind == "no-bucket":
+                raise
             self._done = True
             raise self._unknown() from error
         if b"CompleteMultipartUploadResult" not in answer.body:

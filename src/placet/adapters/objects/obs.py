@@ -162,7 +162,8 @@ class ObStore:
                     lambda span: self._span(key, {**options, "if_match": etag, "range": span}), spans
                 )
         except (*_FAILED, ValueError) as error:
-            raise self._explain(error, key) from error
+            failed = self._explain(error, key)
+            raise _changed(key) if isinstance(failed, Conflict) else failed from error
 
     def _span(self, key: str, options: dict[str, Any]) -> bytes:
         found = obstore.get(self._remote, self._prefix + key, options=cast("Any", options))
@@ -239,6 +240,10 @@ class ObStore:
         """None: the services remove them by themselves."""
         del keys
         return 0
+
+
+def _changed(key: str) -> Conflict:
+    return Conflict(f"Object {key} changed while it was read.", kind="object-changed", mend="Run it again.")
 
 
 def _uncertain(error: Exception) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.obs import require_same
+from placet.adapters.objects.s3errors import PUSH_AGAIN
 from placet.adapters.objects.s3http import S3Http
 from placet.adapters.objects.s3probe import SUMS, whole_sha256
 from placet.core.digest import Digests, digest_spans
@@ -61,7 +62,7 @@ class ServerCopy:
             return "part-copy" if self._by_sums() else None
         found = self.source.head(self.key)
         if found is None:
-            raise NotFound(f"There is no object {self.key}.", kind="no-object")
+            raise NotFound(f"There is no object {self.key}.", kind="no-object", mend=PUSH_AGAIN)
         if found.version is None:
             return None
         self._by_version(found.version)

@@ -16,9 +16,17 @@ RETRY_CODE = frozenset(
 )  # fmt: skip
 _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+_FULL_STATUS = 507
+_FULL = frozenset(
+    {
+        "InsufficientStorage", "InsufficientStorageSpace", "QuotaExceeded", "XMinioStorageFull",
+        "XMinioAdminBucketQuotaExceeded",
+    }
+)  # fmt: skip
 _OTHER_BYTES = frozenset(
     {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 )
+PUSH_AGAIN = "Push it again from where it was made, then run this again."
 _DENIED = {
     "InvalidAccessKeyId": "Check `access_key_id` of the DVC remote, or its `profile`: it is not known.",
     "SignatureDoesNotMatch": "Check `secret_access_key` of the DVC remote, and proxies on the way.",
@@ -51,7 +59,7 @@ class Refusal:
 
     def error(self) -> PlacetError:
         """One of ours for it."""
-        return self._of_credential() or self._of_bytes() or self._of_object()
+        return self._of_room() or self._of_credential() or self._of_bytes() or self._of_object()
 
     @property
     def _where(self) -> str:
@@ -60,6 +68,16 @@ class Refusal:
     @property
     def _said(self) -> str:
         return f"{self.status} {self.code}".strip()
+
+    def _of_room(self) -> PlacetError | None:
+        if self.status == _FULL_STATUS or self.code in _FULL:
+            return Unavailable(
+                f"The store has no room for {self._where}.",
+                kind="store-full",
+                why=f"It answered {self._said}.",
+                mend="Make room or raise the quota, then run it again; what was moved stays.",
+            )
+        return None
 
     def _of_credential(self) -> PlacetError | None:
         if self.code in _CLOCK:
@@ -89,7 +107,10 @@ class Refusal:
         summed = self.status == 400 and "hecksum" in self.code  # noqa: PLR2004
         if self.code in _OTHER_BYTES or summed:
             return Corrupt(
-                f"The store got other bytes for {self._where} than were sent.", kind="digest-mismatch"
+                f"The store got other bytes for {self._where} than were sent.",
+                kind="digest-mismatch",
+                why=f"It answered {self._said}; nothing became visible.",
+                mend="Run it again. If it stays so, something on the way to the store changes what is sent.",
             )
         return None
 
@@ -103,7 +124,7 @@ class Refusal:
         if self.code == "NoSuchUpload":
             return NotFound(f"There is no such upload of {self._where}.", kind="no-upload")
         if self.status == 404:  # noqa: PLR2004
-            return NotFound(f"There is no object {self._where}.", kind="no-object")
+            return NotFound(f"There is no object {self._where}.", kind="no-object", mend=PUSH_AGAIN)
         if self.status == 412:  # noqa: PLR2004
             return Conflict(f"Object {self._where} exists already, or has changed.", kind="object-exists")
         busy = self.status in RETRY_STATUS or self.code in RETRY_CODE

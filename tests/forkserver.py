@@ -83,9 +83,13 @@ class ForkServer:
         return subprocess.CompletedProcess(list(argv), int(code) if code else -1, *texts)
 
     def _ended(self) -> bool:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)
-        return self._process.returncode is not None
+        """Is the server gone? Its end of the socket is closed then, and was before the answer's pipe."""
+        try:
+            return self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
 
     def _gone(self) -> RuntimeError:
         code = self._process.wait()
