@@ -81,6 +81,12 @@ def retract(client: Client, desk: Desk) -> float | None:
     return None if all(one.done for one in done) else _RETRACT_S
 
 
+def work(client: Client, desk: Desk) -> float | None:
+    """Take back what is to be taken back, then promote."""
+    waits = [retract(client, desk), promote(client, desk)]
+    return min((one for one in waits if one is not None), default=None)
+
+
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     """Compare a publication tier with everything published there; loud if it is not sound."""
     found = client.scrub(
@@ -95,7 +101,7 @@ def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
 
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
-    table = [Job("retract", retract), Job("promote", promote)]
+    table = [Job("promote", work)]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
         table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))
