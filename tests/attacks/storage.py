@@ -1,6 +1,7 @@
 """Attacks on bytes: in the internal tier, in the publication tier, on their way, and before the reviewer."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from attacks.field import DATA, KEY, METAFILE, TIER, AttackSucceeded, Quiet
@@ -97,7 +98,7 @@ def lists_that_disagree(ground):
     field = ground.at("new")
     honest = field.folder_candidate([("a", b"x"), ("b", b"y")])
     shown = field.folder_candidate([("a", b"x"), ("c", b"y")])
-    ident = field.propose_these(type(honest)(**{**_fields(honest), "sha256": shown.sha256}))
+    ident = field.propose_these(replace(honest, sha256=shown.sha256))
     with field.refused("two lists of different files were accepted", "digest-list"):
         _read(field, ident)
 
@@ -107,10 +108,6 @@ def _read(field, ident):
     contents = read_contents(field.internal, field.view().find(ident).manifest)
     paths = write_proposal(field.internal, contents, field.folder / f"out-{ident[:8]}", 2)
     assert paths
-
-
-def _fields(value):
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def the_reviewer_is_shown_other_bytes(ground):
@@ -235,7 +232,7 @@ def crash_in_the_middle(ground):
         def push(self, updates):
             raise Unavailable("the power went", kind="ctrl-unreachable")
 
-    (done,) = type(promoter)(**{**_fields(promoter), "repo": Dying()}).run([field.ident])
+    (done,) = replace(promoter, repo=Dying()).run([field.ident])
     field.holds(
         done.error is not None and field.tip("refs/heads/published") == before,
         "half a promotion counts as published",

@@ -116,7 +116,7 @@ def test_grants_on_a_real_server(seaweed):
 
 def remote_of(told, options=None, **environ):
     """A store on the told server, with answers for one put of each kind."""
-    told.answers = [done(), done(b"<R><UploadId>u</UploadId></R>"), done(), done(b"<R/>")]
+    told.answers = [done(), done(b"<R><UploadId>u</UploadId></R>"), done(), done(), COMPLETED]
     remote = {"url": "s3://b/p", "endpointurl": f"http://127.0.0.1:{told.server_port}", **OWN}
     return open_store(
         {**remote, **(options or {})}, environ=environ, now=wire.SystemClock().now, traits=StoreTraits()
@@ -125,6 +125,9 @@ def remote_of(told, options=None, **environ):
 
 def done(body=b"", **headers):
     return 200, {"etag": '"e"', **{name.replace("_", "-"): value for name, value in headers.items()}}, body
+
+
+COMPLETED = done(b"<CompleteMultipartUploadResult/>")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +264,7 @@ def test_both_clients_go_around_the_proxy(told, monkeypatch, exempt):
     store = remote_of(told, **environ)
     store.put("k", [b"x"], digest(b"x"))
     store.put("k", [BIG], digest(BIG), overwrite=True)
-    assert [path.partition("?")[0] for _, path, _ in told.asked] == ["/b/p/k"] * 4
+    assert [path.partition("?")[0] for _, path, _ in told.asked] == ["/b/p/k"] * 5
 
 
 @pytest.mark.parametrize(

@@ -275,6 +275,6 @@ def test_an_upload_that_the_server_did_not_confirm_is_proven(lab, proxy, same):
     proxy.meet(Rule(Call(write), method="PUT", times=1))
     if same:
         assert lab.placet("push").json["objects"] == 1
-        assert proxy.count("HEAD", md5_key(body)) > 1
+        assert proxy.count("GET", md5_key(body)) > 0
     else:
         lab.fails("push", code=13, kind="md5-twin", words="find out who wrote it")

@@ -27,14 +27,14 @@ def make(path: Path, environ: Mapping[str, str]) -> None:
         Corrupt: kind `cache-corrupt`: what is there cannot be used, and is not Placet's to remove.
     """
     if not path.exists():
-        _make(path, environ, lambda _: None)
+        _make(path, environ, lambda _: None, replace=False)
     found = process.run(["rev-parse", "--git-dir"], environ=environ, git_dir=path)
     if not found.returncode:
         return
     words = process.said(found)
     if "not a git repository" not in words.lower():
         raise process.broken(path, words)
-    _make(path, environ, lambda _: None)
+    _make(path, environ, lambda _: None, replace=True)
 
 
 def renew(path: Path, environ: Mapping[str, str], fill: Callable[[Path], None]) -> None:
@@ -46,17 +46,18 @@ def renew(path: Path, environ: Mapping[str, str], fill: Callable[[Path], None]) 
     Raises:
         Unavailable: kind `disk`; and what `fill` raises.
     """
-    _make(path, environ, fill)
+    _make(path, environ, fill, replace=True)
 
 
-def _make(path: Path, environ: Mapping[str, str], fill: Callable[[Path], None]) -> None:
+def _make(path: Path, environ: Mapping[str, str], fill: Callable[[Path], None], *, replace: bool) -> None:
+    """A new repository as `fill` makes it; one that is there by now stays, unless it is to be replaced."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".placet-") as aside:
             made, old = Path(aside) / "new", Path(aside) / "old"
             process.check(process.run(["init", "-q", "--bare", str(made)], environ=environ), "init")
             fill(made)
-            if path.exists():
+            if replace and path.exists():
                 path.rename(old)
             _settle(made, path)
     except OSError as error:
