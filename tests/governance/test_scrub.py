@@ -234,21 +234,24 @@ def test_what_nobody_published(tier):
     tier.put(layout.data_key("1" * 32, is_dir=True), b"smuggled")
     tier.put(layout.sums_key("2" * 64), b"smuggled")
     tier.put("read me.txt", b"hello")
-    tier.put("placet/probe/big", bytes(65))
+    tier.put(layout.PROBE, bytes(65))
+    tier.put("placet/probe/patients in the name of a short object", b"and in it")
+    tier.put(layout.PROBE_RIGHTS, bytes(64))
     found = tier.scrub()
     assert found.counts["unexpected"] == 3
     assert {one.key for one in found.findings if one.trouble == "foreign"} == {
         "read me.txt",
-        "placet/probe/big",
+        layout.PROBE,
+        "placet/probe/patients in the name of a short object",
     }
-    assert (found.ok, found.exit_code, found.counts["serious"]) == (False, 13, 5)
+    assert (found.ok, found.exit_code, found.counts["serious"]) == (False, 13, 6)
     tier.store.came = {one.key: now - DAY / 2 for one in tier.store.list("")}
     found = tier.scrub()
     assert (found.ok, found.counts["serious"], found.counts["unexpected"]) == (True, 0, 3), (
         "it may be running"
     )
     assert found.findings[0].age_s == DAY / 2
-    assert len(list(tier.store.list(""))) == 11, "nothing is deleted"
+    assert len(list(tier.store.list(""))) == 13, "nothing is deleted"
 
 
 def test_objects_of_other_proposals_are_named_with_their_state(own, lab):
