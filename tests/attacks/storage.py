@@ -226,7 +226,6 @@ def crash_in_the_middle(ground):
     """The agent dies between copy and record: nothing counts as published, and running it again ends well."""
     field = ground.at("landed")
     before = field.tip("refs/heads/published")
-    promoter = field.promoter()
 
     class Dying:
         def __getattr__(self, name):
@@ -235,7 +234,7 @@ def crash_in_the_middle(ground):
         def push(self, updates):
             raise Unavailable("the power went", kind="ctrl-unreachable")
 
-    (done,) = type(promoter)(**{**_fields(promoter), "repo": Dying()}).run([field.ident])
+    (done,) = field.promoter(repo=Dying()).run([field.ident])
     field.holds(
         done.error is not None and field.tip("refs/heads/published") == before,
         "half a promotion counts as published",
