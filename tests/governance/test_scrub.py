@@ -513,6 +513,13 @@ def test_both_sides_in_pages():
         assert inventory.adds_up(["both/00001", "lost/00001"], 99), "what is absent is another finding"
 
 
+def test_a_key_that_is_no_text_hides_no_other():
+    odd = ["a\udcff", "b\x00", "c\x1b[2J", "\ud800"]
+    with Inventory() as both:
+        both.saw(ObjectInfo(key, 1 << 64) for key in [*odd, "z"])
+        assert [one.key for one in both.unneeded()] == ["\\ud800", "a\\udcff", "b\x00", "c\x1b[2J", "z"]
+
+
 def test_the_rate_of_reading():
     """A clock of our own: a second's worth at once, the rest when it is its turn, all threads together."""
     time, slept = [100.0], []
