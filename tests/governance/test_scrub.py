@@ -1,6 +1,7 @@
 """Scrub: every kind of damage to a tier is found and named, repaired where that may be, and nothing else called so."""
 
 import itertools
+import json
 from copy import copy
 from dataclasses import replace
 
@@ -443,7 +444,7 @@ def test_it_goes_on_where_it_was(tier):
 
 
 @pytest.mark.usefixtures("by_two")
-@pytest.mark.parametrize("change", ["other way", "broken file", "foreign tip"])
+@pytest.mark.parametrize("change", ["other way", "broken file", "no digest", "foreign tip"])
 def test_when_a_mark_does_not_count(tier, change):
     away(tier, 4)
     with pytest.raises(Partial):
@@ -452,6 +453,9 @@ def test_when_a_mark_does_not_count(tier, change):
     marks = tier.marks.path
     if change == "broken file":
         marks.write_bytes(b'{"tip": ' + b"[" * 5000)
+    if change == "no digest":
+        mark = json.loads(marks.read_bytes())
+        marks.write_text(json.dumps(mark | {"after": [mark["after"][0], "x"]}))
     if change == "foreign tip":
         marks.write_bytes(marks.read_bytes().replace(tier.lab.tip(PUBLISHED).encode(), b"0" * 40))
     found = tier.scrub(read=change != "other way")
