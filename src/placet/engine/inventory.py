@@ -88,7 +88,7 @@ class Inventory:
         self._db.close()
 
     def saw(self, infos: Iterable[ObjectInfo]) -> None:
-        """Take what the tier holds, as a listing says; a name or size that no object may have hides no other."""
+        """Take what the tier holds, as a listing says; an odd name or size hides no other object."""
         rows = ((_writable(one.key), min(one.size, _MOST), one.modified_s) for one in infos)
         self._all("INSERT OR REPLACE INTO found VALUES (?, ?, ?)", rows)
 
