@@ -301,6 +301,8 @@ def test_older_versions_are_published_too_and_retracted_ones_are_not(own, lab, m
     assert {(one.key, one.proposal, one.state, one.serious) for one in found.findings} == {
         (KEY, own.file, "RETRACTED", True)
     }
+    own.store.came = {KEY: lab.now.timestamp()}
+    assert [(one.age_s, one.serious) for one in own.scrub().findings] == [(0, True)], "it came back just now"
     assert newer != own.file
 
 
