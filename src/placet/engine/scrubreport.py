@@ -127,7 +127,7 @@ class Tally:
         )
 
     def unneeded(self, one: Extra, owner: Owner | None) -> None:
-        """An object that nothing published needs. Young ones are of who works there, unless they were retracted."""
+        """An object that nothing published needs; one that was retracted is never too young."""
         age = self._age(one.modified)
         own = layout.hash_of(one.key) is not None
         retracted = owner is not None and owner.state is State.RETRACTED
