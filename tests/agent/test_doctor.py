@@ -11,6 +11,7 @@ from agent.site import Site
 from governance.lab import NOW, TIER
 from placet import Client
 from placet.engine import doctor
+from placet.errors import Refused, Unavailable
 from placet.ports import StoreAddress
 from placet.wire import doctor as wire
 
@@ -152,6 +153,20 @@ def test_what_the_agent_itself_needs(site, look, monkeypatch):
     monkeypatch.setattr(wire, "server_time", lambda _: None)
     monkeypatch.setattr(wire.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 1 << 30))
     assert {"git": "fail", "clock": "warn", "state folder": "warn"}.items() <= bad(look(site)).items()
+
+
+@pytest.mark.parametrize(
+    "error", [Refused("No.", kind="push-refused"), Unavailable("Gone.", kind="ctrl-unreachable")]
+)
+def test_a_branch_that_a_server_takes_and_keeps_is_said(error):
+    class Server:
+        def push(self, updates):
+            if updates[0].new is None:
+                raise error
+
+    found = doctor.check_gate(Server(), "a" * 40)
+    assert (found.level, "placet-doctor-probe was taken, and stays" in found.text) == ("fail", True)
+    assert "remove refs/heads/placet-doctor-probe" in found.mend
 
 
 def test_clocks_and_room():

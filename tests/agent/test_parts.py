@@ -3,18 +3,21 @@
 import json
 import logging
 import os
+import socket
 import stat
 import threading
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
+from waitress import channel as waitress
 
 from placet.adapters.keys import read_secret
 from placet.agent.events import EVENTS, JsonLines, TextLines, say
 from placet.agent.jobs import Desk, Job, jobs_of, promote
 from placet.agent.lane import FULL_S, Lane
 from placet.agent.metrics import Metrics
+from placet.agent.pages import Pages, Server
 from placet.agent.retries import Retries
 from placet.agent.service import Service
 from placet.agent.watch import Watch
@@ -305,6 +308,42 @@ def test_a_webhook_remembers_and_forgets():
         assert hook.take(b"%d" % number, "", sign(b"%d" % number)) == "accepted"
     assert hook.take(b"0", "", sign(b"0")) == "accepted"
     assert len(hook._seen) == 1024 and len(woken) == 1026
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on two addresses, as `localhost` often is; closed at the end."""
+    look_up = socket.getaddrinfo
+    two = [
+        *look_up("127.0.0.1", 0, type=socket.SOCK_STREAM),
+        *look_up("127.0.0.2", 0, type=socket.SOCK_STREAM),
+    ]
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lambda *_: two)
+        made = Server(Pages(Metrics(), alive=bool, ready=bool, webhook=None), "localhost", 0)
+    yield made
+    made.close()
+
+
+def test_a_connection_ends_though_its_bytes_keep_dripping(server, monkeypatch):
+    """Sixty-four of them would keep everybody else from asking whether the agent is alive."""
+    first, second = server.sockets
+    assert {one.effective_host for one in (first, second)} == {"127.0.0.1", "127.0.0.2"}
+    with socket.create_connection((first.effective_host, int(first.effective_port)), timeout=60) as line:
+        line.sendall(b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        while not (found := list(first.active_channels.values())) or found[0].request is None:
+            assert server._thread.is_alive()
+        began = found[0].creation_time
+        monkeypatch.setattr(waitress, "time", SimpleNamespace(time=lambda: began + 9))
+        line.sendall(b"x")
+        while not found[0].request.body_bytes_received:
+            assert found[0].connected
+        first.maintenance(began + 9)
+        assert not found[0].will_close
+        first.maintenance(began + 11)
+        assert found[0].will_close
+        first.pull_trigger()
+        assert line.recv(1) == b""
 
 
 def test_events_are_one_line_each(caplog):

@@ -171,7 +171,12 @@ MUTATIONS = (
     Away("placet.engine.freeze:lifters", freezes.unfrozen_by_one_with_two_keys, instead=each_key_a_person),
     Away("placet.engine.freeze:lifters", freezes.unfrozen_by_who_may_not, instead=each_key_a_person),
     Away("placet.engine.thaw:look_again", freezes.frozen_while_the_agent_works),
-    Away("placet.engine.memory:unseen_freezes", freezes.freeze_dropped, instead=lambda *_: []),
+    Away(
+        "placet.engine.memory:unseen_freezes",
+        freezes.freeze_dropped,
+        instead=lambda *_: [],
+        also=("placet.engine.thaw:look_again",),
+    ),
     Away("placet.engine.gatefreeze:judge_branch", freezes.freeze_dropped),
     # tiers
     Away("placet.engine.promote:_same_place", histories.tier_at_another_place),

@@ -13,6 +13,7 @@ from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3http import Service
 from placet.adapters.objects.sigv4 import Credentials
+from placet.core import layout
 from placet.core.digest import digest
 from placet.errors import Conflict, Corrupt, Refused, Unavailable
 from placet.ports import StoreTraits
@@ -285,16 +286,18 @@ def uploads(*rows, more=""):
 
 
 def test_only_uploads_that_nobody_needs_are_aborted(told):
-    """Of what is there, or a week old by the store's clock; below the prefix; whatever the pages."""
+    """Of what is there, or Placet's and a week old by the store's clock; below the prefix; whatever the pages."""
+    sums = layout.sums_key("0" * 64)
     told.answers = [
         uploads(
             ("p/done%2B1", "u1", "2025-12-31T23:59:59Z"),
-            ("p/going", "u2", "2025-12-26T00:00:00.000Z"),
+            (f"p/{layout.data_key('1' * 32)}", "u2", "2025-12-26T00:00:00.000Z"),
             more="p/m",
         ),
         uploads(
-            ("p/old", "u3", "2025-12-24T23:59:59.000Z"),
-            ("p/when", "u4", "?"),
+            (f"p/{sums}", "u3", "2025-12-24T23:59:59.000Z"),
+            (f"p/{sums}", "u4", "?"),
+            ("p/backup.tar", "u6", "2020-01-01T00:00:00Z"),
             ("other/done+1", "u5", "2020-01-01T00:00:00Z"),
         ),
         ok(status=204),
@@ -303,14 +306,14 @@ def test_only_uploads_that_nobody_needs_are_aborted(told):
     assert told.store().sweep({"done+1"}) == 2
     assert [path for method, path, _ in told.asked if method == "DELETE"] == [
         "/b/p/done%2B1?uploadId=u1",
-        "/b/p/old?uploadId=u3",
+        f"/b/p/{sums}?uploadId=u3",
     ]
     assert "key-marker=p%2Fm" in told.asked[1][1]
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
 def test_without_the_stores_clock_no_upload_is_old(told, date):
-    status, headers, body = uploads(("p/old", "u3", "2020-01-01T00:00:00Z"))
+    status, headers, body = uploads((f"p/{layout.PROBE}", "u3", "2020-01-01T00:00:00Z"))
     told.answers = [(status, {**headers, "date": date}, body)]
     assert told.store().sweep(set()) == 0
 

@@ -255,12 +255,32 @@ def test_a_freeze_that_was_seen_counts_when_its_branch_is_gone(lab, tmp_path, mo
     past_the_gate(lab, branch(lab, made))
     assert standing(lab, trust) == [] and lab.view(trust).alarms == []
     monkeypatch.setattr(ctrl, "unseen_freezes", lambda *_: [])
+    monkeypatch.setattr(thaw, "kept_freezes", lambda *_: {})
     again = signed(lab, reason="again")
     past_the_gate(lab, branch(lab, again))
     lab.view(trust)
     lab.drop(layout.freeze_ref(again.digest[:32]))
     assert standing(lab, trust) == []
     assert [one.error for one in promoter.run()] == [None]
+
+
+def test_a_freeze_that_another_process_saw_counts_at_the_last_look(lab, tmp_path, monkeypatch):
+    """Its branch came after this process decided, and was removed before this process looked again."""
+    trust = FileMemory(tmp_path / "trust")
+    promoter = replace(make(lab), memory=trust)
+    land(lab, promoter)
+    update, commit = branch(lab, signed(lab)), promoter.repo.commit
+
+    def meanwhile(*args, **more):
+        past_the_gate(lab, update)
+        lab.view(trust)
+        lab.drop(update.ref)
+        return commit(*args, **more)
+
+    monkeypatch.setattr(promoter.repo, "commit", meanwhile)
+    before = lab.tip(PUBLISHED)
+    assert promoter.run()[0].error.kind == "frozen"
+    assert lab.tip(PUBLISHED) == before
 
 
 def test_an_old_memory_is_read_and_an_older_sight_takes_nothing_back(tmp_path):
@@ -638,6 +658,10 @@ def test_nobody_has_more_than_so_many(lab, monkeypatch):
     refused(lab, branch(lab, more), words="more are not taken")
     refused(lab, on_main(lab, file(more)), words="more are not taken")
     lab.judge(branch(lab, signed(lab, "bob")))
+    many = [branch(lab, signed(lab, "bob", reason=f"at once {number}")) for number in range(FREEZES_EACH + 1)]
+    assert lab.judge(*many[:-1]) is None
+    with pytest.raises(Refused, match="more are not taken"):
+        lab.judge(*many)
     monkeypatch.setattr(gatefreeze, "require_fair", lambda *_: None)
     assert lab.judge(branch(lab, more)) is None
 

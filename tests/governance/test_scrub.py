@@ -1,6 +1,7 @@
 """Scrub: every kind of damage to a tier is found and named, repaired where that may be, and nothing else called so."""
 
 import itertools
+import json
 from copy import copy
 from dataclasses import replace
 
@@ -234,21 +235,24 @@ def test_what_nobody_published(tier):
     tier.put(layout.data_key("1" * 32, is_dir=True), b"smuggled")
     tier.put(layout.sums_key("2" * 64), b"smuggled")
     tier.put("read me.txt", b"hello")
-    tier.put("placet/probe/big", bytes(65))
+    tier.put(layout.PROBE, bytes(65))
+    tier.put("placet/probe/patients in the name of a short object", b"and in it")
+    tier.put(layout.PROBE_RIGHTS, bytes(64))
     found = tier.scrub()
     assert found.counts["unexpected"] == 3
     assert {one.key for one in found.findings if one.trouble == "foreign"} == {
         "read me.txt",
-        "placet/probe/big",
+        layout.PROBE,
+        "placet/probe/patients in the name of a short object",
     }
-    assert (found.ok, found.exit_code, found.counts["serious"]) == (False, 13, 5)
+    assert (found.ok, found.exit_code, found.counts["serious"]) == (False, 13, 6)
     tier.store.came = {one.key: now - DAY / 2 for one in tier.store.list("")}
     found = tier.scrub()
     assert (found.ok, found.counts["serious"], found.counts["unexpected"]) == (True, 0, 3), (
         "it may be running"
     )
     assert found.findings[0].age_s == DAY / 2
-    assert len(list(tier.store.list(""))) == 11, "nothing is deleted"
+    assert len(list(tier.store.list(""))) == 13, "nothing is deleted"
 
 
 def test_objects_of_other_proposals_are_named_with_their_state(own, lab):
@@ -297,6 +301,8 @@ def test_older_versions_are_published_too_and_retracted_ones_are_not(own, lab, m
     assert {(one.key, one.proposal, one.state, one.serious) for one in found.findings} == {
         (KEY, own.file, "RETRACTED", True)
     }
+    own.store.came = {KEY: lab.now.timestamp()}
+    assert [(one.age_s, one.serious) for one in own.scrub().findings] == [(0, True)], "it came back just now"
     assert newer != own.file
 
 
@@ -440,7 +446,7 @@ def test_it_goes_on_where_it_was(tier):
 
 
 @pytest.mark.usefixtures("by_two")
-@pytest.mark.parametrize("change", ["other way", "broken file", "foreign tip"])
+@pytest.mark.parametrize("change", ["other way", "broken file", "no digest", "foreign tip"])
 def test_when_a_mark_does_not_count(tier, change):
     away(tier, 4)
     with pytest.raises(Partial):
@@ -449,6 +455,9 @@ def test_when_a_mark_does_not_count(tier, change):
     marks = tier.marks.path
     if change == "broken file":
         marks.write_bytes(b'{"tip": ' + b"[" * 5000)
+    if change == "no digest":
+        mark = json.loads(marks.read_bytes())
+        marks.write_text(json.dumps(mark | {"after": [mark["after"][0], "x"]}))
     if change == "foreign tip":
         marks.write_bytes(marks.read_bytes().replace(tier.lab.tip(PUBLISHED).encode(), b"0" * 40))
     found = tier.scrub(read=change != "other way")
@@ -508,6 +517,13 @@ def test_both_sides_in_pages():
         assert inventory.adds_up(["both/00001", "both/00001"], 4)
         assert not inventory.adds_up(["both/00001"], 4)
         assert inventory.adds_up(["both/00001", "lost/00001"], 99), "what is absent is another finding"
+
+
+def test_a_key_that_is_no_text_hides_no_other():
+    odd = ["a\udcff", "b\x00", "c\x1b[2J", "\ud800"]
+    with Inventory() as both:
+        both.saw(ObjectInfo(key, 1 << 64) for key in [*odd, "z"])
+        assert [one.key for one in both.unneeded()] == ["\\ud800", "a\\udcff", "b\x00", "c\x1b[2J", "z"]
 
 
 def test_the_rate_of_reading():

@@ -1,5 +1,6 @@
 """Scopes of freezes: what each stops, and what is none."""
 
+import msgspec
 import pytest
 
 from placet.core.scope import covers, parse_scope
@@ -35,6 +36,15 @@ BODY = Manifest(
 def test_what_a_scope_stops(scope, stopped):
     assert parse_scope(scope)
     assert covers(scope, BODY, "publication-storage") is stopped
+
+
+@pytest.mark.parametrize(
+    "scope", ["path:site-b/Outputs/**", "path:site-b/outputs/donn\u00e9es.csv", "path:*/*/DONNE\u0301ES.*"]
+)
+def test_a_path_is_frozen_however_its_letters_are_written(scope):
+    one = msgspec.structs.replace(BODY.artifacts[0], path="outputs/donne\u0301es.csv")
+    body = msgspec.structs.replace(BODY, node="site-b", artifacts=(one,))
+    assert covers(scope, body, "publication-storage")
 
 
 @pytest.mark.parametrize(

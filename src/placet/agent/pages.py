@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from waitress.server import create_server
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
 
 from placet.agent.events import say
 from placet.agent.metrics import Metrics
@@ -64,6 +65,19 @@ class Pages:
         return ("403 Forbidden" if outcome == "refused" else "204 No Content", _PLAIN, b"")
 
 
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that ends in time, whatever comes by then: a drip of bytes must not hold it for ever."""
+
+    @property
+    def last_activity(self) -> float:
+        """When it began."""
+        return float(self.creation_time)
+
+    @last_activity.setter
+    def last_activity(self, when_s: float) -> None:
+        """Nothing moves it."""
+
+
 class Server:
     """Serves the pages until it is closed.
 
@@ -72,10 +86,12 @@ class Server:
     """
 
     def __init__(self, pages: Pages, host: str, port: int) -> None:
+        sockets: dict[int, Any] = {}
         try:
             self._server = create_server(
-                pages, host=host, port=port, threads=2, ident="", connection_limit=64, channel_timeout=10,
-                cleanup_interval=5, max_request_body_size=MAX_BODY, max_request_header_size=1 << 14,
+                pages, map=sockets, host=host, port=port, threads=2, ident="", connection_limit=64,
+                channel_timeout=10, cleanup_interval=5, max_request_body_size=MAX_BODY,
+                max_request_header_size=1 << 14,
             )  # fmt: skip
         except (OSError, OverflowError, ValueError) as error:
             raise Unavailable(
@@ -84,13 +100,25 @@ class Server:
                 why=f"{error}.",
                 mend="Name another `listen` in placet.toml, or end what uses this one.",
             ) from error
-        self._thread = threading.Thread(target=self._server.run, name="placet-http", daemon=True)
+        self._closed = False
+        self.sockets = [one for one in sockets.values() if isinstance(one, BaseWSGIServer)]
+        for one in self.sockets:
+            one.channel_class = _Channel
+        self._thread = threading.Thread(target=self._work, name="placet-http", daemon=True)
         self._thread.start()
-        say("listening", address=host, port=self._server.effective_port)
+        say("listening", address=host, port=self.sockets[0].effective_port)
 
     def close(self) -> None:
         """Stop serving."""
+        self._closed = True
         self._server.close()
+
+    def _work(self) -> None:
+        try:
+            self._server.run()
+        except OSError:  # its sockets were closed beneath it
+            if not self._closed:
+                raise
 
 
 def _state(good: bool) -> _Answer:

@@ -32,6 +32,9 @@ CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
 FREEZE_TRACKING = "refs/remotes/origin/freezes/"
 WATCHED = (MAIN, f"{FREEZE_BRANCHES}*")
+PROBE, PROBE_SUM, PROBE_RIGHTS = (f"placet/probe/{name}" for name in ("object", "checksum", "doctor"))
+PROBES = frozenset({PROBE, PROBE_SUM, PROBE_RIGHTS})
+"""All that Placet leaves in a remote when it tries what a service and a credential can do."""
 """The refs that a party looks at once more before it records a publication."""
 
 MAX_PATH_BYTES = limits.PATH_BYTES

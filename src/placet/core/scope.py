@@ -47,7 +47,8 @@ def parse_scope(text: str) -> Scope:
 def covers(text: str, manifest: Manifest, tier: str) -> bool:
     """Does a freeze of this scope stop the publication of this manifest to a tier?
 
-    What is no scope stops everything: who froze something is not ignored for a slip of the pen.
+    What is no scope stops everything: who froze something is not ignored for a slip of the pen. For that
+    reason too a path is matched as paths clash: neither case nor Unicode's forms tell two apart.
     """
     try:
         scope = parse_scope(text)
@@ -58,7 +59,11 @@ def covers(text: str, manifest: Manifest, tier: str) -> bool:
     if scope.kind == "tier":
         return scope.value == tier
     paths = (f"{manifest.node}/{artifact.path}" for artifact in manifest.artifacts)
-    return scope.kind == "all" or any(globs.matches(scope.value, path) for path in paths)
+    return scope.kind == "all" or any(_matches(scope.value, path) for path in paths)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    return globs.matches(pattern, path) or globs.matches(layout.fold(pattern), layout.fold(path))
 
 
 def _hidden(char: str) -> bool:

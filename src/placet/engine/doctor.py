@@ -17,7 +17,7 @@ from placet.errors import Conflict, NotFound, PlacetError, Refused
 from placet.ports import Checks, ObjectStore, RefUpdate, Repo, StoreAddress, StoreTraits
 
 Level = Literal["ok", "warn", "fail"]
-_PROBE, _BODY = "placet/probe/doctor", b"probe"
+_PROBE, _BODY = layout.PROBE_RIGHTS, b"probe"
 _PROBE_REF = "refs/heads/placet-doctor-probe"
 _SKEW_WARN_S, _SKEW_FAIL_S = 30.0, 240.0
 _ROOM_WARN, _ROOM_FAIL = 2 << 30, 200 << 20
@@ -90,7 +90,11 @@ def check_gate(repo: Repo, main: str) -> Finding:
         return Finding("gate", "warn", f"somebody pushed {_PROBE_REF}, so there is no gate", known)
     except PlacetError as error:
         return failed("gate", error)
-    repo.push([RefUpdate(_PROBE_REF, main, None)])
+    try:
+        repo.push([RefUpdate(_PROBE_REF, main, None)])
+    except PlacetError as error:
+        mend = f"Let an administrator remove {_PROBE_REF}. {known}"
+        return Finding("gate", "fail", f"none: {_PROBE_REF} was taken, and stays: {error.what}", mend)
     text = "none: a branch that nobody may push was taken, and removed; whether main is protected is unknown"
     return Finding("gate", "warn", text, known)
 

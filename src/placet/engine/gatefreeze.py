@@ -43,7 +43,9 @@ def judge_branch(view: View, update: RefUpdate, now: datetime) -> None:
         raise _refused("Its branch adds the file of the freeze to main, in one commit, and nothing else.")
     for change in changes:
         require_plain(change)
-    require_fair(view, read_branch(view.repo, view.history, ident, update.new), now)
+    made = read_branch(view.repo, view.history, ident, update.new)
+    require_fair(view, made, now)
+    view.freezes[made.digest] = made
 
 
 def judge_on_main(view: View, change: Change, now: datetime) -> bool:

@@ -17,6 +17,7 @@ from placet.ports import ObjectInfo
 
 _CACHE_KIB = 64 << 10
 _PAGE = 1000
+_MOST = (1 << 63) - 1
 _TABLES = """
 PRAGMA journal_mode = OFF;
 CREATE TABLE found (key TEXT PRIMARY KEY, size INTEGER NOT NULL, modified REAL) WITHOUT ROWID;
@@ -87,8 +88,8 @@ class Inventory:
         self._db.close()
 
     def saw(self, infos: Iterable[ObjectInfo]) -> None:
-        """Take what the tier holds, as a listing says."""
-        rows = ((one.key, one.size, one.modified_s) for one in infos)
+        """Take what the tier holds, as a listing says; an odd name or size hides no other object."""
+        rows = ((_writable(one.key), min(one.size, _MOST), one.modified_s) for one in infos)
         self._all("INSERT OR REPLACE INTO found VALUES (?, ?, ?)", rows)
 
     def want(
@@ -161,6 +162,11 @@ class Inventory:
             self._db.executemany(sql, rows)
         finally:
             self._db.execute("COMMIT")
+
+
+def _writable(key: str) -> str:
+    """The key; what is no text in it (a folder's file may be called so) as an escape."""
+    return key.encode("utf-8", "backslashreplace").decode()
 
 
 def _wanted(row: tuple[str, bytes, int | None, float, int, int, int | None, float | None]) -> Wanted:

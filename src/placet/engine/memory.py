@@ -93,10 +93,15 @@ def lost_decisions(before: Remembered, sight: Sight) -> dict[str, str]:
 def unseen_freezes(before: Remembered, sight: Sight) -> list[Frozen]:
     """The freezes that were seen here, that nobody ended, and that are on no branch any more."""
     return [
-        Frozen(digest, *rest)
-        for digest, rest in sorted(before.freezes.items())
+        one
+        for digest, one in kept_freezes(before).items()
         if digest not in sight.freezes and not sight.ended(digest)
     ]
+
+
+def kept_freezes(latest: Remembered) -> dict[str, Frozen]:
+    """Digest -> freeze, of all that are remembered."""
+    return {digest: Frozen(digest, *rest) for digest, rest in sorted(latest.freezes.items())}
 
 
 def advanced(latest: Remembered, sight: Sight, lost: Collection[str]) -> Remembered:

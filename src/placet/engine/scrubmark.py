@@ -42,7 +42,9 @@ class MarkFile:
     def load(self) -> Mark | None:
         """The mark, or None if there is none that can be read."""
         with contextlib.suppress(OSError, ValueError, RecursionError):
-            return msgspec.json.decode(self.path.read_bytes(), type=Mark)
+            mark = msgspec.json.decode(self.path.read_bytes(), type=Mark)
+            bytes.fromhex(mark.after[1])
+            return mark
         return None
 
     def save(self, mark: Mark) -> None:

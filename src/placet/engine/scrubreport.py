@@ -127,10 +127,11 @@ class Tally:
         )
 
     def unneeded(self, one: Extra, owner: Owner | None) -> None:
-        """An object that nothing published needs."""
+        """An object that nothing published needs; one that was retracted is never too young."""
         age = self._age(one.modified)
         own = layout.hash_of(one.key) is not None
-        young = age is not None and age < YOUNG_S
+        retracted = owner is not None and owner.state is State.RETRACTED
+        young = age is not None and age < YOUNG_S and not retracted
         waits = owner is not None and owner.state in _WAITING
         self.add(
             Found(

@@ -14,7 +14,7 @@ from placet.engine.cases import Case
 from placet.engine.ctrl import main_tip
 from placet.engine.freeze import Frozen, Stops, frozen, landed_since, on_branches
 from placet.engine.history import History
-from placet.engine.memory import with_freezes
+from placet.engine.memory import kept_freezes, with_freezes
 from placet.errors import Conflict, Refused, Unavailable
 from placet.ports import Clock, Repo, TrustMemory
 
@@ -81,7 +81,7 @@ class Lookout:
 
 @guard(17, 18)
 def look_again(repo: Repo, history: History, memory: TrustMemory, case: Case) -> None:
-    """Ask the server once more, for `main` and freezes only; what is seen is remembered.
+    """Ask the server once more, for `main` and freezes only; what is seen is remembered, and what was counts.
 
     Reads what came to `main` since `history`, and does not take it in.
 
@@ -94,8 +94,8 @@ def look_again(repo: Repo, history: History, memory: TrustMemory, case: Case) ->
     tip = main_tip(repo)
     more = repo.line(tip, after=history.tip) if tip != history.tip else ()
     found, _ = on_branches(repo, history)
-    seen = _Seen({**found, **landed_since(history, more), **history.stops})
-    memory.update(history.repository, lambda latest: with_freezes(latest, seen.stops, history.freezes.ended))
-    require_thawed(seen, case)
+    seen = {**found, **landed_since(history, more), **history.stops}
+    memory.update(history.repository, lambda latest: with_freezes(latest, seen, history.freezes.ended))
+    require_thawed(_Seen({**kept_freezes(memory.recall(history.repository)), **seen}), case)
     if any(change.path in layout.POLICY_FILES for commit in more for change in commit.changes):
         raise Conflict("The policy changed meanwhile.", kind="ref-moved", mend="Run the same command again.")

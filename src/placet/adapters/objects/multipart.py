@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from placet.adapters.objects.obs import part_bytes
 from placet.adapters.objects.s3http import Answer, S3Http
+from placet.core import layout
 from placet.core.digest import Hasher
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 
@@ -108,7 +109,8 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
 
     Not needed is an upload of an object that is there: all that its completion could do is to replace it. Who
     still works on it learns that from `part` or `complete`, and looks at what is there. Others may be of
-    somebody who is at work, so they count from a week on only, by the store's own clock.
+    somebody who is at work, so they count from a week on only, by the store's own clock, and only under keys
+    that are Placet's: a bucket may hold other things too.
 
     Args:
         http: The bucket.
@@ -123,8 +125,8 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
         root, now = answer.xml(), _date(answer)
         for one in root.iter("Upload"):
             key, upload = unquote(one.findtext("Key") or ""), one.findtext("UploadId") or ""
-            own = key.startswith(prefix) and upload
-            if own and (key.removeprefix(prefix) in done or _old(one.findtext("Initiated"), now)):
+            name = key.removeprefix(prefix) if key.startswith(prefix) and upload else ""
+            if name in done or (_ours(name) and _old(one.findtext("Initiated"), now)):
                 found.append((key, upload))
         marker = root.findtext("NextKeyMarker") or ""
         following = [
@@ -134,6 +136,10 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
         if root.findtext("IsTruncated") != "true" or not marker or following == after:
             return found
         after = following
+
+
+def _ours(name: str) -> bool:
+    return layout.hash_of(name) is not None or name.startswith("placet/")
 
 
 def _date(answer: Answer) -> datetime | None:

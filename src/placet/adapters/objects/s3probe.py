@@ -10,13 +10,14 @@ from collections.abc import Callable
 from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.adapters.objects.sigv4 import encode_path, encode_query
+from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.errors import Conflict, Corrupt, PlacetError, Unavailable
 from placet.ports import StoreTraits
 
 SUMS = {"x-amz-checksum-algorithm": "SHA256"}
 _FOLDER = "placet/probe/"
-_OBJECT, _CHECKSUM = f"{_FOLDER}object", f"{_FOLDER}checksum"
+_OBJECT, _CHECKSUM = layout.PROBE, layout.PROBE_SUM
 _BODY = b"placet probe"
 
 
