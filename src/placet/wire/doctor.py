@@ -89,7 +89,8 @@ def _places(wire: Wire, view: View) -> Iterator[Finding]:
 def _stores(wire: Wire) -> Iterator[Finding]:
     if config.find_dvc(wire.folder) is None:
         level: Level = "fail" if wire.settings.internal else "warn"
-        yield Finding("DVC project", level, "none here", "`dvc init` makes one; outside of Git `dvc init --no-scm`.")
+        mend = "`dvc init` makes one; outside of Git `dvc init --no-scm`."
+        yield Finding("DVC project", level, "none here", mend)
         return
     yield from _missing(wire)
     places: dict[str, StoreAddress] = {}
