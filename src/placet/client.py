@@ -21,6 +21,7 @@ from placet.core.bundle import MAX_BUNDLE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import Weakness, lint
 from placet.core.statement import Checkpoint
+from placet.core.states import State
 from placet.engine import freezing
 from placet.engine import show as showing
 from placet.engine.begin import begin_tier
@@ -31,6 +32,8 @@ from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
+from placet.engine.propose import Proposed
+from placet.engine.retract import Retracted, propose_retraction, status
 from placet.engine.scrubreport import Scrubbed
 from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
@@ -40,6 +43,8 @@ from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
 from placet.wire.scrub import scrub
+
+_SHORTEST_ID = 4
 
 
 class Client(Governed):
@@ -68,6 +73,50 @@ class Client(Governed):
             copy_by(dask, self._wire.sharding, ids)
             return self._wire.promoter().run(ids) if ids else []
         return self._wire.promoter().run(ids)
+
+    def retract(
+        self, target: str, *, reason: str, tier: str | None = None, emergency: bool = False
+    ) -> Retracted:
+        """Take back what was published, as far as this party may and can. Idempotent: run it again to go on.
+
+        It is proposed; landed, once everybody whom the policy asks for has approved; recorded, so that
+        nobody is given it any more; and erased with the retraction credential, where the settings have one.
+
+        Args:
+            target: A proposal by its id, or the path of what stands published; or a retraction, to go on.
+            reason: Why; everybody reads it.
+            tier: Where a path is looked for.
+            emergency: Hide it at once; a second person confirms it in time, or it comes back.
+        """
+        ident = self._propose_retraction(target, reason, tier or layout.DEFAULT_TIER, emergency=emergency)
+        view = self.view()
+        case = view.find(ident)
+        if case.landed is None and view.state(case, self.now()) is State.APPROVED:
+            self.merge(ident)
+        done = self._wire.retractor().run([ident]) if self.view().find(ident).landed else []
+        view = self.view()
+        return done[0] if done else status(view, view.find(ident), self.now())
+
+    def follow_retractions(self) -> Sequence[Retracted]:
+        """Go on with all retractions that this party may carry out: record, erase, restore. Idempotent."""
+        return self._wire.retractor().run()
+
+    def _propose_retraction(self, target: str, reason: str, tier: str, *, emergency: bool) -> str:
+        view = self.view()
+        known = {**view.history.cases, **view.open}
+        found = [case for ident, case in known.items() if ident.startswith(target)]
+        if len(found) == 1 and len(target) >= _SHORTEST_ID and found[0].manifest.body.kind == "retract":
+            return found[0].id
+        person = self.settings.person
+        node = None if person else self._node()
+
+        def push(seen: View) -> Proposed:
+            return propose_retraction(
+                seen, self._wire.in_clone(target), self._wire.signer(), node=node, person=person, tier=tier,
+                reason=reason, emergency=emergency, now=self.now(),
+            )  # fmt: skip
+
+        return self._announce(self._pushed(push, view), reason).id
 
     def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
         """Of these proposals, or of all that wait, those that may be promoted now.

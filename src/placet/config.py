@@ -39,7 +39,7 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "gc", "agent"})
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent"})
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
@@ -74,6 +74,8 @@ class Settings:
         key: The signing key: its file, or `ssh-agent:<which>`, or a `pkcs11:` URI.
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
+        retraction: Publication tier -> DVC remote with the credential that may delete there; used for
+            retractions alone.
         jobs: Transfers at once.
         gc: Who uses what may be collected.
         agent: How the agent runs, if anything was set.
@@ -91,6 +93,7 @@ class Settings:
     key: Path | str | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
+    retraction: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
     gc: GcSettings = GcSettings()
     agent: AgentForm | None = None
@@ -258,6 +261,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         key=key_of(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
+        retraction=_table("retraction", values.get("retraction", {})),
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
         agent=_agent(values["agent"]) if "agent" in values else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from placet.engine.artifact import require_files, require_whole
 from placet.engine.cases import Case
 from placet.engine.checkout import CheckedOut
 from placet.engine.checks import Checked, check_artifacts
-from placet.engine.clone import checkout_published, fetch_published
+from placet.engine.clone import checkout_published, fetch_published, refuse_retracted
 from placet.engine.contents import objects, read_contents
 from placet.engine.ctrl import View, load
 from placet.engine.detail import Detail, detail
@@ -33,7 +34,7 @@ from placet.engine.fetch import Fetched
 from placet.engine.gclock import in_use
 from placet.engine.recheck import check_contents, proven
 from placet.engine.replay import Replay, replay
-from placet.engine.status import Status, status
+from placet.engine.status import Status, retracted_changes, status
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
@@ -80,7 +81,14 @@ class Governed(DataPlane):
             return super().status(targets, remote=remote, cloud=cloud)
         store = self._wire.tier_store(clone.tier, remote) if remote or cloud else None
         wanted = [str(one) for one in targets]
-        return status(clone.workspace, store, wanted, self._wire.state, self.settings.jobs)
+        gone = refuse_retracted(clone, wanted)
+        rest = clone.without(wanted, gone) if gone else wanted
+        found = Status(0, ())
+        if rest or not gone:
+            found = status(clone.workspace, store, rest, self._wire.state, self.settings.jobs)
+        left = clone.left if not wanted else {}
+        why = {path: error.why for path, error in gone.items()} | dict(left)
+        return replace(found, changes=(*found.changes, *retracted_changes(why)))
 
     def checkout(self, targets: Iterable[str | Path] = (), *, force: bool = False) -> CheckedOut:
         """As `DataPlane.checkout`; in a clone of a Ctrl repository what was published, proven by SHA-256."""
@@ -105,7 +113,7 @@ class Governed(DataPlane):
             return super().pull(wanted, remote=remote, force=force, verify=verify)
         try:
             fetched = self.fetch(wanted, remote=remote, verify=verify)
-        except (Corrupt, Invalid, NotFound, Partial) as error:
+        except (Corrupt, Invalid, NotFound, Partial, Refused) as error:
             failed = error.details.get("failed")
             whole = clone.without(wanted, failed) if isinstance(failed, dict) and failed else []
             if whole:

@@ -56,6 +56,18 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object; a `marker` says that it was deleted, without the bytes being gone.
+
+    Attributes:
+        id: The service's name for it; None where the store keeps no versions.
+    """
+
+    id: str | None
+    marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StoreTraits:
     """What a store was seen to do when probed; false where it could not be shown.
 
@@ -163,8 +175,15 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def delete(self, key: str) -> None:
-        """Remove the object; silent if it is not there."""
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove the object, or one version of it for good; silent if it is not there.
+
+        Without `version`, where versions are kept, the object is only hidden: by a marker on top of them.
+        """
+        ...
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """Everything that is kept under exactly this key, markers too, the newest first; empty if nothing."""
         ...
 
     def sweep(self, keys: AbstractSet[str]) -> int:

@@ -175,6 +175,29 @@ def test_jobs_by_time_have_a_lane_of_their_own_and_are_not_woken(tmp_path):
     assert 4 <= together.cycle() <= 6
 
 
+def test_retractions_are_gone_on_with_before_anything_is_promoted(caplog):
+    caplog.set_level(logging.INFO)
+    from placet.agent.jobs import work
+    from placet.engine.promote import Backlog
+    from placet.engine.retract import Retracted
+    from placet.errors import Refused
+
+    told, order = Retracted("ab" * 16, "LANDED", "recorded", ("a",), "t", "why", waits="a person"), []
+    found = [told, replace(told, error=Refused("no", kind="store-denied"))]
+    client = SimpleNamespace(
+        follow_retractions=lambda: order.append("retract") or found,
+        backlog=lambda: order.append("promote") or Backlog((), ()),
+    )
+    one = lane(Job("promote", work), client=client)
+    assert one.cycle() == 60
+    found[:] = [replace(told, stage="erased")]
+    assert one.cycle() != 60
+    assert order == ["retract", "promote"] * 2
+    assert [one.fields["stage"] for one in caplog.records if one.message == "retraction"] == [
+        "recorded", "recorded", "erased",
+    ]  # fmt: skip
+
+
 def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
     caplog.set_level(logging.INFO, "placet.agent")
     asked = []
@@ -320,7 +343,16 @@ def test_settings_of_the_agent(tmp_path):
     assert read_agent({"listen": "[::1]:80"}).place == ("::1", 80)
     assert read_agent({"listen": 9465}).place == ("127.0.0.1", 9465)
     assert read_agent({}).place is None
-    for bad in ({"listen": "a/b:1"}, {"listen": -1}, {"listen": True}, {"interval": 0}, {"nothing": 1}, {"log": "xml"}, {"workspaces": "x"}, 3):
+    for bad in (
+        {"listen": "a/b:1"},
+        {"listen": -1},
+        {"listen": True},
+        {"interval": 0},
+        {"nothing": 1},
+        {"log": "xml"},
+        {"workspaces": "x"},
+        3,
+    ):
         with pytest.raises(Invalid) as caught:
             read_agent(bad)
         assert caught.value.kind == "settings"

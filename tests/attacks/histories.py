@@ -15,6 +15,7 @@ from placet.core.statement import Signed
 from placet.engine import review
 from placet.engine.checkpoint import compare, make_checkpoint, read_checkpoint
 from placet.engine.ctrl import load
+from placet.engine.retract import Retractor, propose_retraction
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
 from placet.ports import RefUpdate
@@ -106,6 +107,21 @@ def old_state_served_to_a_researcher(ground):
     field.later(days=4)
     report = verify(field.view(), tier=TIER, root=None, targets=(), now=field.now, jobs=1, progress=Quiet())
     field.holds(not report.ok, "`verify` called a frozen state good")
+
+
+def retracted_and_used_on(ground):
+    """A researcher who has a publication that was taken back goes on using it; nobody else tells them."""
+    field = ground.at("published")
+    root = field.clone()
+    about = {"node": "site-b", "person": None, "tier": TIER, "reason": "wrong", "emergency": False}
+    key = Key("site-b")
+    ident = propose_retraction(field.view(), field.ident, key, now=field.now, **about).id
+    field.merge(ident)
+    parts = (field.repo, field.trust_root, field.memory, field.clock, key, "site-b", {}, 1, Quiet())
+    field.holds(Retractor(*parts).run()[0].error is None, "the owning node cannot take back its own")
+    report = verify(field.view(), tier=TIER, root=root, targets=(), now=field.now, jobs=1, progress=Quiet())
+    told = any("RETRACTED: retracted by site-b" in one for one in report.problems)
+    field.holds(told and not report.ok, "what was retracted is used on, and `verify` says nothing of it")
 
 
 def parents_swapped(ground):

@@ -164,6 +164,7 @@ MUTATIONS = (
     Away("placet.core.ledger:require_past", histories.entry_from_the_future),
     Away(GATE + "_judge_closed", histories.proposal_closed_by_a_stranger),
     Away(PUBLISHED + "PublishedLine._check_changes", histories.more_in_a_publication),
+    Away("placet.engine.takenback:left_over", histories.retracted_and_used_on, instead=lambda *_: {}),
     # freezes
     Away("placet.engine.freeze:frozen", freezes.published_past_a_freeze),
     Away("placet.engine.freeze:require_freezer", freezes.frozen_by_a_stranger),
@@ -189,6 +190,28 @@ _LOOKS = (
     "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
     "sacro:Sacro", "secrets:Secrets", "types:Type",
 )  # fmt: skip
+_RETRACT = "tests/governance/test_retract.py::"
+_REACH = "tests/governance/test_retract_s3.py::test_a_retraction_reaches_those_who_have_it_already"
+_TOLD = (
+    "engine.clone:refuse_retracted", "engine.ctrl:_follow_fetched", "engine.takenback:taken_back",
+)  # fmt: skip
+_UNDOING = {
+    "core.assent:_retract": "test_who_is_not_named_by_the_policy",
+    "core.assent:retract_needs": "test_what_must_be_approved_first",
+    "engine.cases:_retract_problem": "test_a_retraction_says_why",
+    "engine.cases:require_published": "test_a_retraction_names_what_landed",
+    "engine.erase:_needed": "test_what_is_needed_must_be_known_before_anything_is_erased",
+    "engine.erase:_require_known": "test_what_is_needed_must_be_known_before_anything_is_erased",
+    "engine.erase:_prove": "test_what_does_not_come_back_whole_is_not_restored",
+    "engine.promote:_require_none_held": "test_promotions_that_need_its_objects_wait",
+    "engine.promote:_undone": "test_a_promotion_overtaken_by_a_retraction_proves_everything_again",
+    "engine.retraction:_retract_problem": "test_what_must_be_approved_first",
+    "engine.retraction:_confirm_problem": "test_entries_that_nobody_may_add",
+    "engine.retraction:_restore_problem": "test_entries_that_nobody_may_add",
+    "engine.retraction:retractor_keys": "test_entries_that_nobody_may_add",
+    "engine.retraction:accounts": "test_what_its_receipt_must_account_for",
+    "engine.retraction:held_back": "test_no_publication_while_it_is_taken_back",
+}
 ELSEWHERE: dict[str, str] = {
     GATE + "_require_something": _GATE
     + "test_what_was_closed_is_not_removed_by_an_update_from_nothing_to_nothing",
@@ -249,4 +272,6 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.promote:_require_key": _CHAIN + "test_an_agent_with_an_old_key_would_break_the_branch",
     "placet.engine.promote:_require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
     "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
+    **{f"placet.{guard}": _RETRACT + test for guard, test in _UNDOING.items()},
+    **{f"placet.{guard}": _REACH for guard in _TOLD},
 }

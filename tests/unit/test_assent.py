@@ -113,7 +113,8 @@ def test_nobody_left_is_said_so():
         ({"artifacts": (msgspec.structs.replace(FILE, path="secret/x"),)}, "may not propose"),
         ({"artifacts": (msgspec.structs.replace(FILE, size=1_000_001),)}, "allows 1000000"),
         ({"artifacts": (msgspec.structs.replace(FILE, files=101),)}, "allows 100"),
-        ({"kind": "retract"}, "not judged"),
+        ({"kind": "retract", "person": "carol"}, "does not let carol retract"),
+        ({"kind": "retract", "emergency": True}, "too few people"),
         (
             {
                 "checks": (

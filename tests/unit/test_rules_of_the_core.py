@@ -162,7 +162,7 @@ def test_digests():
 def all_facts():
     flags = ("withdrawn", "rejected", "returned", "stale", "expired", "allowed", "drift")
     for landed in ("no", "yes", "superseded", "reverted"):
-        for published in ("no", "yes", "superseded", "retracted"):
+        for published in ("no", "yes", "superseded", "retracted", "restored"):
             for values in itertools.product((False, True), repeat=len(flags)):
                 yield StateFacts(landed=landed, published=published, **dict(zip(flags, values, strict=True)))
 
@@ -184,7 +184,12 @@ def test_the_table_is_sound():
     pairs = [(one.source, one.target) for one in TRANSITIONS]
     assert len(pairs) == len(set(pairs))
     assert all(one.by and one.record for one in TRANSITIONS)
-    assert not any(one.source in {State.SUPERSEDED, State.RETRACTED, State.WITHDRAWN} for one in TRANSITIONS)
+    back = {one for one in pairs if one[0] in {State.SUPERSEDED, State.RETRACTED, State.WITHDRAWN}}
+    assert back == {
+        (State.SUPERSEDED, State.RETRACTED),
+        (State.RETRACTED, State.PUBLISHED),
+        (State.RETRACTED, State.SUPERSEDED),
+    }
     assert mermaid().count("-->") == len(TRANSITIONS) + 1
 
 

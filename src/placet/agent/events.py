@@ -24,6 +24,10 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "deferred": (_W, "it was not promoted, for a reason that passes; tried again in `retry_s`"),
     "quarantined": (_C, "it was refused, until somebody acts; tried again after a change, and in `retry_s`"),
     "interrupted": (_I, "its promotion was ended by a stop; nothing was published"),
+    "retraction": (
+        _I,
+        "a retraction went on to `stage`, or `waits` for somebody, or failed; looked at every minute",
+    ),
     "sound": (_I, "a scrub found everything that was published, and nothing else; counts of what it noted"),
     "unsound": (_C, "a scrub found what is wrong, missing or alien: counts; `placet scrub` tells which"),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),

@@ -15,6 +15,8 @@ from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
 from placet.errors import Bug, PlacetError
 
+_RETRACT_S = 60.0
+
 
 @dataclass(slots=True)
 class Desk:
@@ -70,6 +72,21 @@ def promote(client: Client, desk: Desk) -> float | None:
     return desk.retries.next_s(desk.clock())
 
 
+def retract(client: Client, desk: Desk) -> float | None:
+    """Carry on with the retractions that this party may; look again while one waits."""
+    done = client.follow_retractions()
+    for one in done:
+        more = words(one.error) if one.error is not None else {}
+        say("retraction", workspace=desk.workspace, proposal=one.id, stage=one.stage, waits=one.waits, **more)
+    return None if all(one.done for one in done) else _RETRACT_S
+
+
+def work(client: Client, desk: Desk) -> float | None:
+    """Take back what is to be taken back, then promote."""
+    waits = [retract(client, desk), promote(client, desk)]
+    return min((one for one in waits if one is not None), default=None)
+
+
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     """Compare a publication tier with everything published there; loud if it is not sound."""
     found = client.scrub(
@@ -84,7 +101,7 @@ def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
 
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
-    table = [Job("promote", promote)]
+    table = [Job("promote", work)]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
         table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))

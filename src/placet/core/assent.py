@@ -57,6 +57,13 @@ class Requirement:
     needs: tuple[Approvals, ...]
 
 
+def signer_keys(policy: Policy, manifest: Manifest) -> tuple[str, ...]:
+    """The keys of whoever must have signed a manifest: a person's, or else its node's."""
+    if manifest.person:
+        return policy.person_keys(manifest.person)
+    return policy.node_keys(manifest.node or "")
+
+
 def rule_for(policy: Policy, node: str, path: str, tier: str) -> Rule | None:
     """The first rule that matches an artifact of a node for a tier; None = denied."""
     for rule in policy.form.rules:
@@ -89,8 +96,7 @@ def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]
     elif manifest.kind == "policy":
         requirements = [Requirement("governance.policy", policy.form.governance.policy)]
     else:
-        reasons.append("Retraction proposals are not judged by this version.")
-        requirements = []
+        requirements = list(_retract(policy, manifest, reasons))
     if not requirements and not reasons:
         reasons.append("No rule applies, so nothing could be approved.")
     given = _countable(policy, manifest, assents)
@@ -103,10 +109,40 @@ def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]
     )
 
 
+@guard(18, 33)
+def retract_needs(policy: Policy, manifest: Manifest, *, confirm: bool) -> tuple[Approvals, ...]:
+    """Whose approval a retraction needs beside its signer's word, which counts for one person's.
+
+    Args:
+        policy: The effective policy of the retraction.
+        manifest: The retraction.
+        confirm: To erase what an emergency only hides, two are needed even where one may retract.
+    """
+    rule = policy.form.governance.retraction
+    if manifest.emergency and not confirm:
+        return ()
+    alone = manifest.person is None and rule.own
+    wanted = (1 if alone else rule.count) if not manifest.emergency else max(rule.count, 2)
+    left = wanted - (1 if alone or manifest.person else 0)
+    return (Approvals(count=left, groups=rule.groups),) if left > 0 else ()
+
+
+def confirmed(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> bool:
+    """Do the approvals that count let a retraction erase, and not only hide?"""
+    needs = Requirement("governance.retract", retract_needs(policy, manifest, confirm=True))
+    given = _countable(policy, manifest, assents)
+    return not unmet(policy, needs, given, excluded(policy, manifest))
+
+
 @guard(18)
 def excluded(policy: Policy, manifest: Manifest) -> frozenset[str]:
-    """Who must not approve this manifest: its signer and the operators of its node."""
+    """Who must not approve this manifest: its signer and the operators of its node.
+
+    A retraction that a person signed is theirs alone.
+    """
     out = {manifest.person} if manifest.person else set()
+    if manifest.kind == "retract" and manifest.person:
+        return frozenset(out)
     node = policy.form.nodes.get(manifest.node or "")
     return frozenset(out | set(node.operators if node else ()))
 
@@ -160,6 +196,20 @@ def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
         reasons += _over_limits(rule, artifact, results)
         reasons += _failed_checks(rule, artifact, results)
         yield Requirement(rule.name, rule.approvals)
+
+
+@guard(33)
+def _retract(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator[Requirement]:
+    rule = policy.form.governance.retraction
+    if manifest.person and manifest.person not in policy.retractors():
+        reasons.append(f"The policy does not let {manifest.person} retract.")
+    if manifest.emergency and not manifest.person and not rule.own:
+        reasons.append(f"The policy does not let node {manifest.node} retract alone, also in an emergency.")
+    barred = excluded(policy, manifest)
+    needs = retract_needs(policy, manifest, confirm=True)
+    if any(need.count > len(could_approve(policy, need, barred)) for need in needs):
+        reasons.append("The policy has too few people who could retract it, or confirm it.")
+    yield Requirement("governance.retract", retract_needs(policy, manifest, confirm=False))
 
 
 @guard(26)

@@ -159,7 +159,7 @@ def _people(policy: Policy) -> Iterator[_Found]:
     form = policy.form
     needs = [*form.governance.policy, *(need for rule in form.rules for need in rule.approvals)]
     used = {group for need in needs for group in need.groups}
-    used |= {*form.governance.freeze, *form.governance.retract}
+    used |= {*form.governance.freeze, *form.governance.retraction.groups}
     busy = {member for name in used for member in form.groups[name].members}
     busy |= {operator for node in form.nodes.values() for operator in node.operators}
     for name in form.people.keys() - busy:

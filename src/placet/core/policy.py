@@ -31,6 +31,7 @@ from placet.core.policyform import (
     Node,
     Person,
     PolicyForm,
+    Retract,
     Rule,
     Tier,
     Window,
@@ -51,6 +52,7 @@ __all__ = [
     "Place",
     "Policy",
     "PolicyForm",
+    "Retract",
     "Rule",
     "Tier",
     "Window",
@@ -84,6 +86,11 @@ class Policy:
     def person_of(self, key: str) -> str | None:
         """Whose key is it?"""
         return next((name for name, person in self.form.people.items() if key in person.keys), None)
+
+    def retractors(self) -> frozenset[str]:
+        """Everybody who may sign a retraction, or have a part in one."""
+        groups = self.form.governance.retraction.groups
+        return frozenset(member for name in groups for member in self.form.groups[name].members)
 
     def governors(self) -> frozenset[str]:
         """Everybody whose approval a change of the policy can count."""

@@ -140,13 +140,33 @@ class Window(_Form, frozen=True, kw_only=True):
     tiers: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] | None = None
 
 
+class Retract(_Form, frozen=True, kw_only=True):
+    """Who may take back what was published: groups, how many distinct people of them, and the owning node.
+
+    Attributes:
+        count: Distinct people; who signs the retraction is one of them.
+        own: The owning node may take back its own, without any of them.
+        emergency_hours: Within how many hours a second person must confirm an emergency retraction.
+    """
+
+    groups: Annotated[tuple[Name, ...], msgspec.Meta(max_length=50)] = ()
+    count: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+    own: bool = True
+    emergency_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 72
+
+
 class Governance(_Form, frozen=True, kw_only=True):
-    """Who may change the policy, and which groups may freeze and retract."""
+    """Who may change the policy, which groups may freeze, and who may retract (groups alone: `Retract`)."""
 
     policy: Annotated[tuple[Approvals, ...], msgspec.Meta(min_length=1, max_length=10)]
     freeze: tuple[Name, ...] = ()
-    retract: tuple[Name, ...] = ()
+    retract: tuple[Name, ...] | Retract = ()
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+
+    @property
+    def retraction(self) -> Retract:
+        """The rule for retractions, however briefly it is written."""
+        return self.retract if isinstance(self.retract, Retract) else Retract(groups=self.retract)
 
 
 class PolicyForm(_Form, frozen=True, kw_only=True):

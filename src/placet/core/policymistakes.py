@@ -84,10 +84,26 @@ def _rules(form: PolicyForm) -> Iterator[Mistake]:
     for place_of, approvals in needs:
         for index, need in enumerate(approvals):
             yield from _need(form, (*place_of, index), need)
-    for key, groups in (("freeze", form.governance.freeze), ("retract", form.governance.retract)):
-        for index, group in enumerate(groups):
-            if group not in form.groups:
-                yield ("governance", key, index), f"there is no group {group!r}"
+    for index, group in enumerate(form.governance.freeze):
+        if group not in form.groups:
+            yield ("governance", "freeze", index), f"there is no group {group!r}"
+    yield from _retraction(form)
+
+
+def _retraction(form: PolicyForm) -> Iterator[Mistake]:
+    rule = form.governance.retraction
+    brief = rule is not form.governance.retract
+    place: Place = ("governance", "retract") if brief else ("governance", "retract", "groups")
+    for index, group in enumerate(rule.groups):
+        if group not in form.groups:
+            yield (*place, index), f"there is no group {group!r}"
+            return
+    people = {member for group in rule.groups for member in form.groups[group].members}
+    if people and rule.count > len(people):
+        problem = f"{rule.count} people are asked of {len(people)}: nobody but a node could ever retract"
+        yield ("governance", "retract"), problem
+    if not people and not rule.own:
+        yield ("governance", "retract"), "neither people nor the owning node may retract: nobody ever could"
 
 
 def _need(form: PolicyForm, place: Place, need: Approvals) -> Iterator[Mistake]:

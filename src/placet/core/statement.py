@@ -104,8 +104,16 @@ class Provenance(_Struct, frozen=True, kw_only=True):
     inputs: Annotated[tuple[Short, ...], msgspec.Meta(max_length=200)] = ()
 
 
-class Manifest(Predicate, frozen=True, kw_only=True):
-    """These bytes, from this node, for this tier, under this policy."""
+class Manifest(Predicate, frozen=True, kw_only=True, omit_defaults=True):
+    """These bytes, from this node, for this tier, under this policy.
+
+    One of kind `retract` takes back what other manifests published: its artifacts are theirs, and `previous`
+    of each is the digest of the manifest that published it.
+
+    Attributes:
+        person: Who signed it, if it was not the node: a policy's proposer, or a retractor.
+        emergency: Of a retraction: hide at once, by one alone; a second person confirms it in time.
+    """
 
     TYPE: ClassVar[str] = "urn:placet:manifest:v1"
 
@@ -121,6 +129,12 @@ class Manifest(Predicate, frozen=True, kw_only=True):
     provenance: Provenance
     message: Text
     expires: Time
+    emergency: bool = False
+
+    @property
+    def signer(self) -> str:
+        """The name of whoever must have signed it: a person, or else the node."""
+        return self.person or self.node or ""
 
 
 class Seen(_Struct, frozen=True, kw_only=True):
@@ -187,6 +201,33 @@ class Receipt(Predicate, frozen=True, kw_only=True):
     artifacts: tuple[Promoted, ...]
 
 
+class Erased(_Struct, frozen=True, kw_only=True):
+    """What became of the objects of one artifact that was taken back.
+
+    Attributes:
+        objects: How many it has.
+        kept: How many of them stay, because something else that is published needs them.
+        versions: How many versions of the others the last run removed; those before it are not counted.
+    """
+
+    path: Path
+    objects: Count
+    kept: Count
+    versions: Count
+
+
+class Erasure(Predicate, frozen=True, kw_only=True):
+    """The word of whoever holds the retraction credential that nothing of it is in the tier any more."""
+
+    TYPE: ClassVar[str] = "urn:placet:erasure:v1"
+
+    manifest: Sha256
+    judged: CommitId
+    actor: Name
+    tier: Name
+    artifacts: tuple[Erased, ...]
+
+
 class LedgerEntry(Predicate, frozen=True, kw_only=True):
     """One change of a published branch; `actor` (a node or a person) signed it."""
 
@@ -249,7 +290,7 @@ class Observation(Predicate, frozen=True, kw_only=True):
 
 
 PREDICATES: tuple[type[Predicate], ...] = (
-    Manifest, Decision, Withdrawal, Receipt, LedgerEntry, Checkpoint, Freeze, Unfreeze, Observation,
+    Manifest, Decision, Withdrawal, Receipt, Erasure, LedgerEntry, Checkpoint, Freeze, Unfreeze, Observation,
 )  # fmt: skip
 
 P = TypeVar("P", bound=Predicate)
@@ -358,7 +399,7 @@ def schema(kind: type[Predicate]) -> dict[str, Any]:
 
 def proposal_id(subjects: tuple[Subject, ...], manifest: Manifest) -> str:
     """The id of a proposal: the same content proposed again has the same one (design 6.2)."""
-    value = {
+    value: dict[str, Any] = {
         "repository": manifest.repository,
         "kind": manifest.kind,
         "node": manifest.node,
@@ -367,6 +408,8 @@ def proposal_id(subjects: tuple[Subject, ...], manifest: Manifest) -> str:
         "previous": [artifact.previous for artifact in manifest.artifacts],
         "follows": manifest.follows,
     }
+    if manifest.emergency:
+        value["emergency"] = True
     return sha256_hex(rfc8785.dumps(value))[:32]
 
 

@@ -69,7 +69,15 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.QUARANTINED, _S.WITHDRAWN, "a revert", "metafiles gone from `main`"),
     Transition(_S.PUBLISHED, _S.SUPERSEDED, "a later publication of the path", "ledger entry `publish`"),
     Transition(_S.PUBLISHED, _S.RETRACTED, "the node, or who may retract", "ledger entry `retract`"),
+    Transition(_S.SUPERSEDED, _S.RETRACTED, "the node, or who may retract", "ledger entry `retract`"),
+    Transition(_S.RETRACTED, _S.PUBLISHED, "nobody confirms an emergency", "ledger entry `restored`"),
+    Transition(_S.RETRACTED, _S.SUPERSEDED, "nobody confirms an emergency", "ledger entry `restored`"),
+    Transition(_S.PUBLISHED, _S.WITHDRAWN, "nobody confirms an emergency", "ledger entry `restored`"),
 )  # fmt: skip
+
+
+Standing = Literal["no", "yes", "superseded", "retracted", "restored"]
+"""What a published branch makes of a proposal; `restored`: a retraction that nobody confirmed in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ class StateFacts:
     """What Git and the clock say of one proposal; `derive` needs nothing else."""
 
     landed: Literal["no", "yes", "superseded", "reverted"] = "no"
-    published: Literal["no", "yes", "superseded", "retracted"] = "no"
+    published: Standing = "no"
     withdrawn: bool = False
     rejected: bool = False
     returned: bool = False
@@ -87,12 +95,18 @@ class StateFacts:
     drift: bool = False
 
 
+_PUBLISHED = {
+    "yes": State.PUBLISHED,
+    "superseded": State.SUPERSEDED,
+    "retracted": State.RETRACTED,
+    "restored": State.WITHDRAWN,
+}
+
+
 def derive(facts: StateFacts) -> State:
     """The state that follows; total over all facts."""
     if facts.published != "no":
-        return {"yes": State.PUBLISHED, "superseded": State.SUPERSEDED, "retracted": State.RETRACTED}[
-            facts.published
-        ]
+        return _PUBLISHED[facts.published]
     if facts.landed == "no":
         return _open(facts)
     if facts.landed == "superseded":

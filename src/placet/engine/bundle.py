@@ -22,6 +22,7 @@ from placet.engine.checkpoint import signers
 from placet.engine.ctrl import View, load
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import Reading, folder_hash, sha256_of
+from placet.engine.takenback import taken_back
 from placet.engine.verify import Pin, Report, artifact_of, publication_of, report, verified
 from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Commit, Repo
@@ -144,6 +145,7 @@ def judge_bundle(
     lists = _read_lists(bundle, published)
     given = {path: _find(path, published, lists, how) for path in data}
     problems += [f"{path}: {found.problem}" for path, found in given.items() if found.problem]
+    problems += retracted(publication, published)
     whole = {found.metafile for found in given.values() if not found.problem}
     found = [
         verified(
@@ -157,6 +159,13 @@ def judge_bundle(
     ]
     limits = _limits(view, publication, published, checkpoint)
     return report(view, publication, found, problems, now=now, pinned=pinned, limits=limits)
+
+
+def retracted(publication: Publication, published: Published) -> list[str]:
+    """What of a publication was taken back, and why: it was let out so, and is not to be used any more."""
+    ident = published.case.id
+    gone = ((path, taken_back(publication, ident, path)) for path in sorted(published.case.metafiles()))
+    return [f"{path.removesuffix('.dvc')}: {why}" for path, why in gone if why]
 
 
 @guard(11, 15)
@@ -283,6 +292,6 @@ def _limits(
         f"That nobody was shown another history, and the order on main, rests on {by}.",
     ]
     standing = publication.standing(published.case.id)
-    if standing != "yes":
+    if standing == "superseded":
         out.insert(0, "A later publication stands in its place.")
     return out

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from placet.core import layout, limits
-from placet.core.assent import Assent, Outcome, could_approve, excluded, judge_manifest, rule_for
+from placet.core.assent import (
+    Assent,
+    Outcome,
+    could_approve,
+    excluded,
+    judge_manifest,
+    retract_needs,
+    rule_for,
+)
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
 from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, Verdict, parse_time, proposal_id
-from placet.core.states import State, StateFacts, derive
+from placet.core.states import Standing, State, StateFacts, derive
 from placet.engine.twins import Pair, objects_of
 from placet.errors import Invalid
 
@@ -37,6 +47,7 @@ class Case:
         landed: The landing commit, or None.
         stale: Why it is STALE, or empty.
         ended: What happened to its metafiles after landing.
+        removed: The metafiles that its landing took off `main`: of a retraction, those that stood there.
         lost: Which decision this party saw before and is gone now, or empty. Nothing is allowed then.
     """
 
@@ -47,6 +58,7 @@ class Case:
     landed: str | None = None
     stale: str = ""
     ended: Literal["", "superseded", "reverted"] = ""
+    removed: frozenset[str] = frozenset()
     decisions: list[Recorded] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
@@ -62,11 +74,19 @@ class Case:
         return tuple(one.path for one in self.manifest.body.artifacts) or (layout.POLICY,)
 
     def metafiles(self) -> dict[str, str]:
-        """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there."""
+        """Path in the Ctrl repository -> SHA-256 of the bytes that must stand there; of a retraction none."""
         body = self.manifest.body
+        if body.kind == "retract":
+            return {}
         if body.kind == "policy":
             return {layout.POLICY: self.manifest.subjects[0].value}
         return {layout.metafile(body.node or "", one.path): one.metafile for one in body.artifacts}
+
+    def takes(self) -> list[tuple[str, str]]:
+        """What a retraction takes back: metafile paths, each with the digest of what published it."""
+        body = self.manifest.body
+        found = body.artifacts if body.kind == "retract" else ()
+        return [(layout.metafile(body.node or "", one.path), one.previous or "") for one in found]
 
 
 @guard(34)
@@ -94,7 +114,8 @@ def chains(case: Case) -> dict[str, list[Recorded]]:
 def expiry(case: Case) -> datetime:
     """When a proposal ends: as its signer says, and never later than the effective policy lets it."""
     body, form = case.manifest.body, case.policy.form
-    rules = [rule_for(case.policy, body.node or "", one.path, body.tier or "") for one in body.artifacts]
+    published = body.artifacts if body.kind == "publish" else ()
+    rules = [rule_for(case.policy, body.node or "", one.path, body.tier or "") for one in published]
     days = min((rule.expires_days for rule in rules if rule), default=form.governance.expires_days)
     begin, end = parse_time(body.time), parse_time(body.expires)
     return begin + min(end - begin, timedelta(days=days))
@@ -116,7 +137,7 @@ def state(
     when: datetime,
     *,
     drift: bool = False,
-    published: Literal["no", "yes", "superseded", "retracted"] = "no",
+    published: Standing = "no",
 ) -> State:
     """The state of a proposal at a time; see `placet.core.states`."""
     verdicts = standing_verdicts(case)
@@ -197,6 +218,8 @@ def needs_of(policy: Policy, body: Manifest) -> list[Approvals]:
     """Every requirement that the policy has for this manifest."""
     if body.kind == "policy":
         return list(policy.form.governance.policy)
+    if body.kind == "retract":
+        return list(retract_needs(policy, body, confirm=True))
     rules = (rule_for(policy, body.node or "", one.path, body.tier or "") for one in body.artifacts)
     return list(dict.fromkeys(need for rule in rules if rule for need in rule.approvals))
 
@@ -220,9 +243,36 @@ def check_manifest(proposal: str, manifest: Signed[Manifest], repository: str) -
         wrong = names != [layout.POLICY] or body.artifacts or not body.person or body.node or body.tier
         problem = "is a policy proposal with something else in it" if wrong else ""
     else:
-        problem = "is of a kind that this version does not know"
+        problem = _retract_problem(manifest)
+    if not problem and body.emergency and body.kind != "retract":
+        problem = "is an emergency, but no retraction"
     if problem:
         raise Invalid(f"The manifest of proposal {proposal} {problem}.", kind="manifest")
+
+
+@guard(33)
+def require_published(
+    proposal: str, manifest: Signed[Manifest], landed: Callable[[str], Case | None]
+) -> None:
+    """A retraction takes back exactly what landed: artifacts of other manifests, of its node and tier.
+
+    Raises:
+        Invalid: kind `retract-subject`.
+    """
+    body = manifest.body
+    for one in zip(manifest.subjects, body.artifacts, strict=False) if body.kind == "retract" else ():
+        case = landed(one[1].previous or "")
+        named = case.manifest if case else manifest
+        of = (named.body.kind, named.body.node, named.body.tier)
+        found = zip(named.subjects, named.body.artifacts, strict=False)
+        if of != ("publish", body.node, body.tier) or one not in (
+            (subject, msgspec.structs.replace(artifact, previous=one[1].previous))
+            for subject, artifact in found
+        ):
+            raise Invalid(
+                f"Proposal {proposal} retracts {one[1].path}, which {one[1].previous} did not land.",
+                kind="retract-subject",
+            )
 
 
 def canonical_metafile(artifact: Artifact) -> bytes:
@@ -246,6 +296,19 @@ def listable(artifact: Artifact) -> bool:
         return True
     longest = artifact.files * (6 * limits.PATH_BYTES + 64) + 2
     return artifact.files <= limits.DIR_FILES and artifact.dir.size <= min(longest, limits.DIR_BYTES)
+
+
+@guard(33)
+def _retract_problem(manifest: Signed[Manifest]) -> str:
+    body = manifest.body
+    if not body.node or not body.tier or not body.artifacts or body.checks:
+        return "must name a node, a tier and at least one artifact, and no check"
+    if len(body.artifacts) != len(manifest.subjects) or not body.message.strip():
+        return "must have one subject an artifact, and a reason"
+    named = [(one.path, one.previous) for one in body.artifacts]
+    if len(set(named)) != len(named) or not all(previous for _, previous in named):
+        return "must name each artifact once, with the manifest that published it"
+    return ""
 
 
 @guard(4, 6, 17, 36)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from placet.engine.hashes import digest_files
 from placet.engine.history import History
 from placet.engine.proof import prove_cached
 from placet.engine.published import Publication, PublishedLine
+from placet.engine.takenback import left_over, taken_back
 from placet.engine.workspace import Workspace
 from placet.engine.worktree import changed, require_as_published, require_no_link
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
@@ -48,11 +49,15 @@ class Clone:
         tier: The tier whose branch it is on.
         workspace: The work tree, with exactly the published outputs.
         approved: Data path -> (artifact, SHA-256), as the manifests say.
+        retracted: Data path -> why it is not to be used any more, as of the last fetch.
+        left: Of those, what lies here and is not tracked any more.
     """
 
     tier: str
     workspace: Workspace
     approved: Mapping[str, tuple[Artifact, str]]
+    retracted: Mapping[str, str] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, targets: Iterable[str | Path], failed: Container[str]) -> list[str]:
         """What is meant by these targets, but for the outputs that failed, as targets."""
@@ -88,10 +93,38 @@ def admit_clone(view: View, head: str, root: Path, now: datetime) -> tuple[Publi
     return publication, outs
 
 
-def governed(publication: Publication, workspace: Workspace, outs: Sequence[Tracking]) -> Clone:
-    """The admitted clone, for its steps."""
+def governed(
+    publication: Publication, latest: Publication | None, workspace: Workspace, outs: Sequence[Tracking]
+) -> Clone:
+    """The admitted clone, for its steps; `latest` is the branch as of the last fetch."""
     approved = {path.removesuffix(".dvc"): one for path, one in _approved(publication).items()}
-    return Clone(publication.tier, replace(workspace, given=tuple(outs)), approved)
+    latest = latest or publication
+    gone = {path: taken_back(latest, ident, path) for path, ident in publication.current.items()}
+    retracted = {path.removesuffix(".dvc"): why for path, why in gone.items() if why}
+    left = left_over(publication, latest, workspace.root)
+    given = replace(workspace, given=tuple(outs))
+    return Clone(publication.tier, given, approved, {**left, **retracted}, left)
+
+
+@guard(33)
+def refuse_retracted(clone: Clone, targets: Iterable[str | Path]) -> dict[str, PlacetError]:
+    """What of these targets (none = everything tracked) was retracted: path -> the refusal.
+
+    Raises:
+        Refused: kind `retracted`: a target names something that is not tracked any more.
+    """
+    wanted = [str(one) for one in targets]
+    for one in wanted:
+        named = Path(one.rstrip("/").removesuffix(".dvc"))
+        path = (clone.workspace.root / named).relative_to(clone.workspace.root).as_posix()
+        if path in clone.left:
+            raise _retracted(path, clone.left[path])
+    meant = [one.path for one in clone.workspace.select(wanted)]
+    return {path: _retracted(path, clone.retracted[path]) for path in meant if path in clone.retracted}
+
+
+def _retracted(path: str, why: str) -> Refused:
+    return Refused(f"{path} was retracted.", kind="retracted", why=why)
 
 
 def gone_policy(folder: Path) -> Corrupt:
@@ -132,8 +165,10 @@ def fetch_published(
     """
     wanted = [str(one) for one in targets]
     cache, proven = clone.workspace.objects, {}
-    bad: dict[str, PlacetError] = {}
+    bad = refuse_retracted(clone, wanted)
     for one in clone.workspace.select(wanted):
+        if one.path in bad:
+            continue
         artifact, sha256 = clone.approved[one.path]
         try:
             found = _cached(clone, one) or read_artifact(store, artifact, sha256)
@@ -176,6 +211,12 @@ def checkout_published(
             were approved; they were taken away.
     """
     wanted = [str(one) for one in targets]
+    bad = refuse_retracted(clone, wanted)
+    for first in bad.values():
+        rest = clone.without(wanted, bad)
+        if rest:
+            checkout_published(clone, rest, state, jobs, progress, force=force)
+        raise first
     contents = []
     for one in clone.workspace.select(wanted):
         require_no_link(clone.workspace.root, f"{one.path}/" if one.out.is_dir else one.path)

@@ -13,7 +13,7 @@ from placet.core.guards import guard
 from placet.core.layout import Occupied
 from placet.core.ledger import require_past
 from placet.core.statement import Id
-from placet.core.states import State
+from placet.core.states import Standing, State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
 from placet.engine.freeze import Frozen, on_branches
@@ -42,6 +42,7 @@ class View:
         history: `main`, folded to its tip.
         publications: Tier -> its verified published branch.
         broken: Tier -> why its published branch does not recompute.
+        newer: Tier -> its published branch as the server had it at the last fetch, where this clone is older.
         branches: Proposal id -> tip of its branch, for open proposals.
         open: Proposal id -> the proposal as its branch holds it.
         closed: Ids of proposals whose branch was closed.
@@ -55,6 +56,7 @@ class View:
     line: Sequence[Commit]
     publications: dict[str, Publication] = field(default_factory=dict)
     broken: dict[str, PlacetError] = field(default_factory=dict)
+    newer: dict[str, Publication] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     open: dict[str, Case] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
@@ -121,11 +123,22 @@ class View:
     def state(self, case: Case, now: datetime) -> State:
         """The state of one proposal now."""
         publication = self.publications.get(case.manifest.body.tier or "")
+        standing: Standing
         if case.manifest.body.kind == "policy":
             standing = self.history.standing(case.id)
         else:
             standing = publication.standing(case.id) if publication else "no"
         return state(case, now, drift=self.history.drift(), published=standing)
+
+    def latest(self, tier: str) -> Publication | None:
+        """A published branch as it was at the last fetch: what was taken back since then counts."""
+        return self.newer.get(tier, self.publications.get(tier))
+
+    def unconfirmed(self, case: Case) -> bool:
+        """Is it an emergency retraction that waits for a second person?"""
+        publication = self.publications.get(case.manifest.body.tier or "")
+        known = publication.retractions.get(case.id) if publication else None
+        return known is not None and known.deadline is not None
 
     def find(self, prefix: str) -> Case:
         """The proposal whose id begins so, closed ones included.
@@ -169,7 +182,8 @@ def main_tip(repo: Repo) -> str:
         NotFound: kind `no-main`.
     """
     tip = ref_tip(repo, layout.MAIN, remote_first=True)
-    published = None if tip else ref_tip(repo, layout.published_ref(layout.DEFAULT_TIER))
+    ref = layout.published_ref(layout.DEFAULT_TIER)
+    published = None if tip else ref_tip(repo, ref, remote_first=True)
     if published is not None:
         tip = repo.line(published)[-1].parents[-1]
     if tip is None:
@@ -312,11 +326,28 @@ def _load_published(view: View, tier: str, now: datetime) -> None:
     try:
         view.lines[tier] = _verified(view, tier, now)
         view.publications[tier] = view.lines[tier][1]
+        _follow_fetched(view, tier, view.lines[tier][0])
     except NotFound as error:
         view.alarms.append(Alarm("", str(error)))
-    except (Corrupt, Invalid) as error:
+    except (Conflict, Corrupt, Invalid) as error:
         view.broken[tier] = error
         view.alarms.append(Alarm("", str(error)))
+
+
+@guard(33)
+def _follow_fetched(view: View, tier: str, line: PublishedLine) -> None:
+    """Go on to what the server had at the last fetch, where the clone's own branch is older."""
+    here = view.publications[tier]
+    fetched = ref_tip(view.repo, layout.published_ref(tier), remote_first=True)
+    own = ref_tip(view.repo, layout.published_ref(tier))
+    if fetched is None or own is None or fetched == own:
+        return
+    if any(one.id == fetched for one in view.repo.line(own)):
+        return
+    publication = here.copy()
+    for commit in view.repo.line(fetched, here.tip):
+        line.follow(publication, commit)
+    view.newer[tier] = publication
 
 
 def _load_open(view: View, proposal: Id, commit: str) -> None:

@@ -30,6 +30,11 @@ from placet.engine.freeze import frozen
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
 _TIMED = WAITING | {State.APPROVED, State.LANDED}
 _MAX_LINKS = 50
+_LANDED = {
+    "publish": "It is on main; the agent of {} has not published it yet.",
+    "policy": "It is on main.",
+    "retract": "It is on main; whoever may retract records it: placet retract",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
     published = publication.publications.get(case.id) if publication else None
     back, on = _links(view, case, now)
     people, nodes = case.policy.form.people, case.policy.form.nodes
-    owner = nodes.get(body.node or "") or people.get(body.person or "")
+    owner = people.get(body.person or "") or nodes.get(body.node or "")
     return Detail(
         id=case.id,
         at=format_time(now),
@@ -173,7 +178,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         because=tuple(_because(view, case, state, now)),
         until=_until(case, now) if state in _TIMED else None,
         kind=body.kind,
-        by=body.node or body.person or "",
+        by=body.signer,
         organisation=owner.organisation if owner else "",
         project=body.project,
         tier=body.tier,
@@ -271,12 +276,29 @@ def _because(view: View, case: Case, state: State, now: datetime) -> Iterator[st
     elif state is State.EXPIRED:
         yield f"The proposal expired at {format_time(expiry(case))}."
     elif state is State.LANDED:
-        yield f"It is on main; the agent of {body.node} has not published it yet."
+        yield _LANDED[body.kind].format(body.node)
     elif state is State.SUPERSEDED:
         yield "A later version took its place."
     held = stopped(view, case, state)
     if held:
         yield f"Until two people end the freeze it is not published: {held}."
+    yield from _taken_back(view, case)
+
+
+def _taken_back(view: View, case: Case) -> Iterator[str]:
+    """Which of its artifacts were retracted, and why; of a retraction how far it is."""
+    publication = view.publications.get(case.manifest.body.tier or "")
+    if publication is None:
+        return
+    own = publication.retractions.get(case.id)
+    if own is not None:
+        until = f"; it comes back at {format_time(own.deadline)} unless confirmed" if own.deadline else ""
+        settled = own.settled.body.kind if own.settled else "not erased yet"
+        yield f"It takes back {', '.join(case.paths)}: {settled}{until}."
+    for path in sorted(case.metafiles()) if case.id in publication.publications else ():
+        known = publication.retracted(case.id, path)
+        if known is not None:
+            yield f"{path.removesuffix('.dvc')} was {known.reason}"
 
 
 def _words(view: View, case: Case) -> Iterator[str]:
@@ -284,7 +306,7 @@ def _words(view: View, case: Case) -> Iterator[str]:
     if case.withdrawal is not None:
         data = view.repo.read(case.withdrawal[1], MAX_ENVELOPE)
         reason = parse(data, Withdrawal).body.reason
-        yield f"{case.manifest.body.node or case.manifest.body.person} took it back: {reason or 'no reason'}"
+        yield f"{case.manifest.body.signer} took it back: {reason or 'no reason'}"
     elif case.ended == "reverted":
         yield "Its files were taken off main before it was published."
     for person, chain in chains(case).items():

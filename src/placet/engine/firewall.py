@@ -55,14 +55,15 @@ def admit(history: History, proposal: str, tip: str, taken: Occupied | None = No
     require_plain(manifest)
     case = history.read_case(proposal, manifest.blob, None)
     for change in carried.values():
-        require_own(case, change)
-        require_plain(change)
+        if not _taken_back(case, change):
+            require_own(case, change)
+            require_plain(change)
     for path, change in sorted(carried.items()):
         _record(history, case, path, change.blob)
     files = _files(history, case, tip, carried)
     if case.manifest.body.kind == "policy":
         require_derived(history, case, files)
-    else:
+    elif case.manifest.body.kind == "publish":
         require_canonical(history, case, files)
     if taken is not None:
         require_free(case, taken)
@@ -107,6 +108,11 @@ def own_commits(history: History, tip: str) -> Sequence[Commit]:
         Invalid: kind `too-large`.
     """
     return history.repo.branch(tip, history.positions, BOUNDS)
+
+
+def _taken_back(case: Case, change: Change) -> bool:
+    """Does a retraction remove one of the metafiles that it takes back? Nothing else is ever removed."""
+    return not change.blob and change.path in dict(case.takes())
 
 
 @guard(5)

@@ -24,6 +24,7 @@ from placet.engine.freeze import frozen
 from placet.engine.gatefreeze import judge_branch, judge_on_main
 from placet.engine.history import History
 from placet.engine.published import PublishedLine
+from placet.engine.retraction import actor_keys
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, PlacetError, Refused
 from placet.ports import Change, Commit, RefUpdate, Repo
@@ -123,7 +124,10 @@ def _continued(repo: Repo, update: RefUpdate) -> Sequence[Commit]:
 @guard(5, 7, 9, 11)
 def _explained(history: History, commit: Commit, change: Change, now: datetime) -> bool:
     """Does this change of `main` follow from a proposal that is valid at this commit?"""
-    if not change.blob or change.mode != "100644":
+    if not change.blob:
+        landed = (case for case in history.cases.values() if case.landed == commit.id)
+        return any(change.path in case.removed and _valid(history, case, now) for case in landed)
+    if change.mode != "100644":
         return False
     if change.path in layout.POLICY_FILES:
         return history.policies[-1].commit == commit.id and _valid(history, history.policies[-1].case, now)
@@ -171,7 +175,7 @@ def _judge_published(view: View, update: RefUpdate, now: datetime) -> None:
     for commit in _continued(view.repo, update):
         line.follow(publication, commit)
         entry = publication.entries[-1].body
-        keys = view.history.policy.node_keys(entry.actor)
+        keys = actor_keys(view.history.policy, entry.actor)
         if not publication.entries[-1].envelope.signed_by(keys):
             raise refuse(update.ref, f"{entry.actor} may no longer sign: its key was revoked on main.")
         case = view.history.cases[entry.proposal or ""]

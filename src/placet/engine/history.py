@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from placet.core import layout
+from placet.core.assent import signer_keys
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
@@ -23,6 +24,7 @@ from placet.engine.cases import (
     check_comments,
     check_manifest,
     outcome,
+    require_published,
     standing_verdicts,
     succession_problem,
 )
@@ -76,6 +78,8 @@ class History:
         self.cases: dict[str, Case] = {}
         self.alarms: list[Alarm] = []
         self.last_landed: dict[str, str] = {}
+        self.landed: dict[str, str] = {}
+        self.retracted: dict[tuple[str, str], str] = {}
         self.policies: list[Adopted] = []
         self.objects: dict[str, str] = {}
         self.freezes = Freezes()
@@ -150,8 +154,14 @@ class History:
 
     @guard(2, 5, 6, 10)
     def complete(self, case: Case) -> bool:
-        """Does the tip hold all metafiles of the case, byte for byte?"""
+        """Does the tip hold all metafiles of the case, byte for byte, and none that it takes back?"""
+        if self.removals(case) & self.tree.keys():
+            return False
         return all(self.sha256_at(path) == digest for path, digest in case.metafiles().items())
+
+    def removals(self, case: Case) -> frozenset[str]:
+        """The metafiles of `main` that the landing of a retraction removes: versions that still stand."""
+        return frozenset(path for path, digest in case.takes() if self.last_landed.get(path) == digest)
 
     def read_case(self, proposal: str, manifest_blob: str, policy: Policy | None) -> Case:
         """A proposal from its manifest's blob, with everything checked that needs no position.
@@ -172,6 +182,7 @@ class History:
             named = (one.policy for one in self.policies if one.policy.digest == manifest.body.policy)
             policy = next(named, self.policy)
         _require_proposer(proposal, manifest, policy)
+        require_published(proposal, manifest, lambda digest: self.cases.get(self.landed.get(digest, "")))
         refuse_twins(self.objects, objects_of(manifest.subjects, manifest.body))
         return Case(proposal, manifest, manifest_blob, policy)
 
@@ -220,7 +231,7 @@ class History:
         """
         withdrawal = self._statement(blob, Withdrawal)
         body = case.manifest.body
-        keys = policy.node_keys(body.node) if body.node else policy.person_keys(body.person or "")
+        keys = signer_keys(policy, body)
         if not _about(withdrawal, self.repository, case):
             raise Invalid(f"{path} is about another manifest or repository.", kind="withdraw-subject")
         if not withdrawal.envelope.signed_by(keys):
@@ -241,6 +252,9 @@ class History:
         body = case.manifest.body
         if body.policy != policy.digest:
             return "the policy changed after it was proposed"
+        if body.kind == "retract":
+            known = body.follows is None and any(one in self.retracted for one in case.takes())
+            return "it was retracted already" if known else ""
         for artifact in body.artifacts:
             path = layout.metafile(body.node or "", artifact.path)
             if artifact.previous != self.last_landed.get(path):
@@ -328,8 +342,14 @@ class History:
             case.stale = self.stale(case, policy)
             case.landed = commit.id
             case.policy = policy
+            case.removed = self.removals(case)
             self._drop_unsigned(case, policy)
         for case in landing:
+            self.landed[case.manifest.digest] = case.id
+            self.retracted.update(dict.fromkeys(case.takes(), case.manifest.digest))
+            for path in case.removed:
+                self._owners[path] = case.id
+                self.last_landed[path] = case.manifest.digest
             for path in case.metafiles():
                 self._owners[path] = case.id
                 if case.manifest.body.kind != "policy":
@@ -356,7 +376,7 @@ class History:
 
     def _end(self, touched: set[str]) -> None:
         for case in self._here(touched):
-            if case.landed is None or case.manifest.body.kind == "policy" or self.complete(case):
+            if case.landed is None or case.manifest.body.kind != "publish" or self.complete(case):
                 continue
             metafiles = case.metafiles()
             taken = any(self._owners.get(path) != case.id for path in metafiles)
@@ -402,7 +422,7 @@ class History:
 
 def _files(case: Case) -> tuple[str, ...]:
     """Where a change may make a case land or end."""
-    return (layout.manifest_path(case.id), *case.metafiles())
+    return (layout.manifest_path(case.id), *case.metafiles(), *dict(case.takes()))
 
 
 @guard(5)
@@ -431,11 +451,9 @@ def _require_root(commit: Commit, found: str | None, trust_root: str) -> None:
 
 @guard(17, 20)
 def _require_proposer(proposal: str, manifest: Signed[Manifest], policy: Policy) -> None:
-    signer = manifest.body.node or manifest.body.person or ""
-    keys = policy.node_keys(signer) if manifest.body.node else policy.person_keys(signer)
-    if not manifest.envelope.signed_by(keys):
+    if not manifest.envelope.signed_by(signer_keys(policy, manifest.body)):
         raise Corrupt(
-            f"The manifest of proposal {proposal} is not signed by a key of {signer!r}.",
+            f"The manifest of proposal {proposal} is not signed by a key of {manifest.body.signer!r}.",
             kind="manifest-signature",
         )
 

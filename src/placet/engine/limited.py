@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests
 from placet.engine.transfer import checkpoint
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 _STEP_S = 0.1
 _BURST_S = 1.0
@@ -91,9 +91,13 @@ class Limited:
         del source, key, want, fan
         return None
 
-    def delete(self, key: str) -> None:
-        """Remove the object."""
-        self._inner.delete(key)
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove the object, or one version of it."""
+        self._inner.delete(key, version=version)
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """The inner one's."""
+        return self._inner.versions(key)
 
     def sweep(self, keys: AbstractSet[str]) -> int:
         """The inner one's."""

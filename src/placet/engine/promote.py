@@ -17,7 +17,6 @@ from placet.core.guards import guard
 from placet.core.policy import Tier
 from placet.core.statement import (
     EntryKind,
-    LedgerEntry,
     Promoted,
     Receipt,
     Signed,
@@ -30,30 +29,17 @@ from placet.engine.cases import Case, expiry, outcome
 from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
+from placet.engine.erase import overlap
 from placet.engine.firewall import require_landed
 from placet.engine.history import Alarm, History
-from placet.engine.published import (
-    Publication,
-    counted_digests,
-    next_blobs,
-    pending_policy,
-    publish_problem,
-)
+from placet.engine.published import Publication, Retraction, pending_policy, publish_problem
 from placet.engine.recheck import recheck
+from placet.engine.record import Actor, entry_time, record
+from placet.engine.retraction import KINDS, actor_keys, held_back
 from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
-from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
-from placet.ports import (
-    Checks,
-    Clock,
-    ObjectStore,
-    Progress,
-    RefUpdate,
-    Repo,
-    Signer,
-    TreeEntry,
-    TrustMemory,
-)
+from placet.errors import Conflict, NotFound, PlacetError, Refused
+from placet.ports import Checks, Clock, ObjectStore, Progress, Repo, Signer, TrustMemory
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +86,16 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A proposal that may be promoted now: to where, what it consists of, and what looks for a freeze."""
+    """A proposal that may be promoted now: to where, what it consists of, and what looks for a freeze.
+
+    Attributes:
+        undone: How many entries about retractions the branch had.
+    """
 
     target: Target
     contents: Sequence[Contents]
     lookout: Lookout
+    undone: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +179,10 @@ class Promoter:
                 known = view.publications.get(tier)
                 if known is None or pending_policy(view.history, known) is None:
                     break
-                line, publication = published_line(view, tier, self.clock.now())
-                pending = pending_policy(view.history, publication)
-                if pending is None or pending.case is None:
+                if not follow_policies(
+                    self.repo, view, tier, Actor(self.node, self.signer), self.clock.now()
+                ):
                     break
-                line.take(pending.commit)
-                case = line.history.cases[pending.case.id]
-                self._record(line.history, publication, case, kind="policy", receipt=None)
                 view = self._load()
 
     def prepare(self, ident: str, known: Sequence[Contents] | None = None) -> Ready | Promotion:
@@ -217,8 +205,11 @@ class Promoter:
         refuse_twins(view.objects(), objects(contents))
         if known is None:
             recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
+        publication = view.publications[tier]
+        stores = (self.source, target.store)
+        _require_none_held(publication, stores, [item.key for one in contents for item in one.items])
         look = partial(look_again, self.repo, view.history, self.memory, case)
-        return Ready(target, contents, Lookout(self.clock, look))
+        return Ready(target, contents, Lookout(self.clock, look), _undone(publication))
 
     def copy(self, ready: Ready, mine: Callable[[str], bool] | None = None) -> tuple[Promoted, ...]:
         """Bring the objects of what is ready into its tier, or a shard of them (as `copy_artifact`)."""
@@ -245,6 +236,12 @@ class Promoter:
                 if tier is None:
                     break
                 publication = view.publications[tier]
+                if _undone(publication) != ready.undone:
+                    again = self.prepare(ident, ready.contents)
+                    if isinstance(again, Promotion):
+                        break
+                    ready, promoted = again, self.copy(again)
+                    continue
                 receipt = self._receipt(view, case, tier, promoted)
                 commit = self._record(view.history, publication, case, kind="publish", receipt=receipt)
             except Conflict as error:
@@ -287,6 +284,7 @@ class Promoter:
         if ident in publication.publications:
             return case, None
         now = self.clock.now()
+        _require_not_taken(publication, case)
         problem = publish_problem(view.history, publication, case, now)
         if problem:
             raise _refused(view, case, problem, now)
@@ -334,53 +332,26 @@ class Promoter:
         receipt: Signed[Receipt] | None,
     ) -> str:
         """Write the ledger entry and move the published branch, in one commit and one push."""
-        before = publication.entries[-1]
-        if history.tip is None:
-            raise Invalid("The Ctrl repository is empty.", kind="no-main")
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
-        time = max(format_time(now), before.body.time)
         if kind == "publish":
-            _require_open(history, case, parse_time(time))
-        body = LedgerEntry(
-            repository=history.repository,
-            time=time,
-            branch=publication.branch,
-            sequence=before.body.sequence + 1,
-            previous=before.digest,
+            _require_open(history, case, parse_time(entry_time(publication, now)))
+
+        def last() -> None:
+            if kind == "publish":
+                look_again(self.repo, history, self.memory, case)
+
+        return record(
+            self.repo,
+            history,
+            publication,
+            case,
             kind=kind,
-            proposal=case.id,
-            manifest=case.manifest.digest,
-            decisions=counted_digests(case),
-            policy=history.policy.digest,
-            receipt=receipt.digest if receipt else None,
-            judged=history.tip,
-            actor=self.node,
+            receipt=receipt,
+            actor=Actor(self.node, self.signer),
+            now=now,
+            last=last,
         )
-        about = subject(layout.manifest_path(case.id), case.manifest.digest)
-        entry = Signed.make((about,), body, (self.signer.public, self.signer.sign))
-        wanted = next_blobs(history, case)
-        changes: dict[str, bytes | TreeEntry | None] = {
-            path: TreeEntry("100644", blob, 0)
-            for path, blob in wanted.items()
-            if publication.blobs.get(path) != blob
-        }
-        changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
-        if receipt is not None:
-            changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
-        commit = self.repo.commit(
-            publication.tip,
-            changes,
-            parents=[publication.tip, history.tip],
-            message=f"{kind} {case.id}",
-            author=self.node,
-            when=now,
-        )
-        if kind == "publish":
-            look_again(self.repo, history, self.memory, case)
-        ref = layout.published_ref(publication.tier)
-        self.repo.push([RefUpdate(ref, publication.tip, commit)])
-        return commit
 
 
 def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
@@ -412,10 +383,62 @@ def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
         raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
 
 
+def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: datetime) -> bool:
+    """Add the next `policy` entry that a published branch lacks; False if it lacks none.
+
+    Raises:
+        Conflict: kind `ref-moved`.
+    """
+    if tier not in view.publications:
+        return False
+    line, publication = published_line(view, tier, now)
+    pending = pending_policy(view.history, publication)
+    if pending is None or pending.case is None:
+        return False
+    line.take(pending.commit)
+    _require_key(line.history, actor.name, actor.signer)
+    case = line.history.cases[pending.case.id]
+    record(repo, line.history, publication, case, kind="policy", receipt=None, actor=actor, now=now)
+    return True
+
+
+@guard(33)
+def _undone(publication: Publication) -> int:
+    """How many entries there are about retractions: with each, what was proven in the tier may be gone."""
+    return sum(one.body.kind in KINDS for one in publication.entries)
+
+
+@guard(33)
+def _require_none_held(publication: Publication, stores: Sequence[ObjectStore], keys: Sequence[str]) -> None:
+    """Wait while somebody takes back an object that is needed, or a directory that nobody can read.
+
+    Raises:
+        Refused: kind `retraction-open`.
+    """
+    known = overlap(publication, stores, keys)
+    if known is not None:
+        raise _held(known)
+
+
+def _require_not_taken(publication: Publication, case: Case) -> None:
+    known = held_back(publication, (key for key, _ in case.objects()))
+    if known is not None:
+        raise _held(known)
+
+
+def _held(known: Retraction) -> Refused:
+    return Refused(
+        f"Retraction {known.case.id[:12]} is open, and takes back objects that this needs.",
+        kind="retraction-open",
+        why=f"It was {known.reason}",
+        mend="It stays approved; promote it, or let the agent, when the retraction is settled.",
+    )
+
+
 @guard(17)
 def _require_key(history: History, node: str, signer: Signer) -> None:
     """An entry of a key that was revoked would make the branch invalid for everybody."""
-    if signer.public not in history.policy.node_keys(node):
+    if signer.public not in actor_keys(history.policy, node):
         raise Refused(
             f"The effective policy does not know this key as a key of node {node}.",
             kind="not-a-node",

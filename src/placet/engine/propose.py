@@ -118,10 +118,10 @@ def propose(
         expires=format_time(now + timedelta(days=_expires_days(policy, node, candidates, tier))),
     )
     refuse_twins(view.objects(), objects_of(subjects, body))
-    _refuse_hopeless(view, body)
+    refuse_hopeless(view, body)
     metafiles = {layout.metafile(node, one.path): one.metafile for one in candidates}
     _refuse_clash(view, metafiles)
-    return _push(view, subjects, body, files=metafiles, signer=signer, now=now)
+    return push_proposal(view, subjects, body, files=metafiles, signer=signer, now=now)
 
 
 def propose_policy(
@@ -162,7 +162,7 @@ def propose_policy(
         message=message,
         expires=format_time(now + timedelta(days=before.form.governance.expires_days)),
     )
-    return _push(view, subjects, body, files=after.derived(), signer=signer, now=now)
+    return push_proposal(view, subjects, body, files=after.derived(), signer=signer, now=now)
 
 
 @guard(12)
@@ -180,7 +180,8 @@ def _require_open(after: Policy) -> None:
 def _standing(view: View, subjects: tuple[Subject, ...], tier: str, now: datetime) -> Proposed | None:
     """The landed proposal of exactly this content, while nothing newer took its place."""
     for case in view.history.cases.values():
-        same = case.manifest.subjects == subjects and case.manifest.body.tier == tier
+        body = case.manifest.body
+        same = (case.manifest.subjects, body.tier, body.kind) == (subjects, tier, "publish")
         if same and case.landed is not None and not case.ended:
             found = view.state(case, now)
             if found in {State.LANDED, State.PUBLISHED, State.QUARANTINED}:
@@ -205,7 +206,12 @@ def _expires_days(policy: Policy, node: str, candidates: Sequence[Candidate], ti
     return min((rule.expires_days for rule in rules if rule), default=1)
 
 
-def _refuse_hopeless(view: View, body: Manifest) -> None:
+def refuse_hopeless(view: View, body: Manifest) -> None:
+    """Refuse what the policy would never allow.
+
+    Raises:
+        Refused: kind `policy`.
+    """
     verdict = judge_manifest(view.history.policy, body, ())
     if verdict.reasons:
         raise Refused(
@@ -230,15 +236,25 @@ def _refuse_clash(view: View, metafiles: Mapping[str, bytes]) -> None:
         )
 
 
-def _push(
+def push_proposal(
     view: View,
     subjects: tuple[Subject, ...],
     body: Manifest,
     *,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes | None],
     signer: Signer,
     now: datetime,
 ) -> Proposed:
+    """Sign a manifest and push its branch, with what it closes. Idempotent, atomic.
+
+    Args:
+        view: The Ctrl repository.
+        subjects: What the manifest is about.
+        body: The manifest, but for what it follows.
+        files: Path -> what its landing puts there on `main`; None takes it away.
+        signer: The proposer's key.
+        now: For what has ended.
+    """
     refuse_telling({**told(body), **_policy_text(files)})
     twin = _open_twin(view, subjects, body, now)
     if twin is not None:
@@ -252,7 +268,7 @@ def _push(
         {**files, layout.manifest_path(ident): manifest.envelope.to_bytes()},
         parents=[view.main],
         message=f"propose {ident}\n\n{body.message}",
-        author=body.node or body.person or "",
+        author=body.signer,
         when=now,
     )
     updates = [RefUpdate(layout.proposal_ref(ident), None, commit)]
@@ -261,15 +277,17 @@ def _push(
     return Proposed(ident, State.PROPOSED, created=True, branch=layout.proposal_ref(ident))
 
 
-def _policy_text(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {path: data.decode("utf-8", "replace") for path, data in files.items() if path == layout.POLICY}
+def _policy_text(files: Mapping[str, bytes | None]) -> dict[str, str]:
+    data = files.get(layout.POLICY)
+    return {layout.POLICY: data.decode("utf-8", "replace")} if data is not None else {}
 
 
 def _open_twin(view: View, subjects: tuple[Subject, ...], body: Manifest, now: datetime) -> Case | None:
     """The proposal of the same content on the same state that has not ended."""
 
     def matter(one: Manifest) -> tuple[object, ...]:
-        return one.kind, one.node, one.tier, [artifact.previous for artifact in one.artifacts]
+        previous = [artifact.previous for artifact in one.artifacts]
+        return one.kind, one.node, one.tier, one.emergency, previous
 
     for case in view.cases().values():
         same = case.manifest.subjects == subjects and matter(case.manifest.body) == matter(body)
@@ -307,7 +325,7 @@ def _last_ended(view: View, body: Manifest, now: datetime) -> Case | None:
             body.node,
             body.person,
             body.tier,
-        ):
+        ) or body.kind == "retract":
             return False
         shared = body.kind == "policy" or not paths.isdisjoint(case.paths)
         return shared and view.state(case, now) in ENDED

@@ -7,75 +7,25 @@ same code writes it (agents), admits it (the forge's hook) and verifies it (ever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from placet.core import layout, windows
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
-from placet.core.layout import Occupied
 from placet.core.ledger import check_next
-from placet.core.statement import LedgerEntry, Receipt, Signed, parse, parse_time
+from placet.core.statement import EntryKind, Erasure, LedgerEntry, Receipt, Signed, parse, parse_time
 from placet.core.states import State
+from placet.engine import retraction
 from placet.engine.cases import Case, chains, state
 from placet.engine.freeze import frozen
 from placet.engine.history import Adopted, History
+from placet.engine.publication import Publication, Published, Retraction
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError
 from placet.ports import Commit
 
+__all__ = ["Publication", "Published", "PublishedLine", "Retraction"]
+
 _REGULAR = "100644"
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """One publication of the ledger that can be shown to a person."""
-
-    case: Case
-    entry: Signed[LedgerEntry]
-    receipt: Signed[Receipt]
-
-
-@dataclass(slots=True)
-class Publication:
-    """A published branch up to a verified commit.
-
-    Attributes:
-        tip: The last commit that was verified.
-        judged: The judged commit of the last entry (the root commit after genesis).
-        blobs: The whole tree, path -> blob.
-        current: Metafile path -> id of the proposal whose version stands there.
-        occupied: The artifacts of `current`.
-    """
-
-    tier: str
-    tip: str
-    judged: str
-    policy: str
-    blobs: dict[str, str]
-    entries: list[Signed[LedgerEntry]] = field(default_factory=list)
-    publications: dict[str, Published] = field(default_factory=dict)
-    current: dict[str, str] = field(default_factory=dict)
-    occupied: Occupied = field(default_factory=Occupied)
-
-    def stand(self, case: Case) -> None:
-        """From now on this case's version stands at its paths."""
-        for path in case.metafiles():
-            self.current[path] = case.id
-            self.occupied.add(path.removesuffix(".dvc"))
-
-    @property
-    def branch(self) -> str:
-        """The branch's short name."""
-        return layout.published_name(self.tier)
-
-    def standing(self, proposal: str) -> Literal["no", "yes", "superseded"]:
-        """Is the proposal published here, and does its version still stand at all its paths?"""
-        found = self.publications.get(proposal)
-        if found is None:
-            return "no"
-        stands = all(self.current.get(path) == proposal for path in found.case.metafiles())
-        return "yes" if stands else "superseded"
 
 
 class PublishedLine:
@@ -138,29 +88,49 @@ class PublishedLine:
         if entry.body.judged != commit.parents[1]:
             raise self._bad(f"has an entry {entry.body.sequence} that names another judged commit")
         self.take(commit.parents[1])
+        receipt: Signed[Receipt] | None = None
         if entry.body.kind == "policy":
-            case, receipt = self._policy_entry(publication, entry), None
+            case = self._policy_entry(publication, entry)
         elif entry.body.kind == "publish":
             case, receipt = self._publish_entry(publication, entry, commit)
+        elif entry.body.kind in retraction.KINDS:
+            case = self._retraction_entry(publication, entry, commit)
         else:
-            raise self._bad(f"has an entry of kind {entry.body.kind}, which this version does not know")
+            raise self._bad(f"has an entry of kind {entry.body.kind}, which belongs at the beginning")
         if commit.message.strip() != f"{entry.body.kind} {entry.body.proposal}":
             raise self._bad(f"has commit {commit.id[:12]} whose message is not its entry")
         if entry.body.decisions != counted_digests(case) or entry.body.manifest != case.manifest.digest:
             raise self._bad(f"has entry {entry.body.sequence} with other decisions than those that count")
-        expected = next_blobs(self.history, case)
+        expected = next_blobs(self.history, publication, case, entry.body.kind)
         expected[layout.ledger_path(entry.body.sequence)] = _blob(
             commit, layout.ledger_path(entry.body.sequence)
         )
-        if receipt is not None:
+        if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
         self._check_changes(publication.blobs, expected, commit)
-        publication.blobs.update(expected)
+        self._take_in(publication, commit, case, entry, receipt, expected)
+
+    def _take_in(
+        self,
+        publication: Publication,
+        commit: Commit,
+        case: Case,
+        entry: Signed[LedgerEntry],
+        receipt: Signed[Receipt] | None,
+        blobs: dict[str, str],
+    ) -> None:
+        """The publication after a valid commit."""
+        publication.blobs.update(blobs)
+        for path in [path for path, blob in blobs.items() if not blob]:
+            del publication.blobs[path]
         publication.tip, publication.judged = commit.id, commit.parents[1]
         publication.policy = self.history.policy.digest
         publication.entries.append(entry)
+        if entry.body.kind in retraction.KINDS:
+            retraction.follow(publication, case, entry)
         if receipt is not None:
-            publication.publications[case.id] = Published(case, entry, receipt)
+            metafiles = {path: blobs[path] for path in case.metafiles()}
+            publication.publications[case.id] = Published(case, entry, receipt, metafiles)
             publication.stand(case)
 
     def _genesis(self, root: Commit, commit: Commit) -> Publication:
@@ -207,7 +177,7 @@ class PublishedLine:
         about = layout.manifest_path(pending.case.id), pending.case.manifest.digest
         if named != (pending.case.id, pending.policy.digest, None) or not entry.is_about(*about):
             raise self._bad(f"has a policy entry {entry.body.sequence} of another policy")
-        self._check_signer(entry, self.history.policy.node_keys(entry.body.actor))
+        self._check_signer(entry, retraction.actor_keys(self.history.policy, entry.body.actor))
         return pending.case
 
     def _publish_entry(
@@ -243,6 +213,36 @@ class PublishedLine:
             raise self._bad(f"has a receipt of {case.id} that does not account for all its artifacts")
         return case, receipt
 
+    def _retraction_entry(self, publication: Publication, entry: Signed[LedgerEntry], commit: Commit) -> Case:
+        body = entry.body
+        case = self.history.cases.get(body.proposal or "")
+        if case is None:
+            raise self._bad(f"has an entry {body.sequence} about {body.proposal}, which is not on main")
+        problem = retraction.problem(self.history, publication, case, body.kind, parse_time(body.time))
+        if problem:
+            raise self._bad(f"has an entry {body.sequence} ({body.kind}) of {case.id}, but {problem}")
+        keys = retraction.retractor_keys(self.history.policy, case, body.actor)
+        self._check_signer(entry, keys)
+        about = layout.manifest_path(case.id), case.manifest.digest
+        if body.policy != self.history.policy.digest or not entry.is_about(*about):
+            raise self._bad(f"has an entry {body.sequence} under another policy, or about something else")
+        if (body.receipt is None) != (body.kind != "erased"):
+            raise self._bad(f"has an entry {body.sequence} with a receipt too many, or without one")
+        if body.kind == "erased":
+            data = self.history.repo.read(_blob(commit, layout.receipt_path(case.id)), MAX_ENVELOPE)
+            receipt = parse(data, Erasure)
+            said = (receipt.body.manifest, receipt.body.judged, receipt.body.actor, receipt.body.tier)
+            if (
+                receipt.digest != body.receipt
+                or not receipt.envelope.signed_by(keys)
+                or said != (case.manifest.digest, body.judged, body.actor, self.tier)
+                or receipt.body.repository != self.history.repository
+                or not receipt.is_about(*about)
+                or not retraction.accounts(receipt.body, case)
+            ):
+                raise self._bad(f"has a receipt of {case.id} that is not one of its erasure")
+        return case
+
     @guard(17, 34)
     def _check_signer(self, entry: Signed[LedgerEntry], keys: tuple[str, ...]) -> None:
         if not entry.envelope.signed_by(keys):
@@ -250,8 +250,9 @@ class PublishedLine:
 
     @guard(34)
     def _check_changes(self, before: dict[str, str], after: dict[str, str], commit: Commit) -> None:
-        found = {change.path: (change.mode, change.blob) for change in commit.changes}
-        wanted = {path: (_REGULAR, blob) for path, blob in after.items() if before.get(path) != blob}
+        found = {change.path: (change.mode if change.blob else "", change.blob) for change in commit.changes}
+        changed = {path: blob for path, blob in after.items() if before.get(path, "") != blob}
+        wanted = {path: (_REGULAR if blob else "", blob) for path, blob in changed.items()}
         if found != wanted:
             odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
@@ -265,11 +266,15 @@ class PublishedLine:
         )
 
 
-def next_blobs(history: History, case: Case) -> dict[str, str]:
-    """What the next commit's tree must hold beside all that it held, but its ledger entry and receipt."""
+def next_blobs(history: History, publication: Publication, case: Case, kind: EntryKind) -> dict[str, str]:
+    """What the next commit's tree must hold beside all that it held, but its ledger entry and receipt.
+
+    An empty blob: it must not be there any more.
+    """
     blobs = dict(history.policies[-1].blobs)
     if case.manifest.body.kind == "publish":
         blobs.update({path: history.tree[path][1] for path in case.metafiles()})
+    retraction.change_tree(publication, case, kind, blobs)
     blobs[layout.manifest_path(case.id)] = case.blob
     for chain in chains(case).values():
         blobs.update({one.path: one.blob for one in chain})
@@ -305,6 +310,9 @@ def publish_problem(history: History, publication: Publication, case: Case, when
         other = publication.occupied.clash(path)
         if other is not None:
             return f"{other} and {path} clash"
+    taken = retraction.held_back(publication, (key for key, _ in case.objects()))
+    if taken is not None:
+        return f"retraction {taken.case.id[:12]} of something in it is still open"
     held = windows.window_problem(history.policy, case.manifest.body, when)
     return frozen(history, case.manifest.body, publication.tier) or held
 

@@ -20,7 +20,7 @@ from placet.engine.worktree import real_file, real_files, require_no_link
 from placet.errors import Invalid, NotFound
 from placet.ports import Progress
 
-DataState = Literal["verified", "not-pulled", "corrupt", "superseded"]
+DataState = Literal["verified", "not-pulled", "corrupt", "superseded", "retracted"]
 _CHUNK = 1 << 20
 
 

@@ -89,7 +89,7 @@ def _replayed(case: Case, candidate: Policy) -> Replayed:
     return Replayed(
         id=case.id,
         kind=body.kind,
-        by=body.node or body.person or "",
+        by=body.signer,
         tier=body.tier,
         paths=case.paths,
         proposed=body.time,

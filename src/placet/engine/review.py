@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from placet.checks.metadata import refuse_telling, told
 from placet.core import layout
-from placet.core.assent import excluded, sees
+from placet.core.assent import excluded, sees, signer_keys
 from placet.core.guards import guard
 from placet.core.policy import Policy
 from placet.core.statement import (
@@ -153,11 +153,8 @@ def withdraw(view: View, case: Case, signer: Signer, *, reason: str, now: dateti
         Refused: kinds `not-own-proposal`, `not-decidable`.
     """
     body = case.manifest.body
-    keys = case.policy.node_keys(body.node) if body.node else case.policy.person_keys(body.person or "")
-    if signer.public not in keys:
-        raise Refused(
-            f"Only {body.node or body.person} can withdraw proposal {case.id[:12]}.", kind="not-own-proposal"
-        )
+    if signer.public not in signer_keys(case.policy, body):
+        raise Refused(f"Only {body.signer} can withdraw proposal {case.id[:12]}.", kind="not-own-proposal")
     if case.withdrawn:
         return case.id
     if view.state(case, now) in {State.PUBLISHED, State.SUPERSEDED}:
@@ -211,6 +208,7 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
     files: dict[str, bytes | TreeEntry | None] = {
         path: entry for path, entry in tree.items() if path.startswith(inside) or path in wanted
     }
+    files |= dict.fromkeys(view.history.removals(case) & view.history.tree.keys())
     commit = view.repo.commit(
         view.main, files, parents=[view.main, branch], message=f"merge {case.id}", author=author, when=now
     )
@@ -232,7 +230,7 @@ def _record(
         {path: signed.envelope.to_bytes()},
         parents=[base],
         message=message,
-        author=getattr(body, "person", None) or case.manifest.body.node or case.manifest.body.person or "",
+        author=getattr(body, "person", None) or case.manifest.body.signer,
         when=now,
     )
     view.repo.push([RefUpdate(ref, base, commit)])
@@ -242,7 +240,7 @@ def _record(
 def _check_decidable(view: View, case: Case, now: datetime) -> None:
     found = view.state(case, now)
     closed = is_closed(view, case)
-    if found in _DECIDABLE and not closed:
+    if (found in _DECIDABLE and not closed) or view.unconfirmed(case):
         return
     why = "It was closed; another proposal may follow it." if closed else ""
     raise Refused(

@@ -184,7 +184,7 @@ def governed(view: View, now: datetime, node: str | None) -> Governed:
     for ident, case in sorted(view.cases().items()):
         state = view.state(case, now)
         body = case.manifest.body
-        if body.kind == "policy" or not _holds(view, state, ident):
+        if body.kind != "publish" or not _holds(view, state, ident):
             continue
         counts[f"proposals {state}"] += 1
         for artifact, subject in zip(body.artifacts, case.manifest.subjects, strict=True):
@@ -200,6 +200,9 @@ def governed(view: View, now: datetime, node: str | None) -> Governed:
 
 
 def _holds(view: View, state: State, ident: str) -> bool:
+    if state is State.RETRACTED:  # what an emergency hides may come back
+        every = (one for each in view.publications.values() for one in each.gone())
+        return any(edition.proposal == ident and known.open for edition, known in every)
     if state is State.SUPERSEDED:
         return any(ident in one.publications for one in view.publications.values())
     return state not in _RELEASED
@@ -208,14 +211,27 @@ def _holds(view: View, state: State, ident: str) -> bool:
 def _files(view: View) -> Iterator[tuple[str, str, str]]:
     """Path, blob and branch of metafiles: published ever, or on a proposal's branch that cannot be read."""
     heads = view.repo.refs("refs/heads/")
+    erased = _erased(view)
     for ref, tip in sorted(heads.items()):
         for commit in view.repo.line(tip) if ref.startswith(_PUBLISHED) else ():
-            yield from ((one.path, one.blob, ref) for one in commit.changes if _counts(one.path, one.blob))
+            for one in commit.changes:
+                if _counts(one.path, one.blob) and (ref, one.path, one.blob) not in erased:
+                    yield one.path, one.blob, ref
     known = {*view.open, *view.history.cases}
     for ref, tip in sorted(view.repo.refs(layout.PROPOSAL_BRANCHES).items()):
         if ref.removeprefix(layout.PROPOSAL_BRANCHES) not in known:
             tree = view.repo.tree(tip, layout.ARTIFACTS)
             yield from ((path, one.blob, ref) for path, one in tree.items() if _counts(path, one.blob))
+
+
+def _erased(view: View) -> set[tuple[str, str, str]]:
+    """Branch, path and blob of metafiles whose objects were erased, and that nothing published has still."""
+    out: set[tuple[str, str, str]] = set()
+    for one in view.publications.values():
+        ref = layout.published_ref(one.tier)
+        out |= {(ref, edition.metafile, edition.blob) for edition, known in one.gone() if not known.open}
+        out -= {(ref, edition.metafile, edition.blob) for edition in one.kept()}
+    return out
 
 
 def _counts(path: str, blob: str) -> bool:

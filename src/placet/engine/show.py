@@ -137,7 +137,7 @@ def _summary(view: View, case: Case, now: datetime) -> Summary:
         id=case.id,
         state=state,
         kind=body.kind,
-        by=body.node or body.person or "",
+        by=body.signer,
         tier=body.tier,
         paths=case.paths,
         size=sum(one.size for one in body.artifacts),

@@ -20,7 +20,7 @@ from placet.engine.workspace import Workspace
 from placet.errors import NotFound
 from placet.ports import ObjectStore, State
 
-ChangeState = Literal["modified", "deleted", "not-in-cache", "new", "missing"]
+ChangeState = Literal["modified", "deleted", "not-in-cache", "new", "missing", "retracted"]
 _MAX_NAMES = 50
 
 
@@ -32,6 +32,7 @@ class Change:
         path: The output.
         state: Workspace: `modified`, `deleted`, `not-in-cache` (right, but its objects are not all there).
             Remote: `new` (to be pushed), `deleted` (to be fetched), `missing` (in neither).
+            In a clone of a Ctrl repository: `retracted` (not to be used any more).
         objects: How many files or objects are meant.
         names: The first 50 of them.
         reason: Why, where that is not plain from the state.
@@ -62,6 +63,11 @@ class Status:
     def clean(self) -> bool:
         """Is nothing to be done?"""
         return not self.changes
+
+
+def retracted_changes(why: Mapping[str, str]) -> tuple[Change, ...]:
+    """What was retracted, and is here: path -> why."""
+    return tuple(Change(path, "retracted", reason=text) for path, text in sorted(why.items()))
 
 
 def status(

@@ -21,6 +21,7 @@ from placet.core.statement import Artifact, parse_time
 from placet.engine.ctrl import View
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
+from placet.engine.takenback import left_over, taken_back
 from placet.engine.worktree import require_as_published
 from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Progress
@@ -132,16 +133,21 @@ def verify(
         NotFound: kinds `no-published-branch`, `not-published`.
     """
     publication = publication_of(view, tier)
+    latest = view.latest(tier) or publication
     how = Reading(jobs, progress, cache)
 
     def look(metafile: str, artifact: Artifact, sha256: str) -> tuple[str, DataState]:
         return _check_bytes(root, metafile, artifact, sha256, how)
 
     found = [
-        _artifact(view, publication, path, ident, look) for path, ident in _selected(publication, targets)
+        _artifact(view, publication, latest, path, ident, look)
+        for path, ident in _selected(publication, latest, targets)
     ]
     foreign, data = _strays(view, publication, root) if root is not None and not targets else ([], [])
     problems = [f"{one.path}: {one.problem}" for one in found if one.problem]
+    left = left_over(publication, latest, root) if root is not None and not targets else {}
+    problems += [f"{path}: {why}" for path, why in left.items()]
+    foreign = [path for path in foreign if path.removesuffix(".dvc") not in left]
     problems += _changed_settings(view, publication, root) if root is not None else ()
     problems += [f"{path}: nobody published this .dvc file" for path in foreign]
     return report(
@@ -265,13 +271,13 @@ def _changed_settings(view: View, publication: Publication, root: Path) -> Itera
             yield error.what
 
 
-def _selected(publication: Publication, targets: Sequence[str]) -> list[tuple[str, str]]:
+def _selected(publication: Publication, latest: Publication, targets: Sequence[str]) -> list[tuple[str, str]]:
     """Metafile and proposal of what is meant; what an id names even if it stands no more."""
     if not targets:
         return sorted(publication.current.items())
     out: list[tuple[str, str]] = []
     for target in targets:
-        hits = _hits(publication, target)
+        hits = _hits(publication, target) or _gone(latest, target)
         if not hits:
             raise NotFound(
                 f"{target} is not published on {publication.branch}.",
@@ -295,6 +301,16 @@ def _hits(publication: Publication, target: str) -> list[tuple[str, str]]:
     return [(path, one.case.id) for one in named for path in sorted(one.case.metafiles())]
 
 
+def _gone(latest: Publication, target: str) -> list[tuple[str, str]]:
+    """What was retracted at or below a path."""
+    name = target.rstrip("/").removesuffix(".dvc")
+    return [
+        (edition.metafile, edition.proposal)
+        for edition, _ in latest.gone()
+        if layout.at_or_below(edition.metafile.removesuffix(".dvc"), name)
+    ]
+
+
 def artifact_of(published: Published, metafile: str) -> tuple[Artifact, str]:
     """An artifact of a publication, and its SHA-256.
 
@@ -308,12 +324,14 @@ def artifact_of(published: Published, metafile: str) -> tuple[Artifact, str]:
     raise Invalid(f"The manifest of {published.case.id} has no {metafile}.", kind="manifest")
 
 
-def _artifact(view: View, publication: Publication, metafile: str, ident: str, look: Look) -> Verified:
-    published = publication.publications[ident]
+def _artifact(
+    view: View, publication: Publication, latest: Publication, metafile: str, ident: str, look: Look
+) -> Verified:
+    published = publication.publications.get(ident) or latest.publications[ident]
     artifact, sha256 = artifact_of(published, metafile)
-    problem = ""
-    data: DataState = "superseded"
-    if publication.current.get(metafile) == ident:
+    problem = taken_back(latest, ident, metafile)
+    data: DataState = "retracted" if problem else "superseded"
+    if not problem and publication.current.get(metafile) == ident:
         problem, data = look(metafile, artifact, sha256)
     return verified(view, published, artifact, sha256, data=data, problem=problem)
 

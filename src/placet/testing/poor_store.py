@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 
 class PoorStore:
@@ -62,8 +62,13 @@ class PoorStore:
         del source, key, want, fan
         return None
 
-    def delete(self, key: str) -> None:
+    def versions(self, key: str) -> Sequence[Version]:
+        """The object, if there is one: no versions are known of."""
+        return (Version(None),) if self._inner.head(key) is not None else ()
+
+    def delete(self, key: str, *, version: str | None = None) -> None:
         """Remove the object."""
+        del version
         self._inner.delete(key)
 
     def sweep(self, keys: AbstractSet[str]) -> int:

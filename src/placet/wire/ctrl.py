@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -28,12 +29,15 @@ from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter, Target
 from placet.engine.propose import Candidate
 from placet.engine.recheck import proven
+from placet.engine.retract import Retractor
 from placet.engine.shards import Sharding
 from placet.engine.transfer import run
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
 from placet.wire.keys import LazySigner, signer
+
+log = logging.getLogger(__name__)
 
 
 class Wire(DataWire):
@@ -124,6 +128,33 @@ class Wire(DataWire):
             checks=self.checks,
         )
 
+    def retractor(self) -> Retractor:
+        """This party's part in retractions, with the credentials that its settings have for them.
+
+        Raises:
+            Invalid: kind `settings`: the remote for it is the promoter's own.
+        """
+        names = {layout.DEFAULT_TIER: layout.DEFAULT_TIER, **self.settings.tiers}
+        for tier, remote in self.settings.retraction.items():
+            if remote.lower() == names.get(tier, tier).lower():
+                raise Invalid(
+                    f"The remote {remote} of [retraction] is the one that promotes to tier {tier}.",
+                    kind="settings",
+                    why="Whoever promotes must not be able to delete.",
+                    mend="Make a DVC remote of its own, with a credential of its own that may delete.",
+                )
+        return Retractor(
+            repo=self.repo,
+            trust_root=self.trust_root(),
+            memory=self.memory,
+            clock=self.clock,
+            signer=self.signer(),
+            actor=self.settings.person or self.settings.node or "",
+            targets={tier: self._target(remote) for tier, remote in self.settings.retraction.items()},
+            jobs=self.settings.jobs,
+            progress=self.progress,
+        )
+
     @cached_property
     def sharding(self) -> Sharding:
         """Shards of this node's promotions."""
@@ -155,7 +186,10 @@ class Wire(DataWire):
         publication, outs = admit_clone(view, repo.head(), root, self.clock.now())
         if self.memory.pinned(str(root)) is None:
             self.memory.pin(str(root), view.history.trust_root)
-        return governed(publication, self.workspace, outs)
+        made = governed(publication, view.latest(publication.tier), self.workspace, outs)
+        for path, why in made.left.items():
+            log.warning("%s: %s", path, why)
+        return made
 
     @cached_property
     def _offline(self) -> tuple[Path, GitRepo, View]:

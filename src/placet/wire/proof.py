@@ -12,7 +12,7 @@ from placet.core import layout
 from placet.core.bundle import MAX_LISTS, Bundle, decode_bundle, encode_bundle, raw
 from placet.core.digest import sha256_hex
 from placet.core.statement import Artifact, Checkpoint, Signed, parse_time
-from placet.engine.bundle import Made, judge_bundle, make_bundle
+from placet.engine.bundle import Made, judge_bundle, make_bundle, retracted
 from placet.engine.checkpoint import make_checkpoint, read_checkpoint
 from placet.engine.contents import read_object
 from placet.engine.ctrl import View, load
@@ -45,8 +45,9 @@ def bundle(wire: Wire, view: View, ident: str, now: datetime, *, sign: bool) -> 
     data = encode_bundle(made.bundle)
     newest = parse_time(publication.entries[-1].body.time)
     found = _judge(data, (), made.bundle.trust_root, wire, newest, remember=False)
-    if not found.ok:
-        raise Corrupt("The bundle that was made does not verify.", kind="bundle", why=found.problems[0])
+    wrong = [one for one in found.problems if one not in retracted(publication, published)]
+    if wrong:
+        raise Corrupt("The bundle that was made does not verify.", kind="bundle", why=wrong[0])
     return data, made
 
 

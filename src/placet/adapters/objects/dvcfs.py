@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
@@ -24,7 +24,7 @@ from placet.adapters.objects.options import missing_extra, require_known
 from placet.adapters.objects.proven import ProvenStream
 from placet.core.digest import Digests
 from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 if TYPE_CHECKING:
     from dvc.fs import FileSystem
@@ -140,8 +140,13 @@ class DvcFsStore:
         del source, key, want, fan
         return None
 
-    def delete(self, key: str) -> None:
+    def versions(self, key: str) -> Sequence[Version]:
+        """The object, if there is one."""
+        return (Version(None),) if self.head(key) is not None else ()
+
+    def delete(self, key: str, *, version: str | None = None) -> None:
         """Remove the object."""
+        del version
         fs, path = self._place(key)
         try:
             fs.rm_file(path)

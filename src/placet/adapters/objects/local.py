@@ -6,14 +6,14 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 
 from placet.core.digest import Digests, Hasher, tee
 from placet.errors import Corrupt, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 _CHUNK = 1 << 20
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -94,8 +94,13 @@ class LocalStore:
         del source, key, want, fan
         return None
 
-    def delete(self, key: str) -> None:
+    def versions(self, key: str) -> Sequence[Version]:
+        """The object, if there is one."""
+        return (Version(None),) if self.head(key) is not None else ()
+
+    def delete(self, key: str, *, version: str | None = None) -> None:
         """Remove the object."""
+        del version
         try:
             self._path(key).unlink(missing_ok=True)
         except OSError as error:

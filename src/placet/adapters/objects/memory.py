@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests, digest
 from placet.errors import Conflict, Corrupt, NotFound
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 
 class MemoryStore:
@@ -20,7 +20,7 @@ class MemoryStore:
         self._traits = traits or StoreTraits()
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._objects: dict[str, dict[str, bytes]] = {}
+        self._objects: dict[str, dict[str, bytes | None]] = {}
 
     def traits(self) -> StoreTraits:
         """Those given."""
@@ -30,16 +30,17 @@ class MemoryStore:
         """One object's facts; the SHA-256 only if the service verifies it."""
         with self._lock:
             versions = self._objects.get(key)
-            if not versions:
+            version, data = list(versions.items())[-1] if versions else ("", None)
+            if data is None:
                 return None
-            version, data = list(versions.items())[-1]
         sha256 = digest(data).sha256 if self._traits.verifies_sha256 else None
         return ObjectInfo(key, len(data), sha256, version if self._traits.versions else None)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects whose key starts so."""
         with self._lock:
-            found = [(key, len(list(one.values())[-1])) for key, one in self._objects.items() if one]
+            newest = [(key, list(one.values())[-1]) for key, one in self._objects.items() if one]
+        found = [(key, len(data)) for key, data in newest if data is not None]
         return (ObjectInfo(key, size) for key, size in found if key.startswith(prefix))
 
     def get(self, key: str, *, version: str | None = None, fan: Fan = map) -> Iterator[bytes]:
@@ -72,10 +73,27 @@ class MemoryStore:
             raise Conflict(f"Object {key} exists already.", kind="object-exists")
         return "part-copy" if self._traits.part_copy_sha256 else "version-copy"
 
-    def delete(self, key: str) -> None:
-        """Remove the object with all its versions."""
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove one version; or hide the object where versions are kept, else remove it."""
         with self._lock:
-            self._objects.pop(key, None)
+            versions = self._objects.get(key)
+            if versions is None:
+                return
+            if version is not None:
+                versions.pop(version, None)
+            elif self._traits.versions:
+                versions[f"v{next(self._numbers)}"] = None
+            else:
+                versions.clear()
+            if not versions:
+                del self._objects[key]
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """All versions and markers of one key."""
+        with self._lock:
+            found = list(self._objects.get(key, {}).items())[::-1]
+        named = self._traits.versions
+        return [Version(name if named else None, marker=data is None) for name, data in found]
 
     def sweep(self, keys: AbstractSet[str]) -> int:
         """None: there are none."""
@@ -84,7 +102,8 @@ class MemoryStore:
 
     def _write(self, key: str, data: bytes, *, overwrite: bool) -> bool:
         with self._lock:
-            if self._objects.get(key) and not overwrite:
+            before = list(self._objects.get(key, {}).values())
+            if before and before[-1] is not None and not overwrite:
                 return False
             versions = self._objects.setdefault(key, {}) if self._traits.versions else {}
             versions[f"v{next(self._numbers)}"] = data
@@ -95,6 +114,7 @@ class MemoryStore:
         with self._lock:
             versions = self._objects.get(key) or {}
             name = version or next(reversed(versions), "")
-            if name not in versions:
+            data = versions.get(name)
+            if data is None:
                 raise NotFound(f"There is no object {key}.", kind="no-object")
-            return versions[name]
+            return data

@@ -7,7 +7,7 @@ meanwhile. What it cannot ask for (a copy with its SHA-256, conditional completi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +26,7 @@ from obstore.exceptions import (
 from placet.core.digest import Digests, Hasher, digest, tee
 from placet.core.guards import guard
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Remote
@@ -222,14 +222,19 @@ class ObStore:
         del source, key, want, fan
         return None
 
-    def delete(self, key: str) -> None:
-        """Remove the object."""
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove the object; of no versions is known here."""
+        del version
         try:
             obstore.delete(self._remote, self._prefix + key)
         except _ABSENT:
             return
         except (*_FAILED, ValueError) as error:
             raise self._explain(error, key) from error
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """The object, if there is one."""
+        return (Version(None),) if self.head(key) is not None else ()
 
     def sweep(self, keys: AbstractSet[str]) -> int:
         """None: the services remove them by themselves."""

@@ -8,7 +8,7 @@ it is MD5.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
@@ -18,9 +18,10 @@ from placet.adapters.objects.obs import SINGLE, ObStore, bounded, require_same, 
 from placet.adapters.objects.s3copy import NotReadable, ServerCopy
 from placet.adapters.objects.s3http import S3Http, Service
 from placet.adapters.objects.s3probe import Probe, base64_of, copy_source, version_of, whole_sha256
+from placet.adapters.objects.s3versions import list_versions
 from placet.core.digest import Digests, Hasher, sha256_hex
 from placet.errors import Conflict, Refused, Unavailable
-from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
+from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 SERVER_SIDE = 4 << 20  # docs/adr/0010-ways-of-copying.md
 
@@ -127,9 +128,14 @@ class S3Store:
             abort(self._http, key, upload)
         return len(found)
 
-    def delete(self, key: str) -> None:
-        """Remove the object."""
-        self._http.call("DELETE", self._key(key), good=(200, 204, 404))
+    def delete(self, key: str, *, version: str | None = None) -> None:
+        """Remove the object, or one version of it for good."""
+        query = [("versionId", version)] if version else []
+        self._http.call("DELETE", self._key(key), query=query, good=(200, 204, 404))
+
+    def versions(self, key: str) -> Sequence[Version]:
+        """All versions and markers of one key."""
+        return list_versions(self._http, self._key(key))
 
     def source(self, key: str, version: str | None = None) -> dict[str, str]:
         """The header that names an object of this store as what is copied."""
