@@ -283,6 +283,7 @@ def _name(values: Mapping[str, Any], key: str) -> str | None:
             f"The setting {key} is {value!r}.",
             kind="settings",
             why="A name has lower-case letters, digits, '.', '_' and '-', at most 64.",
+            mend=f"Write the name that the policy has to {SETTINGS}, or set PLACET_{key.upper()}.",
         )
     return value
 

@@ -291,7 +291,7 @@ class Governed(DataPlane):
             raise NotFound(
                 f"This party has no remote for the internal tier of {case.manifest.body.node}.",
                 kind="no-remote",
-                mend=f'Write to placet.toml: [internal] {case.manifest.body.node} = "<DVC remote>"',
+                mend=f'Write to placet.toml: internal."{case.manifest.body.node}" = "<DVC remote>"',
             )
         return write_proposal(store, read_contents(store, case.manifest), folder, self.settings.jobs)
 

@@ -105,6 +105,16 @@ def test_a_job_writes_the_internal_tier_and_knows_no_other(seaweed, tmp_path, lo
     site.lab.repo.close()
 
 
+def test_remotes_that_only_the_settings_know(seaweed, tmp_path, look):
+    site = Site.make(seaweed, tmp_path / "site", internal="writer")
+    site.remotes.clear()
+    site.configure()
+    assert bad(look(site)) == {"gate": "warn", f"remote {INTERNAL}": "fail"}
+    shutil.rmtree(site.folder / ".dvc")
+    assert bad(look(site)) == {"gate": "warn", "DVC project": "fail"}
+    site.lab.repo.close()
+
+
 def test_tiers_in_one_place_or_another_than_the_policys(site, look):
     site.remotes[INTERNAL] = site.remotes[TIER] | {"url": site.remotes[TIER]["url"] + "/below"}
     site.configure()
@@ -145,7 +155,9 @@ def test_what_the_agent_itself_needs(site, look, monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         site.configure(f'listen = "{taken.getsockname()[1]}"\nwebhook_secret = "none"\nworkspaces = ["gone"]')
-        found = bad(look(site))
+        out = look(site)
+    found = bad(out)
+    assert "keygen" not in out["webhook"].mend
     assert {"agent's port": "warn", "webhook": "fail", "agent's workspace": "fail"}.items() <= found.items()
     site.configure('webhook_secret = "node.key"')
     assert "listens nowhere" in look(site)["webhook"].text

@@ -380,8 +380,18 @@ def test_settings_of_the_agent(tmp_path):
     )
     assert load_settings(tmp_path, {}).agent.interval == 5
     assert read_agent({"listen": "[::1]:80"}).place == ("::1", 80)
+    assert read_agent({"listen": 9465}).place == ("127.0.0.1", 9465)
     assert read_agent({}).place is None
-    for bad in ({"listen": "a/b:1"}, {"interval": 0}, {"nothing": 1}, {"log": "xml"}, {"workspaces": "x"}, 3):
+    for bad in (
+        {"listen": "a/b:1"},
+        {"listen": -1},
+        {"listen": True},
+        {"interval": 0},
+        {"nothing": 1},
+        {"log": "xml"},
+        {"workspaces": "x"},
+        3,
+    ):
         with pytest.raises(Invalid) as caught:
             read_agent(bad)
         assert caught.value.kind == "settings"

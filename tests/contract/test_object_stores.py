@@ -140,6 +140,16 @@ class TestSeaweedVersioned(_OnSeaweed):
     def test_its_traits(self, stores):
         assert stores.store.traits().versions
 
+    def test_versioning_that_was_turned_on_after_the_first_probe_is_seen(self, seaweed):
+        seaweed.server.create_bucket("versioned-later")
+        remote = seaweed.remote("versioned-later", "admin")
+        before = wire.open_store(remote).traits()
+        assert before.conditional_put and not before.versions
+        seaweed.server.client().put_bucket_versioning(
+            Bucket="versioned-later", VersioningConfiguration={"Status": "Enabled"}
+        )
+        assert wire.open_store(remote).traits().versions
+
 
 class TestSeaweedWithoutTraits(_OnSeaweed):
     """A service that can nothing of its own: every copy is streamed, every proof is read."""

@@ -80,7 +80,7 @@ def _require_apart(folders: Sequence[Path]) -> None:
             raise Invalid(
                 f"{known[found.ctrl, found.node]} and {folder} are node {found.node} of one Ctrl repository.",
                 kind="settings",
-                why="Variables PLACET_NODE and PLACET_CTRL hold for every workspace.",
+                why="PLACET_NODE and PLACET_CTRL, where they are set, hold for every workspace.",
                 mend="Name each workspace once, and unset the variables.",
             )  # fmt: skip
         known[found.ctrl, found.node] = folder

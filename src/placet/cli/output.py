@@ -148,6 +148,9 @@ class CleanFormatter(logging.Formatter):
         return clean(super().format(record))
 
 
+_WHOLE = {"id", "state", "time", "kind", "size", "age"}  # short, and read or copied as one
+
+
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """A table for a terminal."""
     from rich.table import Table
@@ -155,7 +158,7 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) 
 
     out = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        out.add_column(column, overflow="fold")
+        out.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         out.add_row(*(Text(clean(str(cell))) for cell in row))
     return out

@@ -122,6 +122,12 @@ def _explained(found: Explanation) -> Iterator[str]:
         yield f"  window {window.window}: {window.reason} ({'; '.join(window.times)}; {now})"
 
 
+def _told(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
 def _holding(found: Holding, head: str) -> Iterator[str]:
     yield f"{head}rule {found.rule} (line {found.line}): {found.pattern} matches"
     for need in found.needs:
@@ -133,12 +139,12 @@ def _holding(found: Holding, head: str) -> Iterator[str]:
     for one in found.may_not:
         yield f"  may not approve: {one.person}, who {one.why}"
     for name, value in found.limits.items():
-        yield f"  at most {name}: {value if isinstance(value, int) else ', '.join(value)}"
+        yield f"  {'at most' if isinstance(value, int) else 'only'} {name}: {_told(value)}"
     if found.checks:
         again = "; run again at promotion" if found.recheck else ""
         yield f"  checks: {', '.join(found.checks)}{again}"
     for check, options in found.options.items():
-        yield f"  options of {check}: {', '.join(f'{key}={value}' for key, value in options.items())}"
+        yield f"  options of {check}: {'; '.join(f'{key} {_told(value)}' for key, value in options.items())}"
     yield f"  expires after {found.expires_days} days"
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from placet.engine.scrubreport import Found, Scrubbed
 
 _SHOWN = 20
+_SLOWEST = 1000  # bytes a second; `--rate 50` is a forgotten unit, and would take years
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([KMG]I?)?B?(?:/S)?", re.ASCII)
 _UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30}
 
@@ -29,8 +30,10 @@ class ByteRate(click.ParamType[int]):
         """Bytes a second."""
         match = _RATE.fullmatch(str(value).upper())
         rate = int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0
-        if rate < 1:
-            return self.fail(f"{value!r} is no rate: write 500kB/s, 50MB/s or 1GiB/s.", param, ctx)
+        if rate < _SLOWEST:
+            return self.fail(
+                f"{value!r} is no rate, or below 1kB/s: write 500kB/s, 50MB/s or 1GiB/s.", param, ctx
+            )
         return rate
 
 

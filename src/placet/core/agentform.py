@@ -85,6 +85,8 @@ def read_agent(table: object) -> AgentForm:
     Raises:
         Invalid: kind `settings`.
     """
+    if isinstance(table, dict) and type(table.get("listen")) is int:
+        table = table | {"listen": str(table["listen"])}
     try:
         return msgspec.convert(table, AgentForm, strict=False)
     except msgspec.ValidationError as error:

@@ -255,9 +255,9 @@ def _at(mark: StreamMark) -> tuple[int, int]:
 def _bad(place: tuple[int, int], message: str, *others: tuple[tuple[int, int], str]) -> Invalid:
     mistakes = [(place, message), *others]
     return Invalid(
-        f"policy.yaml:{place[0]}:{place[1]}: {message}.",
+        f"policy.yaml:{place[0]}:{place[1]}: {message.rstrip('.')}.",
         kind="policy",
-        why=" ".join(f"Also {line}:{column}: {text}." for (line, column), text in others[:20]),
+        why=" ".join(f"Also {line}:{column}: {text.rstrip('.')}." for (line, column), text in others[:20]),
         mend="See docs/reference/policy.md; `placet policy lint` checks a file.",
         details={
             "mistakes": [{"line": line, "column": column, "text": text} for (line, column), text in mistakes]

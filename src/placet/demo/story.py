@@ -126,9 +126,8 @@ class Story:
             done = self.world[f"{site}-agent"].placet("agent", "--once").json["promotions"]
             self.expect([one["state"] for one in done] == ["PUBLISHED"], f"{site} publishes one proposal")
             for part in done[0]["artifacts"]:
-                self.say(
-                    f"{site}: {part['path']}: {part['objects']} objects, {part['ways'] or 'none copied'}"
-                )
+                ways = ", ".join(f"{count} by {way}" for way, count in part["ways"].items()) or "none copied"
+                self.say(f"{site}: {part['path']}: {part['objects']} objects, {ways}")
             self.facts.setdefault("promoted", {})[site] = done
         found = sum(part["found"] for part in self.facts["promoted"]["site-a"][0]["artifacts"])
         self.expect(found >= _HALF, "what was there already is found, and proven")

@@ -32,7 +32,7 @@ def warn_first_use(place: str, trust_root: str) -> None:
     """Say loudly that a trust root was taken on first use."""
     log.warning(
         "FIRST USE of %s: trust_root sha256:%s was recorded without a check. Compare it with what the"
-        " administrators published, and write it to placet.toml.",
+        " administrators published, and write it to placet.toml or PLACET_TRUST_ROOT.",
         place,
         trust_root,
     )

@@ -132,7 +132,7 @@ class Promoter:
             try:
                 out.append(self._promote(case.id))
             except PlacetError as error:
-                log.warning("proposal %s was not promoted: %s", case.id, error)
+                log.info("proposal %s: %s", case.id, error)
                 out.append(Promotion(case.id, view.state(case, self.clock.now()), None, (), error))
         return out
 

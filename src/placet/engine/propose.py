@@ -217,7 +217,7 @@ def refuse_hopeless(view: View, body: Manifest) -> None:
         raise Refused(
             "The policy does not allow this proposal, whoever approves it.",
             kind="policy",
-            why=" ".join(verdict.reasons),
+            why=" ".join(f"{reason.rstrip('.')}." for reason in verdict.reasons),
             mend="`placet policy explain PATH` shows the rule.",
         )
 

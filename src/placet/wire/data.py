@@ -75,7 +75,7 @@ class DataWire:
             raise NotFound(
                 f"There is no DVC project at or above {self.folder}.",
                 kind="no-dvc",
-                mend="Run `dvc init` first, then `placet init`.",
+                mend="Run `dvc init` first (outside of Git: `dvc init --no-scm`).",
             )
         return found
 

@@ -17,7 +17,7 @@ from placet.core import layout
 from placet.core.agentform import AgentForm
 from placet.engine import doctor
 from placet.engine.ctrl import View, load
-from placet.engine.doctor import Finding, Role, failed, guarded
+from placet.engine.doctor import Finding, Level, Role, failed, guarded
 from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
@@ -88,8 +88,11 @@ def _places(wire: Wire, view: View) -> Iterator[Finding]:
 
 def _stores(wire: Wire) -> Iterator[Finding]:
     if config.find_dvc(wire.folder) is None:
-        yield Finding("DVC project", "warn", "none here", "`dvc init` makes one.")
+        level: Level = "fail" if wire.settings.internal else "warn"
+        mend = "`dvc init` makes one; outside of Git `dvc init --no-scm`."
+        yield Finding("DVC project", level, "none here", mend)
         return
+    yield from _missing(wire)
     places: dict[str, StoreAddress] = {}
     servers: set[str] = set()
     for name in wire.dvc.get("remote", {}):
@@ -104,6 +107,14 @@ def _stores(wire: Wire) -> Iterator[Finding]:
             places[name] = store.address
         yield from _store_clock(wire, store, servers)
     yield from doctor.check_apart(places)
+
+
+def _missing(wire: Wire) -> Iterator[Finding]:
+    """Remotes that the settings name and DVC does not know."""
+    named = {*wire.settings.internal.values(), *wire.settings.tiers.values()}
+    for name in sorted(one for one in named if one.lower() not in wire.dvc.get("remote", {})):
+        mend = f"dvc remote add {name} s3://BUCKET/PREFIX, or name another one there."
+        yield Finding(f"remote {name}", "fail", "placet.toml names it, and DVC has no such remote", mend)
 
 
 def _store_clock(wire: Wire, store: ObjectStore, known: set[str]) -> Iterator[Finding]:

@@ -61,7 +61,14 @@ def webhook_secret(path: Path) -> bytes:
         Invalid: kind `webhook-secret`: it is too short to be one.
         NotFound, Unavailable, Refused: as of a key file.
     """
-    secret = keys.read_secret(path).strip()
+    try:
+        secret = keys.read_secret(path).strip()
+    except NotFound as error:
+        raise NotFound(
+            f"There is no webhook secret at {path}.",
+            kind=error.kind,
+            mend=f"(umask 077; openssl rand -hex 32 > {path}), and give it to the forge.",
+        ) from error
     if len(secret) < _LEAST_SECRET:
         raise Invalid(
             f"The webhook's secret in {path} has fewer than {_LEAST_SECRET} bytes.",

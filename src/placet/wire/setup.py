@@ -38,7 +38,7 @@ def init_workspace(folder: Path) -> Path:
         raise NotFound(
             f"There is no DVC project at or above {folder.resolve()}.",
             kind="no-dvc",
-            mend="Run `dvc init` first.",
+            mend="Run `dvc init` first (outside of Git: `dvc init --no-scm`).",
         )
     path = root / config.SETTINGS
     if not path.exists():
@@ -61,6 +61,8 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
     policy = parse_policy(config.complete_policy(read_file(policy_file)))
     governor = signer(config.key_of(Path(), key))
     default = layout.published_name(next(iter(policy.form.tiers)))
+    if path.is_dir() and any(path.iterdir()) and not (path / "objects").is_dir():
+        raise _not_empty(path)
     init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
     with ExitStack() as stack:
         work = path.resolve().with_name(f".{path.name}.begin")
@@ -69,11 +71,7 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
         stack.callback(repo.close)
         repo.fetch()
         if repo.refs():
-            raise Conflict(
-                f"{path} is not empty.",
-                kind="not-empty",
-                mend="Name a new folder or an empty bare repository.",
-            )
+            raise _not_empty(path)
         trust_root = begin.begin(repo, policy, governor, SystemClock().now())
     install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
     return {
@@ -82,6 +80,14 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
         "path": str(path.resolve()),
         "policy": policy.data.decode(),
     }
+
+
+def _not_empty(path: Path) -> Conflict:
+    return Conflict(
+        f"{path.resolve()} is not empty.",
+        kind="not-empty",
+        mend="Name a new folder or an empty bare repository.",
+    )
 
 
 _HOOK = """#!/bin/sh

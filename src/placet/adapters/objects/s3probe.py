@@ -63,7 +63,7 @@ class Probe:
         found = self._http.call("HEAD", self._prefix + _OBJECT)
         return StoreTraits(
             part_copy_sha256=_shows(self._part_copy),
-            versions=version_of(found) is not None,
+            versions=version_of(found) is not None or _shows(self._names_version),
             verifies_sha256=_shows(self._checksum),
             conditional_put=_shows(lambda: self._put({"if-none-match": "*"}).status == 412),  # noqa: PLR2004
             conditional_complete=_shows(self._completion),
@@ -71,6 +71,10 @@ class Probe:
 
     def _put(self, headers: dict[str, str], key: str = _OBJECT) -> Answer:
         return self._http.call("PUT", self._prefix + key, headers=headers, body=_BODY, good=(200, 412))
+
+    def _names_version(self) -> bool:
+        """Asked of a new object: the one that is there may be older than the bucket's versioning."""
+        return version_of(self._put({})) is not None
 
     def _checksum(self) -> bool:
         try:
