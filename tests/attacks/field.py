@@ -35,7 +35,8 @@ from placet.core.statement import (
 )
 from placet.core.sums import encode_sums
 from placet.engine import propose
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.errors import PlacetError
 from placet.testing import twins
 from placet.wire.data import open_store

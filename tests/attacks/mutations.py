@@ -174,8 +174,8 @@ MUTATIONS = (
     Away("placet.engine.memory:unseen_freezes", freezes.freeze_dropped, instead=lambda *_: []),
     Away("placet.engine.gatefreeze:judge_branch", freezes.freeze_dropped),
     # tiers
-    Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
-    Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
+    Away("placet.engine.target:_same_place", histories.tier_at_another_place),
+    Away("placet.engine.target:_require_apart", histories.tier_is_the_internal_one),
 )
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.

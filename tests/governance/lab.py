@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from keys import POLICY, Key
-from placet.adapters.git import GitRepo, init_bare
+from placet.adapters.git import GitRepo
+from placet.adapters.git_server import init_bare
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile

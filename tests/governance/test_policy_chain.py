@@ -13,7 +13,7 @@ from placet.core import layout
 from placet.core.statement import Decision, Seen, Signed, format_time, subject
 from placet.engine import gate, propose
 from placet.engine import promote as promoting
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.errors import Conflict, Corrupt, Refused
 from placet.ports import RefUpdate
 

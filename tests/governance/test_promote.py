@@ -16,7 +16,8 @@ from placet.core.statement import DirObject, Provenance
 from placet.core.sums import encode_sums
 from placet.engine import promote as promoting
 from placet.engine import propose
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, NotFound, Refused
 from placet.ports import RefUpdate, StoreTraits

@@ -25,7 +25,7 @@ from placet.core.sums import encode_sums
 from placet.dataplane import DataPlane
 from placet.engine import clone as cloning
 from placet.engine import rehash, worktree
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import TreeEntry
 from placet.testing import twins

@@ -13,9 +13,10 @@ from placet.core import assent, layout
 from placet.core.digest import digest, md5_hex
 from placet.core.statement import Erased, Manifest
 from placet.engine import cases, erase, history, promote, retract, retraction
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
 from placet.engine.record import Actor, record
 from placet.engine.retract import Retractor, propose_retraction
+from placet.engine.target import Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import RefUpdate, StoreTraits

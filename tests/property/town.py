@@ -33,7 +33,8 @@ from placet.core.statement import (
 )
 from placet.core.sums import encode_sums
 from placet.engine import begin, promote, propose, published
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.errors import PlacetError
 from placet.ports import RefUpdate, TreeEntry
 from placet.testing import twins

@@ -25,7 +25,8 @@ from placet.engine.heal import Fault, Sources
 from placet.engine.proof import prove_cached
 from placet.engine.push import Moved
 from placet.engine.routes import Routes, sift
-from placet.engine.transfer import bounded, download, read_object, run
+from placet.engine.threads import run
+from placet.engine.transfer import bounded, download, read_object
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, NotFound, Partial, PlacetError
 from placet.ports import ObjectStore, Progress, State

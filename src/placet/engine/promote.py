@@ -14,7 +14,6 @@ from functools import partial
 
 from placet.core import layout, windows
 from placet.core.guards import guard
-from placet.core.policy import Tier
 from placet.core.statement import (
     EntryKind,
     Promoted,
@@ -36,6 +35,7 @@ from placet.engine.published import Publication, Retraction, pending_policy, pub
 from placet.engine.recheck import recheck
 from placet.engine.record import Actor, entry_time, record
 from placet.engine.retraction import KINDS, actor_keys, held_back
+from placet.engine.target import Target, admit_target
 from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, NotFound, PlacetError, Refused
@@ -45,15 +45,6 @@ log = logging.getLogger(__name__)
 
 _RACES = 20
 _MOVED = frozenset({"ref-moved", "not-on-line"})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A publication tier as this node reaches it: its store, and how its own settings name it."""
-
-    store: ObjectStore
-    url: str
-    endpointurl: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,33 +345,10 @@ class Promoter:
         )
 
 
-def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
-    """Refuse a publication tier that is elsewhere than the policy says, or the internal tier itself.
-
-    Raises:
-        Refused: kind `tier-mismatch`.
-    """
-    if not _same_place(target, wanted):
-        raise Refused(
-            f"Tier {tier} is at another place in this node's settings than in the policy.",
-            kind="tier-mismatch",
-            why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
-            mend="Change the node's DVC remote, or propose a policy that names the new place.",
-        )
-    if source is not None:
-        _require_apart(tier, target.store, source)
-
-
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
     stops = ",".join(sorted(view.stops))
     return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
-
-
-@guard(8)
-def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
-    if target.address == source.address:
-        raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
 
 
 def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: datetime) -> bool:
@@ -493,11 +461,3 @@ def _require_open(history: History, case: Case, when: datetime, problem: str | N
 def _ran_out(case: Case, when: datetime) -> bool:
     """Has the proposal expired by then, or an approval that it needs?"""
     return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
-
-
-@guard(8)
-def _same_place(target: Target, wanted: Tier) -> bool:
-    def plain(text: str | None) -> str:
-        return (text or "").rstrip("/")
-
-    return (plain(target.url), plain(target.endpointurl)) == (plain(wanted.url), plain(wanted.endpointurl))

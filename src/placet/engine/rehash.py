@@ -15,7 +15,7 @@ from placet.core.limits import METAFILE_BYTES
 from placet.core.statement import Artifact
 from placet.core.sums import encode_sums
 from placet.engine.disk import disk
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.engine.worktree import real_file, real_files, require_no_link
 from placet.errors import Invalid, NotFound
 from placet.ports import Progress

@@ -23,7 +23,7 @@ from placet.engine.contents import (
 from placet.engine.ctrl import View
 from placet.engine.inventory import Inventory
 from placet.engine.published import Publication
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import ObjectStore
 
