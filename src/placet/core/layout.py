@@ -25,6 +25,8 @@ PROPOSALS = ".placet/proposals/"
 FREEZES = ".placet/freezes/"
 LEDGER = ".placet/ledger/"
 
+PROBES = "placet/probe/"  # in a tier, not in Git: what tells how a store behaves, and is nobody's data
+
 MAIN = "refs/heads/main"
 DEFAULT_TIER = "publication-storage"
 PROPOSAL_BRANCHES = "refs/heads/proposals/"

@@ -17,7 +17,7 @@ from placet.errors import Conflict, NotFound, PlacetError, Refused
 from placet.ports import Checks, ObjectStore, RefUpdate, Repo, StoreAddress, StoreTraits
 
 Level = Literal["ok", "warn", "fail"]
-_PROBE, _BODY = "placet/probe/doctor", b"probe"
+_PROBE, _BODY = f"{layout.PROBES}doctor", b"probe"
 _PROBE_REF = "refs/heads/placet-doctor-probe"
 _SKEW_WARN_S, _SKEW_FAIL_S = 30.0, 240.0
 _ROOM_WARN, _ROOM_FAIL = 2 << 30, 200 << 20
@@ -157,7 +157,7 @@ def check_store(name: str, store: ObjectStore, role: Role) -> Iterator[Finding]:
     Raises:
         PlacetError: it cannot be reached, or not be read.
     """
-    store.head("placet/probe/none")
+    store.head(f"{layout.PROBES}none")
     where = f"{store.address.service} {store.address.bucket}/{store.address.prefix}"
     path = "through DVC's own classes: works, slower" if where.startswith("dvc:") else "fast path"
     yield Finding(f"remote {name}", "ok", f"{where} ({path})")

@@ -34,7 +34,6 @@ from placet.ports import ObjectInfo, ObjectStore, Progress
 _BATCH = 256
 _BATCH_BYTES = 4 << 30
 _REPAIRED = 256
-_PROBES = "placet/probe/"
 _PROBE_BYTES = 64
 _BEGIN = ("", "")
 
@@ -219,7 +218,7 @@ def missing(inventory: Inventory) -> Iterator[Wanted]:
 def unneeded(inventory: Inventory) -> Iterator[Extra]:
     """Objects in the tier that nothing published needs, but for Placet's own short probes."""
     for one in inventory.unneeded():
-        if not (one.key.startswith(_PROBES) and one.size <= _PROBE_BYTES):
+        if not (one.key.startswith(layout.PROBES) and one.size <= _PROBE_BYTES):
             yield one
 
 

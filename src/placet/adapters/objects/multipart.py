@@ -12,10 +12,12 @@ from urllib.parse import unquote
 from placet.adapters.objects.obs import part_bytes
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.core.digest import Hasher
+from placet.core.layout import PROBES
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 
 _SENT_WRONG = 2
 _ABANDONED = timedelta(days=7)
+_PROBED = timedelta(hours=1)
 
 
 class Upload:
@@ -108,7 +110,8 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
 
     Not needed is an upload of an object that is there: all that its completion could do is to replace it. Who
     still works on it learns that from `part` or `complete`, and looks at what is there. Others may be of
-    somebody who is at work, so they count from a week on only, by the store's own clock.
+    somebody who is at work, so they count from a week on only, and probes, which take a moment, from an hour
+    on; by the store's own clock.
 
     Args:
         http: The bucket.
@@ -123,8 +126,9 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
         root, now = answer.xml(), _date(answer)
         for one in root.iter("Upload"):
             key, upload = unquote(one.findtext("Key") or ""), one.findtext("UploadId") or ""
-            own = key.startswith(prefix) and upload
-            if own and (key.removeprefix(prefix) in done or _old(one.findtext("Initiated"), now)):
+            name, own = key.removeprefix(prefix), key.startswith(prefix) and upload
+            age = _PROBED if name.startswith(PROBES) else _ABANDONED
+            if own and (name in done or _older(one.findtext("Initiated"), now, age)):
                 found.append((key, upload))
         marker = root.findtext("NextKeyMarker") or ""
         following = [
@@ -143,9 +147,9 @@ def _date(answer: Answer) -> datetime | None:
         return None
 
 
-def _old(initiated: str | None, now: datetime | None) -> bool:
+def _older(initiated: str | None, now: datetime | None, age: timedelta) -> bool:
     try:
-        return now is not None and now - datetime.fromisoformat(initiated or "") > _ABANDONED
+        return now is not None and now - datetime.fromisoformat(initiated or "") > age
     except (TypeError, ValueError):
         return False
 

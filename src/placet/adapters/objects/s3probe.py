@@ -11,12 +11,12 @@ from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3http import Answer, S3Http
 from placet.adapters.objects.sigv4 import encode_path, encode_query
 from placet.core.digest import sha256_hex
+from placet.core.layout import PROBES
 from placet.errors import Conflict, Corrupt, PlacetError, Unavailable
 from placet.ports import StoreTraits
 
 SUMS = {"x-amz-checksum-algorithm": "SHA256"}
-_FOLDER = "placet/probe/"
-_OBJECT, _CHECKSUM = f"{_FOLDER}object", f"{_FOLDER}checksum"
+_OBJECT, _CHECKSUM = f"{PROBES}object", f"{PROBES}checksum"
 _BODY = b"placet probe"
 
 
@@ -80,7 +80,7 @@ class Probe:
 
     def _part_copy(self) -> bool:
         source = copy_source(self._bucket + self._prefix + _OBJECT)
-        with Upload(self._http, f"{self._prefix}{_FOLDER}{secrets.token_hex(8)}", SUMS) as upload:
+        with Upload(self._http, f"{self._prefix}{PROBES}{secrets.token_hex(8)}", SUMS) as upload:
             root = upload.part(1, headers=source).xml()
             return whole_sha256(root.findtext("ChecksumSHA256") or "") == sha256_hex(_BODY)
 
