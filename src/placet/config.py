@@ -384,7 +384,7 @@ def key_of(root: Path, text: str) -> Path | str:
 
 
 def complete_policy(data: bytes) -> bytes:
-    """A policy file, YAML or JSON, with what `init --ctrl` adds: `repository` (random), `number`, `previous`."""
+    """A policy (YAML or JSON) with what `init --ctrl` adds: `repository` (random), `number`, `previous`."""
     lines = {"repository": f'"{os.urandom(16).hex()}"', "number": "0", "previous": "null"}
     with contextlib.suppress(ValueError, RecursionError):
         if isinstance(given := json.loads(data), dict):

@@ -260,7 +260,7 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.bundle:is_list": _BUNDLE
     + "test_a_list_or_a_checkpoint_of_something_else_is_what_the_guards_refuse",
     "placet.engine.bundle:unpinned": _BUNDLE + "test_a_trust_root_comes_from_elsewhere_or_proves_nothing",
-    "placet.engine.ctrl:refuse_old_server": "tests/governance/test_history.py::"
+    "placet.engine.memory:refuse_old_server": "tests/governance/test_history.py::"
     "test_a_clone_may_lag_behind_but_what_it_fetches_may_not",
     "placet.engine.rehash:check_data": _VERIFY + "test_the_other_twin_has_the_same_md5_and_is_found",
     "placet.engine.rehash:metafile_problem": _VERIFY + "test_a_metafile_that_is_not_the_approved_one",
