@@ -38,6 +38,7 @@ from placet.core import (
     metayaml,
     pipeline,
     policy,
+    predicates,
     statement,
     sums,
 )
@@ -102,16 +103,16 @@ def unsigned(payload: bytes) -> bytes:
 
 
 @cache
-def statements(kind: type[statement.Predicate]) -> tuple[bytes, ...]:
+def statements(kind: type[predicates.Predicate]) -> tuple[bytes, ...]:
     """Payloads of this kind."""
     files = [envelope.parse_envelope(one.read_bytes()) for one in sorted(GOLDEN.glob("*.json"))]
     return tuple(one.payload for one in files if json.loads(one.payload)["predicateType"] == kind.TYPE)
 
 
-def read_statement(kind: type[statement.Predicate], payload: bytes) -> object:
+def read_statement(kind: type[predicates.Predicate], payload: bytes) -> object:
     found = statement.parse(unsigned(payload), kind)
     assert found.digest == digest.sha256_hex(payload)
-    if isinstance(found.body, statement.Manifest):
+    if isinstance(found.body, predicates.Manifest):
         assert layout.is_id(statement.proposal_id(found.subjects, found.body))
     for name in ("person", "node", "tier", "actor"):
         text = getattr(found.body, name, None)
@@ -119,7 +120,7 @@ def read_statement(kind: type[statement.Predicate], payload: bytes) -> object:
     return found.subjects, found.body
 
 
-def statement_target(kind: type[statement.Predicate]) -> Target:
+def statement_target(kind: type[predicates.Predicate]) -> Target:
     return Target(
         f"statement-{kind.__name__.lower()}",
         partial(read_statement, kind),
@@ -132,7 +133,7 @@ def statement_target(kind: type[statement.Predicate]) -> Target:
 def read_any_statement(data: bytes) -> object:
     """As the readers of the Ctrl repository do: an envelope file that must be of the kind that its place says."""
     found = None
-    for kind in statement.PREDICATES:
+    for kind in predicates.PREDICATES:
         try:
             found = statement.parse(data, kind)
         except Invalid:
@@ -416,7 +417,7 @@ def read_bundle(data: bytes) -> object:
 
 
 def checkpoints() -> Sequence[bytes]:
-    body = statement.Checkpoint(
+    body = predicates.Checkpoint(
         repository="ab" * 16, time="2026-11-24T10:00:00Z", branch="published", sequence=7, entry="0" * 64
     )
     about = (statement.subject(layout.ledger_path(7), "0" * 64),)
@@ -430,9 +431,9 @@ TARGETS: tuple[Target, ...] = (
     Target("git-object", gitobject.head, given(COMMIT), ["core.gitobject.head"]),
     Target("envelope", read_envelope, lambda: [one.read_bytes() for one in sorted(GOLDEN.glob("*.json"))],
            ["core.envelope.parse_envelope"], write=lambda one: one.to_bytes()),
-    Target("json", envelope.strict_json, lambda: [*statements(statement.Manifest), b'{"a": [1, "x", null, true]}'],
+    Target("json", envelope.strict_json, lambda: [*statements(predicates.Manifest), b'{"a": [1, "x", null, true]}'],
            ["core.envelope.strict_json"], write=lambda one: json.dumps(one).encode()),
-    *map(statement_target, statement.PREDICATES),
+    *map(statement_target, predicates.PREDICATES),
     Target("statement-of-any-kind", read_any_statement, golden("manifest", "decision", "receipt", "ledger-entry"),
            ["core.statement.parse"]),
     Target("policy", read_policy, given(POLICY, POLICY.replace("null", "'x'")),

@@ -408,7 +408,7 @@ def test_a_signed_list_with_such_a_path_is_refused_by_its_parser(library, monkey
 
 
 def signed(name):
-    from placet.core.statement import Artifact, DirObject
+    from placet.core.predicates import Artifact, DirObject
 
     listing = encode_dir([(name, md5_hex(FILE))])
     sums = b"%b  %b\n" % (sha256_hex(FILE).encode(), name.encode())

@@ -11,7 +11,7 @@ from keys import Key
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import assent, layout
 from placet.core.digest import digest, md5_hex
-from placet.core.statement import Erased, Manifest
+from placet.core.predicates import Erased, Manifest
 from placet.engine import cases, erase, history, promotable, promote, retract, retraction
 from placet.engine.promote import Promoter
 from placet.engine.record import Actor, record

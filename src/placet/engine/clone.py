@@ -20,7 +20,7 @@ from placet.core.dvcfile import parse_canonical
 from placet.core.guards import guard
 from placet.core.outputs import Tracking
 from placet.core.policy import MAX_POLICY, Policy
-from placet.core.statement import Artifact
+from placet.core.predicates import Artifact
 from placet.engine.artifact import not_in_cache, remember_sums
 from placet.engine.cases import canonical_metafile
 from placet.engine.checkout import CheckedOut, checkout, present_files

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests, digest
 from placet.core.guards import guard
-from placet.core.statement import Promoted
+from placet.core.predicates import Promoted
 from placet.engine import threads, transfer
 from placet.engine.contents import Contents, Item, digests_of
 from placet.engine.twins import twin

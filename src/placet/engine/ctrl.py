@@ -12,7 +12,7 @@ from placet.core import layout
 from placet.core.guards import guard
 from placet.core.layout import Occupied
 from placet.core.ledger import require_past
-from placet.core.statement import Id
+from placet.core.predicates import Id
 from placet.core.states import Standing, State
 from placet.engine import firewall
 from placet.engine.cases import Case, state

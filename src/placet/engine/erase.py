@@ -15,7 +15,7 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import decode_dir
 from placet.core.guards import guard
-from placet.core.statement import Erased
+from placet.core.predicates import Erased
 from placet.engine import threads, transfer
 from placet.engine.contents import Item, digests_of, read_artifact, require_listable
 from placet.engine.publication import Edition, Publication, Retraction

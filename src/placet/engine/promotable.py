@@ -7,9 +7,7 @@ from datetime import datetime
 
 from placet.core import windows
 from placet.core.guards import guard
-from placet.core.statement import (
-    Promoted,
-)
+from placet.core.predicates import Promoted
 from placet.engine.cases import Case, expiry, outcome
 from placet.engine.ctrl import View
 from placet.engine.erase import overlap

@@ -14,15 +14,8 @@ from functools import partial
 
 from placet.core import layout
 from placet.core.guards import guard
-from placet.core.statement import (
-    EntryKind,
-    Promoted,
-    Receipt,
-    Signed,
-    format_time,
-    parse_time,
-    subject,
-)
+from placet.core.predicates import EntryKind, Promoted, Receipt
+from placet.core.statement import Signed, format_time, parse_time, subject
 from placet.core.states import State
 from placet.engine import promotable
 from placet.engine.cases import Case

@@ -12,7 +12,7 @@ from placet.core import layout
 from placet.core.digest import digest_chunks, sha256_hex
 from placet.core.guards import guard
 from placet.core.limits import METAFILE_BYTES
-from placet.core.statement import Artifact
+from placet.core.predicates import Artifact
 from placet.core.sums import encode_sums
 from placet.engine.disk import disk
 from placet.engine.threads import run

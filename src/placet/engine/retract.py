@@ -16,18 +16,8 @@ from typing import Literal
 import msgspec
 
 from placet.core import layout
-from placet.core.statement import (
-    Artifact,
-    EntryKind,
-    Erased,
-    Erasure,
-    Manifest,
-    Provenance,
-    Signed,
-    format_time,
-    parse_time,
-    subject,
-)
+from placet.core.predicates import Artifact, EntryKind, Erased, Erasure, Manifest, Provenance
+from placet.core.statement import Signed, format_time, parse_time, subject
 from placet.core.states import State
 from placet.engine import erase
 from placet.engine.cases import Case, outcome

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from placet.core import layout
-from placet.core.statement import Artifact, Manifest, Signed, parse_time
+from placet.core.predicates import Artifact, Manifest
+from placet.core.statement import Signed, parse_time
 from placet.core.states import State
 from placet.engine.contents import (
     Contents,

@@ -18,7 +18,7 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import MAX_POLICY
-from placet.core.statement import DirObject
+from placet.core.predicates import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
