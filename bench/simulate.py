@@ -30,7 +30,8 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer  # noqa: E402
 from placet.adapters.objects.memory import MemoryStore  # noqa: E402
 from placet.core import layout  # noqa: E402
 from placet.core.digest import digest, md5_hex, sha256_hex  # noqa: E402
-from placet.core.dvcfile import Output, encode_dir, encode_metafile  # noqa: E402
+from placet.core.dirobject import encode_dir  # noqa: E402
+from placet.core.dvcfile import Output, encode_metafile  # noqa: E402
 from placet.core.predicates import DirObject  # noqa: E402
 from placet.core.sums import encode_sums  # noqa: E402
 from placet.engine.ctrl import Watch  # noqa: E402

@@ -30,6 +30,7 @@ from placet.checks import registry
 from placet.core import (
     bundle,
     digest,
+    dirobject,
     dvcfile,
     envelope,
     gitobject,
@@ -180,7 +181,7 @@ def read_update(data: bytes) -> object:
 
 
 def read_dir(data: bytes, *, strict: bool) -> object:
-    found = dvcfile.decode_dir(data, max_entries=1000, max_bytes=1 << 16, strict=strict)
+    found = dirobject.decode_dir(data, max_entries=1000, max_bytes=1 << 16, strict=strict)
     for one in found:
         parts = one.relpath.split("/")
         assert not {"", ".", "..", ".git", ".dvc"} & set(parts), f"{one.relpath!r} leads out"
@@ -360,7 +361,7 @@ PIPELINE = (
     "stages:\n  train:\n    cmd: python t.py\n    wdir: sub\n    outs:\n    - m.pkl:\n        cache: false\n    metrics:\n    - s.json\n"
     "  each:\n    foreach: [a, b]\n    do:\n      outs: [${item}]\n"
 )
-DIR = dvcfile.encode_dir([("a", "a" * 32), ("sub/é \u2028", "b" * 32), ("sub/quote\"'", "c" * 32)])
+DIR = dirobject.encode_dir([("a", "a" * 32), ("sub/é \u2028", "b" * 32), ("sub/quote\"'", "c" * 32)])
 SUMS = sums.encode_sums([("a", "a" * 64), ("sub/é", "b" * 64)])
 RAW = (
     b"1" * 40 + b"\0:100644 000000 " + b"2" * 40 + b" " + b"0" * 40 + b" D\0gone\0"
@@ -447,10 +448,10 @@ TARGETS: tuple[Target, ...] = (
     Target("mentions", read_mentions, given(PLAIN, LOCK, PIPELINE, FOLDER),
            ["core.mentions.mentioned", "core.mentions.claims", "core.mentions.paths_of", "core.mentions.uncached"], cost=8),
     Target("yaml-round-trip", lambda data: metayaml.load_yaml(data, "rt"), METAFILES, ["core.metayaml.load_yaml"], cost=5),
-    Target("dir", partial(read_dir, strict=True), given(DIR, b"[]"), ["core.dvcfile.decode_dir"],
-           write=lambda found: dvcfile.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
-    Target("dir-of-the-workspace", partial(read_dir, strict=False), given(DIR, b"[]"), ["core.dvcfile.decode_dir"],
-           write=lambda found: dvcfile.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
+    Target("dir", partial(read_dir, strict=True), given(DIR, b"[]"), ["core.dirobject.decode_dir"],
+           write=lambda found: dirobject.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
+    Target("dir-of-the-workspace", partial(read_dir, strict=False), given(DIR, b"[]"), ["core.dirobject.decode_dir"],
+           write=lambda found: dirobject.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
     Target("sums", read_sums, given(SUMS, b""), ["core.sums.decode_sums"],
            write=lambda found: sums.encode_sums([(one.path, one.sha256) for one in found]), exact=True),
     Target("names", read_names, given(
@@ -488,7 +489,7 @@ TARGETS: tuple[Target, ...] = (
 NOT_PARSERS = {
     "adapters.git_process.run": "hands bytes to Git",
     "adapters.trust._replace": "writes our own bytes",
-    "engine.artifact.listed_in": "hands them to core.dvcfile.decode_dir",
+    "engine.artifact.listed_in": "hands them to core.dirobject.decode_dir",
     "engine.propose.propose_policy": "hands them to core.policy.parse_policy",
     "core.digest.digest": "hashes",
     "core.digest.sha256_hex": "hashes",

@@ -20,7 +20,8 @@ from placet.client import Client
 from placet.config import Settings
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.sums import encode_sums
 from placet.dataplane import DataPlane
 from placet.engine import clone as cloning

@@ -17,7 +17,8 @@ from placet.adapters.objects.memory import MemoryStore
 from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.envelope import Envelope, Signature, key_id
 from placet.core.policy import parse_policy
 from placet.core.predicates import Decision, DirObject, Manifest, Provenance, Seen

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from placet.core import layout, limits
 from placet.core.digest import Digests, digest
-from placet.core.dvcfile import decode_dir
+from placet.core.dirobject import decode_dir
 from placet.core.guards import guard
 from placet.core.predicates import Artifact, Manifest
 from placet.core.statement import Signed

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
-from placet.core.dvcfile import decode_dir
+from placet.core.dirobject import decode_dir
 from placet.core.guards import guard
 from placet.core.predicates import Erased
 from placet.engine import threads, transfer

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from placet.core.digest import Digests, digest_chunks
-from placet.core.dvcfile import DirEntry, Output
+from placet.core.dirobject import DirEntry
+from placet.core.dvcfile import Output
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.core.sums import encode_sums
 from placet.engine import legacy
