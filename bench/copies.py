@@ -21,7 +21,7 @@ from placet.adapters.objects.s3http import Service
 from placet.adapters.objects.sigv4 import Credentials
 from placet.core.digest import Digests, digest
 from placet.engine.copying import copy_verified
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.testing.seaweed import Seaweed
 
 WAYS = {"part-copy": 0, "stream": 1 << 62}

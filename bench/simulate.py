@@ -30,13 +30,15 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer  # noqa: E402
 from placet.adapters.objects.memory import MemoryStore  # noqa: E402
 from placet.core import layout  # noqa: E402
 from placet.core.digest import digest, md5_hex, sha256_hex  # noqa: E402
-from placet.core.dvcfile import Output, encode_dir, encode_metafile  # noqa: E402
-from placet.core.statement import DirObject  # noqa: E402
+from placet.core.dirobject import encode_dir  # noqa: E402
+from placet.core.dvcfile import Output, encode_metafile  # noqa: E402
+from placet.core.predicates import DirObject  # noqa: E402
 from placet.core.sums import encode_sums  # noqa: E402
 from placet.engine.ctrl import Watch  # noqa: E402
-from placet.engine.promote import Promoter, Target  # noqa: E402
+from placet.engine.promote import Promoter  # noqa: E402
 from placet.engine.propose import Candidate  # noqa: E402
 from placet.engine.shards import BATCH, Shard, Sharding  # noqa: E402
+from placet.engine.target import Target  # noqa: E402
 from placet.ports import Remembered, StoreTraits  # noqa: E402
 
 RESULT = ROOT / "bench" / "results" / "simulate.json"

@@ -17,7 +17,8 @@ from placet.agent.metrics import Metrics
 from placet.cli.app import EPILOG, app
 from placet.core import bundle, policyform, states
 from placet.core.agentform import AgentForm
-from placet.core.statement import PREDICATES, schema
+from placet.core.predicates import PREDICATES
+from placet.core.statement import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from placet.core.digest import sha256_hex
-from placet.core.statement import Provenance
+from placet.core.predicates import Provenance
 from soak import faults
 from soak.faults import AGENTS, FAULTS
 from soak.town import NODES, PEOPLE, TIERS, Proposal, Town, write_policy

@@ -20,7 +20,7 @@ from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import Weakness, lint
-from placet.core.statement import Checkpoint
+from placet.core.predicates import Checkpoint
 from placet.core.states import State
 from placet.engine import freezing
 from placet.engine import show as showing

@@ -6,7 +6,8 @@ from unittest.mock import patch
 from attacks.field import DATA, KEY, MAIN, METAFILE, NO_PROPOSAL, PUBLISHED, TIER
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Promoted, Seen, Signed
+from placet.core.predicates import Promoted, Seen
+from placet.core.statement import Signed
 from placet.engine import promote, review
 from placet.errors import PlacetError
 from placet.ports import RefUpdate

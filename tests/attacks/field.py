@@ -18,24 +18,15 @@ from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.statement import (
-    Artifact,
-    Decision,
-    DirObject,
-    Manifest,
-    Provenance,
-    Seen,
-    Signed,
-    format_time,
-    parse,
-    proposal_id,
-    subject,
-)
+from placet.core.predicates import Artifact, Decision, DirObject, Manifest, Provenance, Seen
+from placet.core.statement import Signed, format_time, parse, proposal_id, subject
 from placet.core.sums import encode_sums
 from placet.engine import propose
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.errors import PlacetError
 from placet.testing import twins
 from placet.wire.data import open_store

@@ -4,7 +4,8 @@ from attacks.approvals import publish_by_hand
 from attacks.field import MAIN, PUBLISHED, TIER
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Freeze, Signed, Unfreeze, format_time, subject
+from placet.core.predicates import Freeze, Unfreeze
+from placet.core.statement import Signed, format_time, subject
 from placet.ports import RefUpdate
 
 MAY = ("governance:", "governance:\n  freeze: [trustees]")

@@ -10,7 +10,8 @@ from placet.core import layout
 from placet.core.digest import digest, sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.envelope import sign
-from placet.core.statement import CheckResult, Manifest, parse, proposal_id
+from placet.core.predicates import CheckResult, Manifest
+from placet.core.statement import parse, proposal_id
 from placet.engine.cases import check_manifest
 from placet.engine.contents import read_contents
 from placet.errors import PlacetError

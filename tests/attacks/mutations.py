@@ -179,8 +179,8 @@ MUTATIONS = (
     ),
     Away("placet.engine.gatefreeze:judge_branch", freezes.freeze_dropped),
     # tiers
-    Away("placet.engine.promote:_same_place", histories.tier_at_another_place),
-    Away("placet.engine.promote:_require_apart", histories.tier_is_the_internal_one),
+    Away("placet.engine.target:_same_place", histories.tier_at_another_place),
+    Away("placet.engine.target:_require_apart", histories.tier_is_the_internal_one),
 )
 
 # Guards whose mutation check is another test's: it takes them away by `setattr`, and asserts what happens then.
@@ -208,8 +208,8 @@ _UNDOING = {
     "engine.erase:_needed": "test_what_is_needed_must_be_known_before_anything_is_erased",
     "engine.erase:_require_known": "test_what_is_needed_must_be_known_before_anything_is_erased",
     "engine.erase:_prove": "test_what_does_not_come_back_whole_is_not_restored",
-    "engine.promote:_require_none_held": "test_promotions_that_need_its_objects_wait",
-    "engine.promote:_undone": "test_a_promotion_overtaken_by_a_retraction_proves_everything_again",
+    "engine.promotable:require_none_held": "test_promotions_that_need_its_objects_wait",
+    "engine.promotable:undone": "test_a_promotion_overtaken_by_a_retraction_proves_everything_again",
     "engine.retraction:_retract_problem": "test_what_must_be_approved_first",
     "engine.retraction:_confirm_problem": "test_entries_that_nobody_may_add",
     "engine.retraction:_restore_problem": "test_entries_that_nobody_may_add",
@@ -265,7 +265,7 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.bundle:is_list": _BUNDLE
     + "test_a_list_or_a_checkpoint_of_something_else_is_what_the_guards_refuse",
     "placet.engine.bundle:unpinned": _BUNDLE + "test_a_trust_root_comes_from_elsewhere_or_proves_nothing",
-    "placet.engine.ctrl:refuse_old_server": "tests/governance/test_history.py::"
+    "placet.engine.memory:refuse_old_server": "tests/governance/test_history.py::"
     "test_a_clone_may_lag_behind_but_what_it_fetches_may_not",
     "placet.engine.rehash:check_data": _VERIFY + "test_the_other_twin_has_the_same_md5_and_is_found",
     "placet.engine.rehash:metafile_problem": _VERIFY + "test_a_metafile_that_is_not_the_approved_one",
@@ -275,7 +275,7 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.gatefreeze:_require_new": _FREEZE + "test_nobody_fills_main_with_ends_of_freezes",
     "placet.engine.gate:_late": _CHAIN + "test_an_expired_policy_proposal_does_not_land",
     "placet.engine.promote:_require_key": _CHAIN + "test_an_agent_with_an_old_key_would_break_the_branch",
-    "placet.engine.promote:_require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
+    "placet.engine.promotable:require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
     "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
     **{f"placet.{guard}": _RETRACT + test for guard, test in _UNDOING.items()},
     **{f"placet.{guard}": _REACH for guard in _TOLD},

@@ -6,7 +6,7 @@ from governance.lab import Lab
 from governance.test_promote import keys, land, make
 from keys import Key
 from placet.core.digest import sha256_hex
-from placet.core.statement import CheckResult, Provenance
+from placet.core.predicates import CheckResult, Provenance
 from placet.engine import promote as promoting
 from placet.engine import propose, review
 from placet.engine import recheck as rechecking

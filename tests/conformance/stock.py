@@ -31,7 +31,7 @@ _OF_DVC = (
 )
 _OF_PLACET = (
     "placet.cli.app placet.cli.data placet.dataplane placet.engine.push placet.engine.fetch"
-    " placet.engine.checkout placet.engine.status placet.engine.track placet.adapters.git"
+    " placet.engine.checkout placet.engine.status placet.engine.track placet.adapters.git_worktree"
     " placet.adapters.objects.open placet.adapters.objects.s3 dvc.config diskcache pathspec"
     " ruamel.yaml zc.lockfile"
 )

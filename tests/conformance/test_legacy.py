@@ -14,7 +14,7 @@ from many import many, objects
 from stock import FolderStore, Project
 
 from placet.core.digest import digest, digest_legacy
-from placet.core.dvcfile import encode_dir
+from placet.core.dirobject import encode_dir
 from placet.engine.artifact import load_artifact
 from placet.engine.checkout import checkout
 from placet.engine.fetch import fetch

@@ -13,7 +13,7 @@ import pytest
 from many import many, objects
 from stock import FolderStore, Project
 
-from placet.adapters.git import WorkTree
+from placet.adapters.git_worktree import WorkTree
 from placet.adapters.objects.local import LocalStore
 from placet.adapters.pipeline import resolve
 from placet.core import layout

@@ -15,7 +15,7 @@ from placet.adapters.objects.multipart import Upload
 from placet.adapters.objects.s3 import S3Store
 from placet.core import layout
 from placet.core.digest import digest, digest_spans, md5_hex, sha256_hex
-from placet.core.statement import Artifact
+from placet.core.predicates import Artifact
 from placet.engine import copying
 from placet.engine.contents import Contents, Item
 from placet.engine.copying import copy_artifact, copy_verified

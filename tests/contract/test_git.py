@@ -8,7 +8,9 @@ import sys
 import pytest
 
 from placet.adapters.forge.plain import PlainForge
-from placet.adapters.git import GitRepo, WorkTree, init_bare, install_hook
+from placet.adapters.git import GitRepo
+from placet.adapters.git_server import init_bare, install_hook
+from placet.adapters.git_worktree import WorkTree
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import RefUpdate, TreeEntry
 from placet.testing.gitserver import GitServer

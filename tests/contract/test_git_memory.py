@@ -5,7 +5,8 @@ import os
 import pytest
 
 from placet.adapters import gitmemory
-from placet.adapters.git import GitRepo, init_bare
+from placet.adapters.git import GitRepo
+from placet.adapters.git_server import init_bare
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.gitobject import Tree, leaf
 from placet.errors import Corrupt, Invalid, Refused

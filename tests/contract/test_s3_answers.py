@@ -311,6 +311,20 @@ def test_only_uploads_that_nobody_needs_are_aborted(told):
     assert "key-marker=p%2Fm" in told.asked[1][1]
 
 
+def test_a_probe_that_was_not_ended_is_aborted_after_an_hour(told):
+    told.answers = [
+        uploads(
+            ("p/placet/probe/left", "u1", "2025-12-31T22:59:59Z"),
+            ("p/placet/probe/going", "u2", "2025-12-31T23:00:01Z"),
+            ("p/files/placet/probe/no", "u3", "2025-12-31T22:59:59Z"),
+            ("placet/probe/anothers", "u4", "2025-12-31T22:59:59Z"),
+        ),
+        ok(status=204),
+    ]
+    assert told.store().sweep(set()) == 1
+    assert told.asked[-1][:2] == ("DELETE", "/b/p/placet/probe/left?uploadId=u1")
+
+
 @pytest.mark.parametrize("date", ["", "yesterday"])
 def test_without_the_stores_clock_no_upload_is_old(told, date):
     status, headers, body = uploads((f"p/{layout.PROBE}", "u3", "2020-01-01T00:00:00Z"))

@@ -27,7 +27,7 @@ from governance.lab import Lab
 from keys import Key
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import encode_dir
+from placet.core.dirobject import encode_dir
 from placet.core.sums import encode_sums
 from placet.testing.seaweed import Identity, Seaweed
 from placet.testing.trouble import Call, Rule, TroubleProxy

@@ -101,7 +101,7 @@ class Killing:
         self.look()
         assert self.ends.end(self.flow.folder) == self.end
         assert tuple(self.ends.ledger()) == self.flow.ledger
-        left = [key for key in self.stage.uploads() if "/placet/probe/" not in key]  # 12 bytes, for a week
+        left = [key for key in self.stage.uploads() if "/placet/probe/" not in key]  # 12 bytes, for an hour
         assert left == []
         view = self.stage.lab.view()
         assert (view.broken, view.alarms) == ({}, [])

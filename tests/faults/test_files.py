@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from placet.core.digest import digest
-from placet.core.dvcfile import decode_dir, encode_dir, read_metafile
+from placet.core.dirobject import decode_dir, encode_dir
+from placet.core.dvcfile import read_metafile
 from placet.engine.disk import Cache
 from placet.errors import Invalid
 

@@ -30,6 +30,7 @@ from placet.checks import registry
 from placet.core import (
     bundle,
     digest,
+    dirobject,
     dvcfile,
     envelope,
     gitobject,
@@ -38,6 +39,7 @@ from placet.core import (
     metayaml,
     pipeline,
     policy,
+    predicates,
     statement,
     sums,
 )
@@ -102,16 +104,16 @@ def unsigned(payload: bytes) -> bytes:
 
 
 @cache
-def statements(kind: type[statement.Predicate]) -> tuple[bytes, ...]:
+def statements(kind: type[predicates.Predicate]) -> tuple[bytes, ...]:
     """Payloads of this kind."""
     files = [envelope.parse_envelope(one.read_bytes()) for one in sorted(GOLDEN.glob("*.json"))]
     return tuple(one.payload for one in files if json.loads(one.payload)["predicateType"] == kind.TYPE)
 
 
-def read_statement(kind: type[statement.Predicate], payload: bytes) -> object:
+def read_statement(kind: type[predicates.Predicate], payload: bytes) -> object:
     found = statement.parse(unsigned(payload), kind)
     assert found.digest == digest.sha256_hex(payload)
-    if isinstance(found.body, statement.Manifest):
+    if isinstance(found.body, predicates.Manifest):
         assert layout.is_id(statement.proposal_id(found.subjects, found.body))
     for name in ("person", "node", "tier", "actor"):
         text = getattr(found.body, name, None)
@@ -119,7 +121,7 @@ def read_statement(kind: type[statement.Predicate], payload: bytes) -> object:
     return found.subjects, found.body
 
 
-def statement_target(kind: type[statement.Predicate]) -> Target:
+def statement_target(kind: type[predicates.Predicate]) -> Target:
     return Target(
         f"statement-{kind.__name__.lower()}",
         partial(read_statement, kind),
@@ -132,7 +134,7 @@ def statement_target(kind: type[statement.Predicate]) -> Target:
 def read_any_statement(data: bytes) -> object:
     """As the readers of the Ctrl repository do: an envelope file that must be of the kind that its place says."""
     found = None
-    for kind in statement.PREDICATES:
+    for kind in predicates.PREDICATES:
         try:
             found = statement.parse(data, kind)
         except Invalid:
@@ -179,7 +181,7 @@ def read_update(data: bytes) -> object:
 
 
 def read_dir(data: bytes, *, strict: bool) -> object:
-    found = dvcfile.decode_dir(data, max_entries=1000, max_bytes=1 << 16, strict=strict)
+    found = dirobject.decode_dir(data, max_entries=1000, max_bytes=1 << 16, strict=strict)
     for one in found:
         parts = one.relpath.split("/")
         assert not {"", ".", "..", ".git", ".dvc"} & set(parts), f"{one.relpath!r} leads out"
@@ -359,7 +361,7 @@ PIPELINE = (
     "stages:\n  train:\n    cmd: python t.py\n    wdir: sub\n    outs:\n    - m.pkl:\n        cache: false\n    metrics:\n    - s.json\n"
     "  each:\n    foreach: [a, b]\n    do:\n      outs: [${item}]\n"
 )
-DIR = dvcfile.encode_dir([("a", "a" * 32), ("sub/é \u2028", "b" * 32), ("sub/quote\"'", "c" * 32)])
+DIR = dirobject.encode_dir([("a", "a" * 32), ("sub/é \u2028", "b" * 32), ("sub/quote\"'", "c" * 32)])
 SUMS = sums.encode_sums([("a", "a" * 64), ("sub/é", "b" * 64)])
 RAW = (
     b"1" * 40 + b"\0:100644 000000 " + b"2" * 40 + b" " + b"0" * 40 + b" D\0gone\0"
@@ -416,7 +418,7 @@ def read_bundle(data: bytes) -> object:
 
 
 def checkpoints() -> Sequence[bytes]:
-    body = statement.Checkpoint(
+    body = predicates.Checkpoint(
         repository="ab" * 16, time="2026-11-24T10:00:00Z", branch="published", sequence=7, entry="0" * 64
     )
     about = (statement.subject(layout.ledger_path(7), "0" * 64),)
@@ -430,9 +432,9 @@ TARGETS: tuple[Target, ...] = (
     Target("git-object", gitobject.head, given(COMMIT), ["core.gitobject.head"]),
     Target("envelope", read_envelope, lambda: [one.read_bytes() for one in sorted(GOLDEN.glob("*.json"))],
            ["core.envelope.parse_envelope"], write=lambda one: one.to_bytes()),
-    Target("json", envelope.strict_json, lambda: [*statements(statement.Manifest), b'{"a": [1, "x", null, true]}'],
+    Target("json", envelope.strict_json, lambda: [*statements(predicates.Manifest), b'{"a": [1, "x", null, true]}'],
            ["core.envelope.strict_json"], write=lambda one: json.dumps(one).encode()),
-    *map(statement_target, statement.PREDICATES),
+    *map(statement_target, predicates.PREDICATES),
     Target("statement-of-any-kind", read_any_statement, golden("manifest", "decision", "receipt", "ledger-entry"),
            ["core.statement.parse"]),
     Target("policy", read_policy, given(POLICY, POLICY.replace("null", "'x'")),
@@ -446,10 +448,10 @@ TARGETS: tuple[Target, ...] = (
     Target("mentions", read_mentions, given(PLAIN, LOCK, PIPELINE, FOLDER),
            ["core.mentions.mentioned", "core.mentions.claims", "core.mentions.paths_of", "core.mentions.uncached"], cost=8),
     Target("yaml-round-trip", lambda data: metayaml.load_yaml(data, "rt"), METAFILES, ["core.metayaml.load_yaml"], cost=5),
-    Target("dir", partial(read_dir, strict=True), given(DIR, b"[]"), ["core.dvcfile.decode_dir"],
-           write=lambda found: dvcfile.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
-    Target("dir-of-the-workspace", partial(read_dir, strict=False), given(DIR, b"[]"), ["core.dvcfile.decode_dir"],
-           write=lambda found: dvcfile.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
+    Target("dir", partial(read_dir, strict=True), given(DIR, b"[]"), ["core.dirobject.decode_dir"],
+           write=lambda found: dirobject.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
+    Target("dir-of-the-workspace", partial(read_dir, strict=False), given(DIR, b"[]"), ["core.dirobject.decode_dir"],
+           write=lambda found: dirobject.encode_dir([(one.relpath, one.md5) for one in found]), exact=True),
     Target("sums", read_sums, given(SUMS, b""), ["core.sums.decode_sums"],
            write=lambda found: sums.encode_sums([(one.path, one.sha256) for one in found]), exact=True),
     Target("names", read_names, given(
@@ -487,7 +489,7 @@ TARGETS: tuple[Target, ...] = (
 NOT_PARSERS = {
     "adapters.git_process.run": "hands bytes to Git",
     "adapters.trust._replace": "writes our own bytes",
-    "engine.artifact.listed_in": "hands them to core.dvcfile.decode_dir",
+    "engine.artifact.listed_in": "hands them to core.dirobject.decode_dir",
     "engine.propose.propose_policy": "hands them to core.policy.parse_policy",
     "core.digest.digest": "hashes",
     "core.digest.sha256_hex": "hashes",

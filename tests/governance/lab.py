@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from keys import POLICY, Key
-from placet.adapters.git import GitRepo, init_bare
+from placet.adapters.git import GitRepo
+from placet.adapters.git_server import init_bare
 from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.statement import Comment, Provenance
+from placet.core.predicates import Comment, Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push

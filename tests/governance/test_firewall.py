@@ -21,7 +21,8 @@ from placet.core.envelope import MAX_ENVELOPE, MAX_PAYLOAD
 from placet.core.layout import Occupied
 from placet.core.limits import Bounds
 from placet.core.policy import MAX_POLICY
-from placet.core.statement import DirObject, Signed, proposal_id, subject
+from placet.core.predicates import DirObject
+from placet.core.statement import Signed, proposal_id, subject
 from placet.engine import cases, contents, firewall, gate
 from placet.errors import Invalid, NotFound, Refused
 from placet.ports import RefUpdate, TreeEntry

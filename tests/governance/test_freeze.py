@@ -18,7 +18,8 @@ from placet.adapters.trust import FileMemory
 from placet.core import layout
 from placet.core.bundle import encode_bundle
 from placet.core.limits import FREEZES_EACH
-from placet.core.statement import Freeze, Signed, Unfreeze, format_time, parse, subject
+from placet.core.predicates import Freeze, Unfreeze
+from placet.core.statement import Signed, format_time, parse, subject
 from placet.engine import ctrl, freezing, gatefreeze, memory, promote, published, thaw
 from placet.engine import freeze as freezes
 from placet.engine import gate as gating

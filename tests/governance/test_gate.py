@@ -6,7 +6,8 @@ import pytest
 from governance.lab import MAIN, PUBLISHED
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Decision, Manifest, Seen, Signed, format_time, parse, subject
+from placet.core.predicates import Decision, Manifest, Seen
+from placet.core.statement import Signed, format_time, parse, subject
 from placet.engine import gate, review
 from placet.engine.detail import detail
 from placet.errors import Refused

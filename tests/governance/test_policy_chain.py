@@ -10,10 +10,11 @@ from governance.lab import MAIN, TIER, Lab
 from governance.test_promote import land, make
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Decision, Seen, Signed, format_time, subject
+from placet.core.predicates import Decision, Seen
+from placet.core.statement import Signed, format_time, subject
 from placet.engine import gate, propose
 from placet.engine import promote as promoting
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.errors import Conflict, Corrupt, Refused
 from placet.ports import RefUpdate
 

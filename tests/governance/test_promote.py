@@ -11,12 +11,14 @@ from placet.adapters.objects.memory import MemoryStore
 from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
-from placet.core.statement import DirObject, Provenance
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
+from placet.core.predicates import DirObject, Provenance
 from placet.core.sums import encode_sums
 from placet.engine import promote as promoting
 from placet.engine import propose
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, NotFound, Refused
 from placet.ports import RefUpdate, StoreTraits

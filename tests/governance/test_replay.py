@@ -180,7 +180,7 @@ def test_what_is_denied_and_why():
 
 def test_rows_are_limited_by_what_was_counted():
     from placet.core.assent import Assent, judge_manifest
-    from placet.core.statement import CheckResult
+    from placet.core.predicates import CheckResult
     from unit.test_assent import ONE
     from unit.test_statement import FILE
 

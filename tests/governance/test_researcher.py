@@ -20,12 +20,13 @@ from placet.client import Client
 from placet.config import Settings
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.sums import encode_sums
 from placet.dataplane import DataPlane
 from placet.engine import clone as cloning
 from placet.engine import rehash, worktree
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import TreeEntry
 from placet.testing import twins
@@ -408,7 +409,7 @@ def test_a_signed_list_with_such_a_path_is_refused_by_its_parser(library, monkey
 
 
 def signed(name):
-    from placet.core.statement import Artifact, DirObject
+    from placet.core.predicates import Artifact, DirObject
 
     listing = encode_dir([(name, md5_hex(FILE))])
     sums = b"%b  %b\n" % (sha256_hex(FILE).encode(), name.encode())

@@ -11,11 +11,12 @@ from keys import Key
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import assent, layout
 from placet.core.digest import digest, md5_hex
-from placet.core.statement import Erased, Manifest
-from placet.engine import cases, erase, history, promote, retract, retraction
-from placet.engine.promote import Promoter, Target
+from placet.core.predicates import Erased, Manifest
+from placet.engine import cases, erase, history, promotable, promote, retract, retraction
+from placet.engine.promote import Promoter
 from placet.engine.record import Actor, record
 from placet.engine.retract import Retractor, propose_retraction
+from placet.engine.target import Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import RefUpdate, StoreTraits
@@ -329,7 +330,7 @@ def test_promotions_that_need_its_objects_wait(world, monkeypatch):
     done = {one.id: one for one in world.promoter.run()}
     assert done[waits].error.kind == "retraction-open"
     with monkeypatch.context() as patch:
-        patch.setattr(promote, "_require_none_held", lambda *_: None)
+        patch.setattr(promotable, "require_none_held", lambda *_: None)
         patch.setattr(Promoter, "_record", lambda *_, **__: "a commit")
         assert world.promoter.run([waits])[0].error is None, "without the guard it would be published"
     assert done[free].error is None
@@ -359,7 +360,7 @@ def test_a_promotion_overtaken_by_a_retraction_proves_everything_again(world, mo
     assert len(calls) == 2
     assert (done.artifacts[0].copied, done.artifacts[0].found) == (1, 0)
     assert keys(world.store) == {KEY}
-    monkeypatch.setattr(promote, "_undone", lambda *_: 0)
+    monkeypatch.setattr(promotable, "undone", lambda *_: 0)
     calls.clear()
     one, three = two, world.lab.landed("outputs/c.csv", DATA)
     world.promoter.run([three])
@@ -609,8 +610,8 @@ def test_no_publication_while_it_is_taken_back(world, monkeypatch):
     two = world.lab.landed("outputs/b.csv", DATA)
     with monkeypatch.context() as patch:
         patch.setattr(retraction, "held_back", lambda *_: None)
-        patch.setattr(promote, "held_back", lambda *_: None)
-        patch.setattr(promote, "_require_none_held", lambda *_: None)
+        patch.setattr(promotable, "held_back", lambda *_: None)
+        patch.setattr(promotable, "require_none_held", lambda *_: None)
         (done,) = world.promoter.run([two])
         assert done.error is None, "without the guard it would be published"
     assert "still open" in str(world.lab.view().broken[TIER])

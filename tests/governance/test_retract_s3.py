@@ -18,7 +18,7 @@ from placet.config import Settings
 from placet.core import layout
 from placet.core.digest import md5_hex
 from placet.engine import clone, ctrl, takenback
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import Version
 from placet.wire.data import open_store

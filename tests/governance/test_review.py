@@ -10,7 +10,8 @@ from keys import Key
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import layout
 from placet.core.digest import digest
-from placet.core.statement import CheckResult, Decision, Seen, Signed, format_time, subject
+from placet.core.predicates import CheckResult, Decision, Seen
+from placet.core.statement import Signed, format_time, subject
 from placet.engine import cases, diff, review, show
 from placet.engine.detail import detail
 from placet.errors import Conflict, Corrupt, Invalid, Refused

@@ -12,7 +12,7 @@ from governance.test_promote import Quiet, hold, land, land_folder, make
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import encode_dir
+from placet.core.dirobject import encode_dir
 from placet.core.states import State
 from placet.core.sums import encode_sums
 from placet.engine import scrub as scrubbing

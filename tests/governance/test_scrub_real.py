@@ -18,7 +18,7 @@ from placet.cli.output import output
 from placet.cli.scrub import ByteRate
 from placet.core import layout
 from placet.core.digest import md5_hex
-from placet.engine.promote import Target
+from placet.engine.target import Target
 from placet.testing import twins
 from placet.wire.data import open_store
 

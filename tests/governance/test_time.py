@@ -13,7 +13,8 @@ from governance.test_promote import Quiet, hold, keys, land, make
 from governance.test_windows import NOON, window
 from placet.core.ledger import MAX_AHEAD
 from placet.core.statement import parse_time
-from placet.engine import promote as promoting
+from placet.engine import promotable
+from placet.engine.promote import Promotion
 from placet.errors import Corrupt, Refused
 from placet.ports import RefUpdate
 
@@ -71,7 +72,7 @@ def run(promoter, *idents):
     try:
         return promoter.run(idents)
     except Corrupt as error:
-        return [promoting.Promotion("", "", None, (), error)]
+        return [Promotion("", "", None, (), error)]
 
 
 @contextmanager
@@ -159,11 +160,11 @@ def test_whatever_runs_out_between_any_two_steps_is_not_published(lab, monkeypat
         assert before == after, "an entry from the future, or of what has expired"
         assert done.commit is None
     assert set(said) == {"not-approved"}
-    real = promoting._require_open
-    monkeypatch.setattr(promoting, "_require_open", lambda *_: None)
+    real = promotable.require_open
+    monkeypatch.setattr(promotable, "require_open", lambda *_: None)
     wrong = [done for done, _, _ in jumps(lab, timedelta(days=31)) if done.commit is not None]
     assert wrong, "without the guard an agent would record what has expired"
-    monkeypatch.setattr(promoting, "_require_open", real)
+    monkeypatch.setattr(promotable, "require_open", real)
 
 
 class Slow(Quiet):

@@ -10,7 +10,8 @@ from keys import Key
 from placet.core import layout
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.statement import Decision, Provenance, Signed, parse
+from placet.core.predicates import Decision, Provenance
+from placet.core.statement import Signed, parse
 from placet.engine import propose, review
 from placet.engine.ctrl import load
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused

@@ -13,7 +13,7 @@ from placet.core import windows
 from placet.core.policy import parse_policy
 from placet.core.policyform import Between, Weekly, Window
 from placet.core.windows import closed, window_problem
-from placet.engine import promote as promoting
+from placet.engine import promotable
 from placet.engine.promote import Promoter
 from placet.errors import Corrupt, Refused
 from placet.ports import RefUpdate
@@ -135,7 +135,7 @@ def test_a_window_that_begins_after_the_decision(noon, monkeypatch):
     (done,) = promoter.run()
     assert done.error.kind == "window"
     noon.later(hours=-3)
-    monkeypatch.setattr(promoting, "_require_open", lambda *_: None)
+    monkeypatch.setattr(promotable, "require_open", lambda *_: None)
     assert promoter.run()[0].error is None
     assert isinstance(noon.view().broken[TIER], Corrupt)
 

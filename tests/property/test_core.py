@@ -12,7 +12,8 @@ from placet.core import layout
 from placet.core.assent import Assent, judge_manifest
 from placet.core.globs import matches
 from placet.core.policy import parse_policy
-from placet.core.statement import PREDICATES, parse
+from placet.core.predicates import PREDICATES
+from placet.core.statement import parse
 from placet.errors import Invalid
 from unit.test_assent import ONE
 from unit.test_statement import ALL, made

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from placet.core import layout
-from placet.core.dvcfile import (
-    Output,
-    decode_dir,
-    encode_dir,
-    encode_metafile,
-    parse_canonical,
-    read_metafile,
-    update_metafile,
-)
+from placet.core.dirobject import decode_dir, encode_dir
+from placet.core.dvcfile import Output, encode_metafile, parse_canonical, read_metafile, update_metafile
 from placet.core.sums import decode_sums, encode_sums
 from placet.errors import Invalid
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as some
 from governance.lab import MAIN
 from keys import Key
 from placet.core import layout
-from placet.core.statement import Decision, Seen, Signed
+from placet.core.predicates import Decision, Seen
+from placet.core.statement import Signed
 from placet.engine.cases import Case, Recorded, chains
 from placet.ports import TreeEntry
 from property.town import MemoryLab, policy_text

@@ -17,23 +17,16 @@ from placet.adapters.objects.memory import MemoryStore
 from placet.adapters.sandbox import Sandbox
 from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.envelope import Envelope, Signature, key_id
 from placet.core.policy import parse_policy
-from placet.core.statement import (
-    Decision,
-    DirObject,
-    Manifest,
-    Provenance,
-    Seen,
-    Signed,
-    parse,
-    parse_time,
-    proposal_id,
-)
+from placet.core.predicates import Decision, DirObject, Manifest, Provenance, Seen
+from placet.core.statement import Signed, parse, parse_time, proposal_id
 from placet.core.sums import encode_sums
 from placet.engine import begin, promote, propose, published
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
+from placet.engine.target import Target
 from placet.errors import PlacetError
 from placet.ports import RefUpdate, TreeEntry
 from placet.testing import twins

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from keys import POLICY
-from placet.core import statement as st
+from placet.core import predicates
 from placet.core.assent import Assent, judge_manifest, rule_for, sees
 from placet.core.policy import parse_policy
 from unit.test_statement import FILE, MANIFEST
@@ -118,7 +118,9 @@ def test_nobody_left_is_said_so():
         (
             {
                 "checks": (
-                    st.CheckResult(check="x", path=FILE.path, digest="a" * 64, passed=False, summary="bad"),
+                    predicates.CheckResult(
+                        check="x", path=FILE.path, digest="a" * 64, passed=False, summary="bad"
+                    ),
                 )
             },
             "failed: bad",
@@ -139,7 +141,7 @@ def test_checks_that_the_rule_asks_for_must_be_there():
         "Check type of outputs/model.pkl is missing.",
     ]
     done = tuple(
-        st.CheckResult(check=name, path=FILE.path, digest="a" * 64, passed=True, summary="")
+        predicates.CheckResult(check=name, path=FILE.path, digest="a" * 64, passed=True, summary="")
         for name in ("formulas", "type")
     )
     assert judged("alice bob", rules=rules, manifest=msgspec.structs.replace(ONE, checks=done)).allowed

@@ -5,11 +5,9 @@ import json
 
 import pytest
 
+from placet.core.dirobject import DirEntry, decode_dir, encode_dir
 from placet.core.dvcfile import (
-    DirEntry,
     Output,
-    decode_dir,
-    encode_dir,
     encode_metafile,
     parse_canonical,
     read_lock,

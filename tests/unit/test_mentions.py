@@ -6,7 +6,8 @@ import pytest
 
 from placet.core import layout
 from placet.core.digest import md5_hex
-from placet.core.dvcfile import Output, encode_dir, encode_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, encode_metafile
 from placet.core.mentions import Md5Set, claims, is_metafile, mentioned, paths_of, uncached
 
 A, B = "a" * 32, "0123456789" * 3 + "01"

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from keys import POLICY, Key
+from placet.config import complete_policy
 from placet.core import policymistakes
 from placet.core.assent import rule_for
 from placet.core.digest import sha256_hex
@@ -31,6 +32,23 @@ def test_a_policy_is_read_with_its_digest():
     assert policy.person_of(Key("alice-2").public) == "alice"
     assert policy.person_of(Key("site-a").public) is None
     assert policy.governors() == {"alice", "bob", "dana"}
+
+
+FORM = YAML(typ="safe").load(POLICY)
+ADDED = ("repository", "number", "previous")
+REST = {key: value for key, value in FORM.items() if key not in ADDED}
+
+
+@pytest.mark.parametrize("data", [
+    json.dumps(FORM), json.dumps(FORM, indent=2), json.dumps(REST), json.dumps(REST, indent=2),
+    json.dumps(REST | {"repository": FORM["repository"]}), POLICY,
+    re.sub(f"(?m)^(?:{'|'.join(ADDED)}):.*\n", "", POLICY), re.sub("(?m)^([a-z]+):", r'"\1":', POLICY),
+])  # fmt: skip
+def test_a_policy_is_completed_with_what_it_lacks(data):
+    form = parse_policy(complete_policy(data.encode())).form
+    assert (form.number, form.previous) == (0, None)
+    assert re.fullmatch("[0-9a-f]{32}", form.repository)
+    assert (form.repository == FORM["repository"]) == (FORM["repository"] in data)
 
 
 def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):

@@ -6,7 +6,8 @@ from placet.adapters.objects.local import LocalStore
 from placet.core.digest import digest
 from placet.core.layout import data_key
 from placet.engine.disk import Cache
-from placet.engine.transfer import download, guarded, run, upload
+from placet.engine.threads import guarded, run
+from placet.engine.transfer import download, upload
 
 
 class Counter:

@@ -9,7 +9,8 @@ from placet.core import layout
 from placet.core.digest import Digests, Hasher, digest, digest_chunks, md5_hex, sha256_hex, tee
 from placet.core.globs import matches
 from placet.core.ledger import check_next, holds
-from placet.core.statement import Checkpoint, Signed
+from placet.core.predicates import Checkpoint
+from placet.core.statement import Signed
 from placet.core.states import TRANSITIONS, State, StateFacts, derive, mermaid
 from placet.errors import Corrupt, Invalid, PlacetError, Refused
 from unit.test_statement import ABOUT, ENTRY, SHA

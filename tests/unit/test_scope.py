@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from placet.core.predicates import Artifact, Manifest, Provenance
 from placet.core.scope import covers, parse_scope
-from placet.core.statement import Artifact, Manifest, Provenance
 from placet.errors import Invalid
 
 BODY = Manifest(

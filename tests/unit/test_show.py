@@ -12,7 +12,7 @@ import pytest
 
 from placet.checks.compare import ColumnDiff, TableDiff
 from placet.cli import app, author, bars, clean, output, proposals
-from placet.core.statement import CheckResult, Comment, Provenance
+from placet.core.predicates import CheckResult, Comment, Provenance
 from placet.core.states import State
 from placet.engine import checks, detail, diff, propose, review, show
 from placet.errors import Refused

@@ -8,7 +8,7 @@ import pytest
 from keys import POLICY, Key
 from placet.core import envelope as dsse
 from placet.core import policy as policies
-from placet.core import policyform
+from placet.core import policyform, predicates
 from placet.core import statement as st
 from placet.errors import Invalid
 
@@ -18,17 +18,17 @@ LATER = "2026-12-24T10:00:00Z"
 SHA, SHB, MD5, ID = "a" * 64, "b" * 64, "c" * 32, "ab" * 16
 BASE = {"repository": ID, "time": TIME}
 ABOUT = (st.subject(".placet/proposals/x/manifest.json", SHA),)
-FILE = st.Artifact(path="outputs/model.pkl", md5=MD5, size=10, files=1, metafile=SHA)
-FOLDER = st.Artifact(
+FILE = predicates.Artifact(path="outputs/model.pkl", md5=MD5, size=10, files=1, metafile=SHA)
+FOLDER = predicates.Artifact(
     path="outputs/d",
     md5=MD5,
     size=10,
     files=3,
     metafile=SHA,
-    dir=st.DirObject(sha256=SHB, size=99),
+    dir=predicates.DirObject(sha256=SHB, size=99),
     previous=SHB,
 )
-MANIFEST = st.Manifest(
+MANIFEST = predicates.Manifest(
     **BASE,
     kind="publish",
     node="site-a",
@@ -38,8 +38,10 @@ MANIFEST = st.Manifest(
     artifacts=(FILE, FOLDER),
     policy=SHA,
     follows=None,
-    checks=(st.CheckResult(check="type", path="outputs/d", digest=SHB, passed=True, summary="3 files"),),
-    provenance=st.Provenance(orchestrator="dagster 1", asset="d", run="1", inputs=("a",)),
+    checks=(
+        predicates.CheckResult(check="type", path="outputs/d", digest=SHB, passed=True, summary="3 files"),
+    ),
+    provenance=predicates.Provenance(orchestrator="dagster 1", asset="d", run="1", inputs=("a",)),
     message="an é message",
     expires=LATER,
 )
@@ -47,7 +49,7 @@ SUBJECTS = (
     st.subject("artifacts/site-a/outputs/model.pkl", SHA),
     st.subject("artifacts/site-a/outputs/d", SHB, directory=True),
 )
-DECISION = st.Decision(
+DECISION = predicates.Decision(
     **BASE,
     manifest=SHA,
     person="alice",
@@ -55,12 +57,12 @@ DECISION = st.Decision(
     previous=SHB,
     verdict="approve",
     role="stewards",
-    seen=st.Seen(level="bytes", digests=(SHA,)),
+    seen=predicates.Seen(level="bytes", digests=(SHA,)),
     comment="fine",
     policy=SHA,
     expires=None,
 )
-ENTRY = st.LedgerEntry(
+ENTRY = predicates.LedgerEntry(
     **BASE,
     branch="published",
     sequence=1,
@@ -77,28 +79,30 @@ ENTRY = st.LedgerEntry(
 ALL = {
     "manifest": (SUBJECTS, MANIFEST, "site-a"),
     "decision": (ABOUT, DECISION, "alice"),
-    "withdraw": (ABOUT, st.Withdrawal(**BASE, manifest=SHA, reason="a mistake"), "site-a"),
+    "withdraw": (ABOUT, predicates.Withdrawal(**BASE, manifest=SHA, reason="a mistake"), "site-a"),
     "receipt": (
         ABOUT,
-        st.Receipt(
+        predicates.Receipt(
             **BASE,
             manifest=SHA,
             judged="d" * 40,
             node="site-a",
             tier="publication-storage",
             artifacts=(
-                st.Promoted(path="outputs/d", objects=5, size=10, copied=3, found=2, ways={"stream": 3}),
+                predicates.Promoted(
+                    path="outputs/d", objects=5, size=10, copied=3, found=2, ways={"stream": 3}
+                ),
             ),
         ),
         "site-a",
     ),
     "ledger-entry": (ABOUT, ENTRY, "site-a"),
-    "checkpoint": (ABOUT, st.Checkpoint(**BASE, branch="published", sequence=1, entry=SHA), "site-a"),
-    "freeze": (ABOUT, st.Freeze(**BASE, scope="all", reason="look first", person="alice"), "alice"),
-    "unfreeze": (ABOUT, st.Unfreeze(**BASE, freeze=SHA, reason="looked"), "alice"),
+    "checkpoint": (ABOUT, predicates.Checkpoint(**BASE, branch="published", sequence=1, entry=SHA), "site-a"),
+    "freeze": (ABOUT, predicates.Freeze(**BASE, scope="all", reason="look first", person="alice"), "alice"),
+    "unfreeze": (ABOUT, predicates.Unfreeze(**BASE, freeze=SHA, reason="looked"), "alice"),
     "observation": (
         ABOUT,
-        st.Observation(
+        predicates.Observation(
             **BASE,
             manifest=SHA,
             forge="gitea",
@@ -184,18 +188,18 @@ def test_every_statement_is_read_strictly(name, change):
 
 def test_what_expires_before_it_begins():
     with pytest.raises(Invalid, match="expires before"):
-        st.parse(changed("manifest", lambda one: one["predicate"].update(expires=TIME)), st.Manifest)
+        st.parse(changed("manifest", lambda one: one["predicate"].update(expires=TIME)), predicates.Manifest)
 
 
 def test_a_statement_of_another_kind_is_refused():
     with pytest.raises(Invalid, match="predicate type"):
-        st.parse(made("freeze"), st.Decision)
+        st.parse(made("freeze"), predicates.Decision)
 
 
 def test_an_oversized_payload_is_refused():
     big = dsse.Envelope(b" " * (dsse.MAX_PAYLOAD + 1), dsse.sign(b"", Key("alice").pair).signatures)
     with pytest.raises(Invalid, match="larger"):
-        st.parse(big.to_bytes(), st.Freeze)
+        st.parse(big.to_bytes(), predicates.Freeze)
 
 
 def test_the_id_follows_from_content_only():
@@ -205,7 +209,7 @@ def test_the_id_follows_from_content_only():
         {"message": "other"},
         {"checks": ()},
         {"policy": SHB},
-        {"provenance": st.Provenance()},
+        {"provenance": predicates.Provenance()},
     ):
         assert st.proposal_id(SUBJECTS, msgspec.structs.replace(MANIFEST, **same)) == ident
     for other in ({"node": "site-b"}, {"tier": "other"}, {"follows": SHA}, {"repository": "cd" * 16}):

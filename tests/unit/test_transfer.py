@@ -8,19 +8,11 @@ import pytest
 
 from placet.core.digest import Digests, digest
 from placet.core.layout import data_key
-from placet.engine import transfer
+from placet.engine import threads, transfer
 from placet.engine.copying import copy_verified
 from placet.engine.disk import Cache
-from placet.engine.transfer import (
-    checkpoint,
-    download,
-    guarded,
-    prove,
-    read_object,
-    run,
-    sizes,
-    upload,
-)
+from placet.engine.threads import checkpoint, guarded, run
+from placet.engine.transfer import download, prove, read_object, sizes, upload
 from placet.errors import Conflict, Corrupt, NotFound, Unavailable
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits
 
@@ -170,7 +162,7 @@ def test_interrupt_stops_the_tasks(monkeypatch):
         assert begun.wait(20)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("placet.engine.transfer.wait", interrupted)
+    monkeypatch.setattr("placet.engine.threads.wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(task, range(100), 2)
     assert not [one for one in threading.enumerate() if one.name.startswith("placet")]
@@ -352,5 +344,5 @@ def test_a_long_object_that_failed_half_way_lets_others_go_on(tmp_path, monkeypa
     thread.start()
     thread.join()
     assert kept
-    assert transfer._long.acquire(timeout=10), "it is held for ever"
-    transfer._long.release()
+    assert threads._long.acquire(timeout=10), "it is held for ever"
+    threads._long.release()

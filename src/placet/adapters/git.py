@@ -353,59 +353,6 @@ class GitRepo:
         return process.check(done, arguments[0], self._dir if self._mirror else None)
 
 
-class WorkTree:
-    """What Git says of paths in somebody's work tree; outside of a Git repository nothing is tracked."""
-
-    def __init__(self, root: Path, environ: Mapping[str, str]) -> None:
-        self._root = root
-        self._env = process.environment(environ)
-
-    def tracks(self, path: Path) -> bool:
-        """Does Git track this path, or something below it?"""
-        asked = ["-C", str(self._root), "ls-files", "-z", "--", str(path)]
-        return bool(process.run(asked, environ=self._env).stdout)
-
-    def ignores(self, path: Path) -> bool:
-        """Does Git ignore this path?"""
-        env = {key: value for key, value in self._env.items() if key != "GIT_LITERAL_PATHSPECS"}
-        asked = ["-C", str(self._root), "check-ignore", "-q", "--stdin", "-z"]
-        return process.run(asked, environ=env, data=os.fsencode(path)).returncode == 0
-
-    def ignored(self) -> frozenset[str]:
-        """All that Git ignores, relative to the root; a folder that holds nothing else as one, with `/`."""
-        asked = ["-C", str(self._root), "ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"]
-        found = process.run(asked, environ=self._env).stdout
-        return frozenset(os.fsdecode(one) for one in found.split(b"\0") if one)
-
-
-def init_bare(path: Path, *, default_branch: str, max_input_bytes: int, environ: Mapping[str, str]) -> None:
-    """A bare repository for the plain forge; idempotent. The hook is installed by `install_hook`."""
-    env = process.environment(environ)
-    process.check(
-        process.run(["init", "-q", "--bare", "-b", default_branch, "--", str(path)], environ=env), "init"
-    )
-    settings = {
-        "receive.fsckObjects": "true",
-        "receive.denyNonFastForwards": "true",
-        "receive.maxInputSize": str(max_input_bytes),
-        "receive.advertiseAtomic": "true",
-        "uploadpack.allowFilter": "true",
-        "gc.auto": "0",
-    }
-    for key, value in settings.items():
-        process.check(process.run(["config", key, value], environ=env, git_dir=path), "config")
-
-
-def install_hook(path: Path, text: str) -> None:
-    """Put the `pre-receive` hook in place, atomically."""
-    hooks = path / "hooks"
-    hooks.mkdir(exist_ok=True)
-    fresh = hooks / f".pre-receive.{os.getpid()}"
-    fresh.write_text(text, encoding="utf-8")
-    fresh.chmod(0o755)
-    fresh.replace(hooks / "pre-receive")
-
-
 @guard(10, 23)
 def _lease(update: RefUpdate) -> str:
     """The option by which the server moves a ref only from where it is said to be."""

@@ -12,7 +12,7 @@ from typing import IO, Annotated, Any, ClassVar
 
 import msgspec
 
-from placet.core.statement import Count, Fact
+from placet.core.predicates import Count, Fact
 
 GROUP = "placet.checks"
 API = 1

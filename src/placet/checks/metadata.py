@@ -13,7 +13,7 @@ import msgspec
 
 from placet.checks import patterns, secrets
 from placet.core.guards import guard
-from placet.core.statement import Predicate
+from placet.core.predicates import Predicate
 from placet.errors import Refused
 
 MAX_FIELD = 1 << 20

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from placet.checks.compare import TableDiff
-    from placet.core.statement import CheckResult, Comment
+    from placet.core.predicates import CheckResult, Comment
     from placet.engine.checks import Checked
     from placet.engine.detail import ArtifactView, DecisionView, Detail, Link, Reviewer
     from placet.engine.diff import ArtifactDiff, Diff, FileDiff

@@ -10,7 +10,7 @@ import click
 from placet.cli import proposals
 from placet.cli.author import ident_argument
 from placet.cli.output import output
-from placet.core.statement import Verdict
+from placet.core.predicates import Verdict
 
 _OPTIONS = (
     click.option(

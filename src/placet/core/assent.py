@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from placet.core import globs
 from placet.core.guards import guard
 from placet.core.policy import Approvals, FileType, Policy, Rule
+from placet.core.predicates import Artifact, CheckResult, Manifest, Sees
 from placet.core.quorum import Seats, Voter, fills
-from placet.core.statement import Artifact, CheckResult, Manifest, Sees
 
 IMPLIED: Mapping[FileType, str] = {
     "archive": "archives",

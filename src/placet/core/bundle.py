@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from placet.core.statement import CommitId, Id, Name, Sha256
+from placet.core.predicates import CommitId, Id, Name, Sha256
 from placet.errors import Invalid
 
 FORMAT: Final = "urn:placet:bundle:v1"

@@ -25,6 +25,8 @@ PROPOSALS = ".placet/proposals/"
 FREEZES = ".placet/freezes/"
 LEDGER = ".placet/ledger/"
 
+PROBE_FOLDER = "placet/probe/"  # in a tier, not in Git: what tells how a store behaves, and is nobody's data
+
 MAIN = "refs/heads/main"
 DEFAULT_TIER = "publication-storage"
 PROPOSAL_BRANCHES = "refs/heads/proposals/"
@@ -32,7 +34,7 @@ CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
 FREEZE_TRACKING = "refs/remotes/origin/freezes/"
 WATCHED = (MAIN, f"{FREEZE_BRANCHES}*")
-PROBE, PROBE_SUM, PROBE_RIGHTS = (f"placet/probe/{name}" for name in ("object", "checksum", "doctor"))
+PROBE, PROBE_SUM, PROBE_RIGHTS = (f"{PROBE_FOLDER}{name}" for name in ("object", "checksum", "doctor"))
 PROBES = frozenset({PROBE, PROBE_SUM, PROBE_RIGHTS})
 """All that Placet leaves in a remote when it tries what a service and a credential can do."""
 """The refs that a party looks at once more before it records a publication."""

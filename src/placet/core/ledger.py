@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from placet.core.guards import guard
-from placet.core.statement import Checkpoint, LedgerEntry, Signed, format_time, parse_time
+from placet.core.predicates import Checkpoint, LedgerEntry
+from placet.core.statement import Signed, format_time, parse_time
 from placet.errors import Corrupt
 
 MAX_AHEAD = timedelta(minutes=5)

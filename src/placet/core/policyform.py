@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from placet.core.statement import Id, Name, Sees, Sha256, Short, Time
+from placet.core.predicates import Id, Name, Sees, Sha256, Short, Time
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
 Glob = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from placet.core import globs, layout
-from placet.core.statement import Manifest
+from placet.core.predicates import Manifest
 from placet.errors import Invalid
 
 

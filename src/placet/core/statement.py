@@ -1,7 +1,7 @@
 """The signed statements of Placet: in-toto Statements v1 with Placet's predicates.
 
 Format: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md. The JSON Schemas in
-`docs/reference/schemas/` are generated from the classes here. Parsing is strict: unknown keys,
+`docs/reference/schemas/` are generated from `core/predicates.py`. Parsing is strict: unknown keys,
 duplicate keys, floats and out-of-range values are errors. The digest of a statement is the SHA-256 of
 the payload bytes as they were signed.
 """
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import msgspec
 import rfc8785
@@ -20,283 +20,15 @@ import rfc8785
 from placet.core import envelope as dsse
 from placet.core.digest import sha256_hex
 from placet.core.guards import guard
+from placet.core.predicates import Manifest, Path, Predicate, Sha256
 from placet.errors import Invalid
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
-# `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
-Md5 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
-Id = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
-CommitId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$(?!\n)")]
-Name = Annotated[  # as `layout.is_name`
-    str, msgspec.Meta(pattern=r"^(?!.*\.\.)(?!.*\.lock$)[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)")
-]
-Fact = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$(?!\n)")]
-Path = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-Text = Annotated[str, msgspec.Meta(max_length=4000)]
-Short = Annotated[str, msgspec.Meta(max_length=300)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
-Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")]
-
-Verdict = Literal["approve", "return", "reject"]
-Sees = Literal["bytes", "report"]
-ManifestKind = Literal["publish", "policy", "retract"]
-EntryKind = Literal["genesis", "policy", "publish", "retract", "erased", "restored"]
-
-
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Predicate(_Struct, frozen=True, kw_only=True):
-    """What every predicate has: the repository that it is about, and when it was made."""
-
-    TYPE: ClassVar[str]
-
-    repository: Id
-    time: Time
-
-
-class DirObject(_Struct, frozen=True, kw_only=True):
-    """The `.dir` object of a directory artifact."""
-
-    sha256: Sha256
-    size: Count
-
-
-class Artifact(_Struct, frozen=True, kw_only=True):
-    """One DVC output of a manifest; its SHA-256 is in the subject of the same index."""
-
-    path: Path
-    md5: Md5
-    size: Count
-    files: Count
-    metafile: Sha256
-    dir: DirObject | None = None
-    previous: Sha256 | None = None
-
-
-class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a check said about one artifact, and the digest of the bytes that it looked at.
-
-    Attributes:
-        tool: Name and version of what looked.
-        facts: Whole numbers (files, rows, columns, ...); never data.
-    """
-
-    check: Name
-    path: Path
-    digest: Sha256
-    passed: bool
-    summary: Short
-    tool: Short = ""
-    facts: Annotated[dict[Fact, Count], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=dict)
-
-
-class Provenance(_Struct, frozen=True, kw_only=True):
-    """Where the artifacts came from; names follow SLSA's build provenance where it has them."""
-
-    orchestrator: Short = ""
-    asset: Short = ""
-    run: Short = ""
-    code_version: Short = ""
-    inputs: Annotated[tuple[Short, ...], msgspec.Meta(max_length=200)] = ()
-
-
-class Manifest(Predicate, frozen=True, kw_only=True, omit_defaults=True):
-    """These bytes, from this node, for this tier, under this policy.
-
-    One of kind `retract` takes back what other manifests published: its artifacts are theirs, and `previous`
-    of each is the digest of the manifest that published it.
-
-    Attributes:
-        person: Who signed it, if it was not the node: a policy's proposer, or a retractor.
-        emergency: Of a retraction: hide at once, by one alone; a second person confirms it in time.
-    """
-
-    TYPE: ClassVar[str] = "urn:placet:manifest:v1"
-
-    kind: ManifestKind
-    node: Name | None
-    person: Name | None
-    project: Short
-    tier: Name | None
-    artifacts: Annotated[tuple[Artifact, ...], msgspec.Meta(max_length=1000)]
-    policy: Sha256
-    follows: Sha256 | None
-    checks: Annotated[tuple[CheckResult, ...], msgspec.Meta(max_length=5000)]
-    provenance: Provenance
-    message: Text
-    expires: Time
-    emergency: bool = False
-
-    @property
-    def signer(self) -> str:
-        """The name of whoever must have signed it: a person, or else the node."""
-        return self.person or self.node or ""
-
-
-class Seen(_Struct, frozen=True, kw_only=True):
-    """What a reviewer had before them: the bytes or the report, by the digests they looked at."""
-
-    level: Sees
-    digests: Annotated[tuple[Sha256, ...], msgspec.Meta(max_length=2000)] = ()
-
-
-class Comment(_Struct, frozen=True, kw_only=True):
-    """A remark about one artifact of the manifest, by its path."""
-
-    path: Path
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
-
-
-class Decision(Predicate, frozen=True, kw_only=True, omit_defaults=True):
-    """A person's verdict on one manifest; their n-th."""
-
-    TYPE: ClassVar[str] = "urn:placet:decision:v1"
-
-    manifest: Sha256
-    person: Name
-    n: Annotated[int, msgspec.Meta(ge=1, le=999_999)]
-    previous: Sha256 | None
-    verdict: Verdict
-    role: Name
-    seen: Seen
-    comment: Text
-    policy: Sha256
-    expires: Time | None
-    comments: Annotated[tuple[Comment, ...], msgspec.Meta(max_length=200)] = ()
-
-
-class Withdrawal(Predicate, frozen=True, kw_only=True):
-    """The manifest's signer takes it back."""
-
-    TYPE: ClassVar[str] = "urn:placet:withdraw:v1"
-
-    manifest: Sha256
-    reason: Text
-
-
-class Promoted(_Struct, frozen=True, kw_only=True):
-    """How the objects of one artifact came into the tier."""
-
-    path: Path
-    objects: Count
-    size: Count
-    copied: Count
-    found: Count
-    ways: dict[str, Count]
-
-
-class Receipt(Predicate, frozen=True, kw_only=True):
-    """The node's word that every object of the manifest is in the tier and was verified."""
-
-    TYPE: ClassVar[str] = "urn:placet:receipt:v1"
-
-    manifest: Sha256
-    judged: CommitId
-    node: Name
-    tier: Name
-    artifacts: tuple[Promoted, ...]
-
-
-class Erased(_Struct, frozen=True, kw_only=True):
-    """What became of the objects of one artifact that was taken back.
-
-    Attributes:
-        objects: How many it has.
-        kept: How many of them stay, because something else that is published needs them.
-        versions: How many versions of the others the last run removed; those before it are not counted.
-    """
-
-    path: Path
-    objects: Count
-    kept: Count
-    versions: Count
-
-
-class Erasure(Predicate, frozen=True, kw_only=True):
-    """The word of whoever holds the retraction credential that nothing of it is in the tier any more."""
-
-    TYPE: ClassVar[str] = "urn:placet:erasure:v1"
-
-    manifest: Sha256
-    judged: CommitId
-    actor: Name
-    tier: Name
-    artifacts: tuple[Erased, ...]
-
-
-class LedgerEntry(Predicate, frozen=True, kw_only=True):
-    """One change of a published branch; `actor` (a node or a person) signed it."""
-
-    TYPE: ClassVar[str] = "urn:placet:ledger-entry:v1"
-
-    branch: Short
-    sequence: Count
-    previous: Sha256 | None
-    kind: EntryKind
-    proposal: Id | None
-    manifest: Sha256 | None
-    decisions: tuple[Sha256, ...]
-    policy: Sha256
-    receipt: Sha256 | None
-    judged: CommitId | None
-    actor: Name
-
-
-class Checkpoint(Predicate, frozen=True, kw_only=True):
-    """How long a ledger was, and its last entry."""
-
-    TYPE: ClassVar[str] = "urn:placet:checkpoint:v1"
-
-    branch: Short
-    sequence: Count
-    entry: Sha256
-
-
-class Freeze(Predicate, frozen=True, kw_only=True):
-    """Stop every `publish` entry within the scope (`all`, `node:<n>`, `path:<glob>`, `tier:<t>`)."""
-
-    TYPE: ClassVar[str] = "urn:placet:freeze:v1"
-
-    scope: Short
-    reason: Text
-    person: Name
-
-
-class Unfreeze(Predicate, frozen=True, kw_only=True):
-    """Two people end a freeze."""
-
-    TYPE: ClassVar[str] = "urn:placet:unfreeze:v1"
-
-    freeze: Sha256
-    reason: Text
-
-
-class Observation(Predicate, frozen=True, kw_only=True):
-    """A witness saw this review on a forge."""
-
-    TYPE: ClassVar[str] = "urn:placet:observation:v1"
-
-    manifest: Sha256
-    forge: Short
-    user: Short
-    review: Short
-    content: Sha256
-    verdict: Verdict
-    witness: Name
-
-
-PREDICATES: tuple[type[Predicate], ...] = (
-    Manifest, Decision, Withdrawal, Receipt, Erasure, LedgerEntry, Checkpoint, Freeze, Unfreeze, Observation,
-)  # fmt: skip
-
 P = TypeVar("P", bound=Predicate)
 
 
-class Subject(_Struct, frozen=True, kw_only=True):
+class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a statement is about: a name and exactly one of `sha256` and `dirHash`."""
 
     name: Path

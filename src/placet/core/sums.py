@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from placet.core.digest import sha256_hex
-from placet.core.dvcfile import DirEntry
+from placet.core.dirobject import DirEntry
 from placet.errors import Invalid
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\n\r\\]+)")

@@ -14,7 +14,8 @@ from placet.core import globs
 from placet.core.guards import guard
 from placet.core.policy import Policy
 from placet.core.policyform import Day, Weekly, Window
-from placet.core.statement import Manifest, format_time, parse_time
+from placet.core.predicates import Manifest
+from placet.core.statement import format_time, parse_time
 
 _DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEK = timedelta(days=7)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from placet.core import layout
 from placet.core.digest import Digests, digest, sha256_hex
-from placet.core.dvcfile import DirEntry, Output, decode_dir
+from placet.core.dirobject import DirEntry, decode_dir
+from placet.core.dvcfile import Output
 from placet.core.outputs import Tracking, not_plain
 from placet.core.sums import SumEntry, check_same_paths, decode_sums, encode_sums
 from placet.engine.disk import Cache, corrupt_cache

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from placet.core import layout
 from placet.core.policy import Policy
-from placet.core.statement import LedgerEntry, Signed, format_time, subject
+from placet.core.predicates import LedgerEntry
+from placet.core.statement import Signed, format_time, subject
 from placet.errors import Refused
 from placet.ports import RefUpdate, Repo, Signer
 

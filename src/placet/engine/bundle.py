@@ -16,7 +16,8 @@ from placet.core import layout
 from placet.core.bundle import FORMAT, MAX_LISTS, Bundle, BundledCommit, text
 from placet.core.digest import sha256_hex
 from placet.core.guards import guard
-from placet.core.statement import Artifact, Checkpoint, Signed, parse_time
+from placet.core.predicates import Artifact, Checkpoint
+from placet.core.statement import Signed, parse_time
 from placet.core.sums import SumEntry, decode_sums
 from placet.engine.checkpoint import signers
 from placet.engine.ctrl import View, load

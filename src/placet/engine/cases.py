@@ -23,7 +23,8 @@ from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
-from placet.core.statement import Artifact, Decision, Manifest, Sees, Signed, Verdict, parse_time, proposal_id
+from placet.core.predicates import Artifact, Decision, Manifest, Sees, Verdict
+from placet.core.statement import Signed, parse_time, proposal_id
 from placet.core.states import Standing, State, StateFacts, derive
 from placet.engine.twins import Pair, objects_of
 from placet.errors import Invalid

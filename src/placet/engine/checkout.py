@@ -25,8 +25,8 @@ from placet.engine.ignore import DvcIgnore
 from placet.engine.placed import tell_placed, unused
 from placet.engine.proof import prove_cached
 from placet.engine.routes import sift
+from placet.engine.threads import guarded, run_local
 from placet.engine.track import Found, found_file
-from placet.engine.transfer import guarded, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import FileStamp, Progress, State

@@ -12,7 +12,8 @@ from placet.core import layout
 from placet.core.guards import guard
 from placet.core.ledger import contradict, holds
 from placet.core.policy import Policy
-from placet.core.statement import Checkpoint, LedgerEntry, Signed, format_time, parse, subject
+from placet.core.predicates import Checkpoint, LedgerEntry
+from placet.core.statement import Signed, format_time, parse, subject
 from placet.engine.ctrl import View
 from placet.engine.published import Publication
 from placet.errors import Corrupt, Invalid, Refused

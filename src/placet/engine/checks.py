@@ -18,8 +18,8 @@ from placet.core.assent import asked_checks, rule_for
 from placet.core.digest import Hasher, tee
 from placet.core.guards import guard
 from placet.core.policy import Policy, Rule
-from placet.core.statement import CheckResult
-from placet.engine.transfer import run
+from placet.core.predicates import CheckResult
+from placet.engine.threads import run
 from placet.errors import Corrupt, Refused
 from placet.ports import Checks, Progress
 

@@ -20,12 +20,12 @@ from placet.core.dvcfile import parse_canonical
 from placet.core.guards import guard
 from placet.core.outputs import Tracking
 from placet.core.policy import MAX_POLICY, Policy
-from placet.core.statement import Artifact
+from placet.core.predicates import Artifact
 from placet.engine.artifact import not_in_cache, remember_sums
 from placet.engine.cases import canonical_metafile
 from placet.engine.checkout import CheckedOut, checkout, present_files
 from placet.engine.contents import Contents, Item, from_lists, read_artifact, require_listable, sums_limit
-from placet.engine.ctrl import View, ref_tip
+from placet.engine.ctrl import View
 from placet.engine.disk import disk
 from placet.engine.fetch import Fetched, fetch
 from placet.engine.hashes import digest_files
@@ -33,6 +33,7 @@ from placet.engine.history import History
 from placet.engine.proof import prove_cached
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.takenback import left_over, taken_back
+from placet.engine.tips import ref_tip
 from placet.engine.workspace import Workspace
 from placet.engine.worktree import changed, require_as_published, require_no_link
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from placet.core import layout, limits
 from placet.core.digest import Digests, digest
-from placet.core.dvcfile import decode_dir
+from placet.core.dirobject import decode_dir
 from placet.core.guards import guard
-from placet.core.statement import Artifact, Manifest, Signed
+from placet.core.predicates import Artifact, Manifest
+from placet.core.statement import Signed
 from placet.core.sums import check_same_paths, decode_sums
 from placet.engine.cases import listable
 from placet.engine.transfer import twice

@@ -13,8 +13,8 @@ from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests, digest
 from placet.core.guards import guard
-from placet.core.statement import Promoted
-from placet.engine import transfer
+from placet.core.predicates import Promoted
+from placet.engine import threads, transfer
 from placet.engine.contents import Contents, Item, digests_of
 from placet.engine.twins import twin
 from placet.errors import Conflict, Corrupt, NotFound, PlacetError
@@ -61,7 +61,7 @@ def copy_artifact(
         progress.advance(1, want.size)
         return way
 
-    ways = transfer.run(move, list(by_key.values()), jobs)
+    ways = threads.run(move, list(by_key.values()), jobs)
     counted = Counter("found" if way is None else way for way in ways)
     for key, data in contents.lists() if whole else ():
         counted["list" if put_verified(target, key, [data], digest(data)) else "found"] += 1
@@ -133,10 +133,7 @@ def copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dige
 
 def _copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Digests) -> CopyWay | None:
     try:
-        if want.size < transfer.WIDE:
-            way = target.copy_from(source, key, want)
-        else:
-            way = target.copy_from(source, key, want, fan=transfer.fan_out)
+        way = target.copy_from(source, key, want, fan=threads.fan_out)
     except Conflict as error:
         if error.kind != "object-exists":
             raise
@@ -145,7 +142,7 @@ def _copy_verified(source: ObjectStore, target: ObjectStore, key: str, want: Dig
     if way is not None:
         _require_kept(target, key, want)
         return way
-    return "stream" if put_verified(target, key, source.get(key, fan=transfer.fan_out), want) else None
+    return "stream" if put_verified(target, key, source.get(key, fan=threads.fan_out), want) else None
 
 
 def put_verified(target: ObjectStore, key: str, chunks: Iterable[bytes], want: Digests) -> bool:
@@ -154,9 +151,9 @@ def put_verified(target: ObjectStore, key: str, chunks: Iterable[bytes], want: D
     Raises:
         Corrupt: kind `digest-mismatch`: the stream is something else; kind `md5-twin`: the target is.
     """
-    with transfer.room(want.size), transfer.reading(chunks) as stream:
+    with threads.room(want.size), threads.reading(chunks) as stream:
         try:
-            written = target.put(key, stream, want, fan=transfer.fan_out)
+            written = target.put(key, stream, want, fan=threads.fan_out)
         except Conflict as error:
             if error.kind != "object-exists":
                 raise

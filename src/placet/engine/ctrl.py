@@ -12,7 +12,7 @@ from placet.core import layout
 from placet.core.guards import guard
 from placet.core.layout import Occupied
 from placet.core.ledger import require_past
-from placet.core.statement import Id
+from placet.core.predicates import Id
 from placet.core.states import Standing, State
 from placet.engine import firewall
 from placet.engine.cases import Case, state
@@ -23,12 +23,13 @@ from placet.engine.memory import (
     advanced,
     lost_decisions,
     lost_policy,
+    refuse_old_server,
     refuse_rollback,
-    rolled_back,
     unseen_freezes,
 )
 from placet.engine.published import Publication, PublishedLine
 from placet.engine.renew import renewing
+from placet.engine.tips import main_tip, ref_tip
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Commit, Remembered, Repo, TrustMemory
@@ -171,38 +172,6 @@ class View:
                 mend=f"Give more digits: {', '.join(sorted(found)[:5])}",
             )
         return next(iter(found.values()))
-
-
-def main_tip(repo: Repo) -> str:
-    """The tip of `main` in a bare cache, a server, or a researcher's clone.
-
-    A clone of a published branch alone holds `main` up to the last judged commit: that is its tip there.
-
-    Raises:
-        NotFound: kind `no-main`.
-    """
-    tip = ref_tip(repo, layout.MAIN, remote_first=True)
-    ref = layout.published_ref(layout.DEFAULT_TIER)
-    published = None if tip else ref_tip(repo, ref, remote_first=True)
-    if published is not None:
-        tip = repo.line(published)[-1].parents[-1]
-    if tip is None:
-        raise NotFound(
-            "The repository has no branch main.",
-            kind="no-main",
-            why="It is not a Ctrl repository, or it was never initialised.",
-            mend="An administrator makes one with `placet init --ctrl`.",
-        )
-    return tip
-
-
-def ref_tip(repo: Repo, ref: str, *, remote_first: bool = False) -> str | None:
-    """A ref's commit; in a researcher's clone also as the remote-tracking branch of `origin`."""
-    name = ref.removeprefix("refs/heads/")
-    tracking = f"refs/remotes/origin/{name}"
-    names = (tracking, ref) if remote_first else (ref, tracking)
-    refs = repo.refs()
-    return next((refs[one] for one in names if one in refs), None)
 
 
 @renewing
@@ -423,20 +392,3 @@ def _closed(view: View, before: Remembered) -> Iterator[tuple[str, Case]]:
             yield ident, firewall.admit(view.history, ident, view.closed[ident])
         except firewall.NOT_ADMITTED as error:
             view.alarms.append(Alarm(view.closed[ident], f"closed proposal {ident} cannot be read: {error}"))
-
-
-@guard(13, 15)
-def refuse_old_server(repo: Repo, before: Remembered) -> None:
-    """In a clone that was fetched just now: does the server show all that was seen here before?
-
-    Raises:
-        Corrupt: kind `rolled-back`.
-    """
-    refs = repo.refs("refs/remotes/origin/")
-    known = {branch: commit for branch, (commit, _, _) in before.published.items()}
-    if before.main is not None:
-        known["main"] = before.main
-    for branch, commit in sorted(known.items()):
-        tip = refs.get(f"refs/remotes/origin/{branch}")
-        if tip is not None and all(one.id != commit for one in repo.line(tip)):
-            raise rolled_back(branch, commit)

@@ -10,7 +10,7 @@ from typing import Literal
 from placet.checks.compare import TableDiff, compare
 from placet.core import layout
 from placet.core.policy import MAX_POLICY
-from placet.core.statement import Artifact, CheckResult
+from placet.core.predicates import Artifact, CheckResult
 from placet.engine.cases import Case
 from placet.engine.contents import Contents, Item, read_contents
 from placet.engine.ctrl import View

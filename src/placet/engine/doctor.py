@@ -161,7 +161,7 @@ def check_store(name: str, store: ObjectStore, role: Role) -> Iterator[Finding]:
     Raises:
         PlacetError: it cannot be reached, or not be read.
     """
-    store.head("placet/probe/none")
+    store.head(f"{layout.PROBE_FOLDER}none")
     where = f"{store.address.service} {store.address.bucket}/{store.address.prefix}"
     path = "through DVC's own classes: works, slower" if where.startswith("dvc:") else "fast path"
     yield Finding(f"remote {name}", "ok", f"{where} ({path})")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
-from placet.core.dvcfile import decode_dir
+from placet.core.dirobject import decode_dir
 from placet.core.guards import guard
-from placet.core.statement import Erased
-from placet.engine import transfer
+from placet.core.predicates import Erased
+from placet.engine import threads, transfer
 from placet.engine.contents import Item, digests_of, read_artifact, require_listable
 from placet.engine.publication import Edition, Publication, Retraction
 from placet.errors import Conflict, Corrupt, NotFound, Refused
@@ -95,7 +95,7 @@ def plan(
     Raises:
         Refused: kind `retract-unknown`: it cannot be known what must stay, or what must go.
     """
-    found = tuple(transfer.run(lambda one: objects_of([store], one), known.taken, jobs))
+    found = tuple(threads.run(lambda one: objects_of([store], one), known.taken, jobs))
     for one in found:
         _require_known(store, one)
     mine = frozenset(key for one in found for key in one.all)
@@ -103,7 +103,7 @@ def plan(
     if erasing:
         others += _may_return(publication, known)
     kept: set[str] = set()
-    for some in transfer.run(lambda one: _needed(store, one) & mine, others, jobs):
+    for some in threads.run(lambda one: _needed(store, one) & mine, others, jobs):
         kept |= some
     return Plan(found, frozenset(kept))
 
@@ -126,7 +126,7 @@ def hide(store: ObjectStore, keys: Iterable[str], jobs: int, *, emergency: bool)
         store.delete(key)
 
     for group in _in_order(keys):
-        transfer.run(one, group, jobs)
+        threads.run(one, group, jobs)
 
 
 def erase(
@@ -143,7 +143,7 @@ def erase(
     removed: dict[str, int] = {}
     progress.start("erase", len(keys))
     for _ in range(_ROUNDS):
-        listed = dict(zip(keys, transfer.run(store.versions, keys, jobs), strict=True))
+        listed = dict(zip(keys, threads.run(store.versions, keys, jobs), strict=True))
         if not any(listed.values()):
             progress.done()
             return tuple(_erased(one, found.kept, removed) for one in found.objects)
@@ -151,7 +151,7 @@ def erase(
             break
         for group in _in_order(keys)[::-1]:
             pairs = [(key, listed[key]) for key in group]
-            for key, number in transfer.run(lambda pair: _remove(store, *pair), pairs, jobs):
+            for key, number in threads.run(lambda pair: _remove(store, *pair), pairs, jobs):
                 removed[key] = removed.get(key, 0) + number
                 progress.advance(1)
     raise Conflict(
@@ -176,13 +176,13 @@ def restore(store: ObjectStore, found: Plan, hidden_elsewhere: frozenset[str], j
             store.delete(key, version=version.id)
 
     back = [key for key in found.going() if key not in hidden_elsewhere]
-    transfer.run(one, back[::-1], jobs)
+    threads.run(one, back[::-1], jobs)
     for objects in found.objects:
         if objects.all & hidden_elsewhere:
             continue
         version = objects.version
         items = read_artifact(store, version.artifact, version.sha256).items
-        transfer.run(lambda item: _prove(store, item), items, jobs)
+        threads.run(lambda item: _prove(store, item), items, jobs)
 
 
 def overlap(

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from placet.core.digest import Digests, digest_chunks
-from placet.core.dvcfile import DirEntry, Output
+from placet.core.dirobject import DirEntry
+from placet.core.dvcfile import Output
 from placet.core.outputs import Skipped, Tracking, may_be_absent
 from placet.core.sums import encode_sums
 from placet.engine import legacy
@@ -25,7 +26,8 @@ from placet.engine.heal import Fault, Sources
 from placet.engine.proof import prove_cached
 from placet.engine.push import Moved
 from placet.engine.routes import Routes, sift
-from placet.engine.transfer import bounded, download, read_object, run
+from placet.engine.threads import run
+from placet.engine.transfer import bounded, download, read_object
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, NotFound, Partial, PlacetError
 from placet.ports import ObjectStore, Progress, State

@@ -16,8 +16,9 @@ from placet.core import layout
 from placet.core.guards import guard
 from placet.core.limits import FREEZE_BYTES
 from placet.core.policy import Policy
+from placet.core.predicates import Freeze, Manifest, Unfreeze
 from placet.core.scope import covers
-from placet.core.statement import Freeze, Manifest, Signed, Unfreeze, parse, subject
+from placet.core.statement import Signed, parse, subject
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.ports import Commit, Repo
 

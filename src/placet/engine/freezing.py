@@ -12,8 +12,9 @@ from placet.core import layout
 from placet.core.globsets import example
 from placet.core.limits import FREEZE_BYTES
 from placet.core.policy import Policy
+from placet.core.predicates import Freeze, Unfreeze
 from placet.core.scope import Scope, parse_scope
-from placet.core.statement import Freeze, P, Signed, Subject, Unfreeze, format_time, subject
+from placet.core.statement import P, Signed, Subject, format_time, subject
 from placet.engine.ctrl import View
 from placet.engine.freeze import NEEDED, Frozen
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused

@@ -23,7 +23,7 @@ from placet.engine.gcsweep import (
     sweep,
 )
 from placet.engine.needs import Needs, Unknown, cached_dir, stored_dir
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.errors import Refused
 from placet.ports import ObjectStore, Progress
 

@@ -16,7 +16,8 @@ from placet.core import layout
 from placet.core.mentions import mentioned
 from placet.engine.disk import Cache, disk
 from placet.engine.needs import Needs
-from placet.engine.transfer import run, sizes
+from placet.engine.threads import run
+from placet.engine.transfer import sizes
 from placet.ports import ObjectInfo, ObjectStore, Progress
 
 SHARDS = 256

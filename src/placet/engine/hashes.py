@@ -10,8 +10,8 @@ from placet.core.digest import Digests, digest_chunks
 from placet.core.dvcfile import Output
 from placet.engine import legacy
 from placet.engine.disk import RACY_NS, chunks, stamp
+from placet.engine.threads import guarded, run_local
 from placet.engine.track import Found
-from placet.engine.transfer import guarded, run_local
 from placet.engine.workspace import Workspace
 from placet.ports import State
 

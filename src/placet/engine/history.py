@@ -17,7 +17,8 @@ from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
-from placet.core.statement import Decision, Manifest, P, Signed, Withdrawal, parse
+from placet.core.predicates import Decision, Manifest, Withdrawal
+from placet.core.statement import P, Signed, parse
 from placet.engine.cases import (
     Case,
     Recorded,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from placet.core import layout
 from placet.core.digest import Digests, digest_legacy
 from placet.engine.disk import Cache, chunks, corrupt_cache, disk, write_all
-from placet.engine.transfer import bounded, fan_out, guarded, twice
+from placet.engine.threads import fan_out, guarded
+from placet.engine.transfer import bounded, twice
 from placet.errors import Corrupt, NotFound
 from placet.ports import ObjectStore
 

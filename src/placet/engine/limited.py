@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from placet.core.digest import Digests
-from placet.engine.transfer import checkpoint
+from placet.engine.threads import checkpoint
 from placet.ports import CopyWay, Fan, ObjectInfo, ObjectStore, StoreAddress, StoreTraits, Version
 
 _STEP_S = 0.1

@@ -14,7 +14,7 @@ from placet.engine.cases import Case
 from placet.engine.freeze import Frozen
 from placet.engine.published import Publication
 from placet.errors import Corrupt
-from placet.ports import Remembered
+from placet.ports import Remembered, Repo
 
 Heads = Mapping[str, tuple[int, str]]
 
@@ -63,6 +63,23 @@ def refuse_rollback(before: Remembered, sight: Sight) -> None:
         entries = here.get(branch, [])
         gone = sequence >= len(entries)
         if (gone and not sight.lagging) or (not gone and entries[sequence].digest != digest):
+            raise rolled_back(branch, commit)
+
+
+@guard(13, 15)
+def refuse_old_server(repo: Repo, before: Remembered) -> None:
+    """In a clone that was fetched just now: does the server show all that was seen here before?
+
+    Raises:
+        Corrupt: kind `rolled-back`.
+    """
+    refs = repo.refs("refs/remotes/origin/")
+    known = {branch: commit for branch, (commit, _, _) in before.published.items()}
+    if before.main is not None:
+        known["main"] = before.main
+    for branch, commit in sorted(known.items()):
+        tip = refs.get(f"refs/remotes/origin/{branch}")
+        if tip is not None and all(one.id != commit for one in repo.line(tip)):
             raise rolled_back(branch, commit)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from placet.core import layout
 from placet.core.digest import Digests, digest
-from placet.core.dvcfile import Output, encode_dir, update_metafile
+from placet.core.dirobject import encode_dir
+from placet.core.dvcfile import Output, update_metafile
 from placet.core.outputs import Tracking
 from placet.engine.artifact import Loaded, Tracked, assemble, wanted_files
 from placet.engine.disk import Cache, disk

@@ -17,7 +17,8 @@ from placet.core.mentions import Md5Set, mentioned
 from placet.engine.artifact import MAX_LIST
 from placet.engine.disk import Cache, disk
 from placet.engine.roots import User
-from placet.engine.transfer import read_object, run
+from placet.engine.threads import run
+from placet.engine.transfer import read_object
 from placet.errors import Corrupt, NotFound, PlacetError
 from placet.ports import ObjectStore
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from placet.core import layout
 from placet.core.digest import Digests, digest
-from placet.core.dvcfile import DirEntry
+from placet.core.dirobject import DirEntry
 from placet.core.outputs import Tracking
 from placet.engine.artifact import known_sums, listed_in, load_output, read_dir, require_parts
 from placet.engine.disk import Cache, corrupt_cache

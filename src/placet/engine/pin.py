@@ -7,7 +7,7 @@ import logging
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.policy import MAX_POLICY
-from placet.engine.ctrl import main_tip
+from placet.engine.tips import main_tip
 from placet.errors import Corrupt
 from placet.ports import Repo
 

@@ -12,30 +12,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from placet.core import layout, windows
+from placet.core import layout
 from placet.core.guards import guard
-from placet.core.policy import Tier
-from placet.core.statement import (
-    EntryKind,
-    Promoted,
-    Receipt,
-    Signed,
-    format_time,
-    parse_time,
-    subject,
-)
+from placet.core.predicates import EntryKind, Promoted, Receipt
+from placet.core.statement import Signed, format_time, parse_time, subject
 from placet.core.states import State
-from placet.engine.cases import Case, expiry, outcome
+from placet.engine import promotable
+from placet.engine.cases import Case
 from placet.engine.contents import Contents, objects, read_contents
 from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
-from placet.engine.erase import overlap
 from placet.engine.firewall import require_landed
 from placet.engine.history import Alarm, History
-from placet.engine.published import Publication, Retraction, pending_policy, publish_problem
+from placet.engine.published import Publication, pending_policy, publish_problem
 from placet.engine.recheck import recheck
 from placet.engine.record import Actor, entry_time, record
-from placet.engine.retraction import KINDS, actor_keys, held_back
+from placet.engine.retraction import actor_keys
+from placet.engine.target import Target, admit_target
 from placet.engine.thaw import Lookout, look_again, require_thawed
 from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, NotFound, PlacetError, Refused
@@ -45,15 +38,6 @@ log = logging.getLogger(__name__)
 
 _RACES = 20
 _MOVED = frozenset({"ref-moved", "not-on-line"})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A publication tier as this node reaches it: its store, and how its own settings name it."""
-
-    store: ObjectStore
-    url: str
-    endpointurl: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +191,11 @@ class Promoter:
             recheck(case, self.source, contents, self.checks, self.jobs, self.progress)
         publication = view.publications[tier]
         stores = (self.source, target.store)
-        _require_none_held(publication, stores, [item.key for one in contents for item in one.items])
+        promotable.require_none_held(
+            publication, stores, [item.key for one in contents for item in one.items]
+        )
         look = partial(look_again, self.repo, view.history, self.memory, case)
-        return Ready(target, contents, Lookout(self.clock, look), _undone(publication))
+        return Ready(target, contents, Lookout(self.clock, look), promotable.undone(publication))
 
     def copy(self, ready: Ready, mine: Callable[[str], bool] | None = None) -> tuple[Promoted, ...]:
         """Bring the objects of what is ready into its tier, or a shard of them (as `copy_artifact`)."""
@@ -236,7 +222,7 @@ class Promoter:
                 if tier is None:
                     break
                 publication = view.publications[tier]
-                if _undone(publication) != ready.undone:
+                if promotable.undone(publication) != ready.undone:
                     again = self.prepare(ident, ready.contents)
                     if isinstance(again, Promotion):
                         break
@@ -250,7 +236,7 @@ class Promoter:
                 log.info("somebody else changed the Ctrl repository; trying again")
                 continue
             except Refused as error:
-                raise _unlisted(error, promoted) from error
+                raise promotable.unlisted(error, promoted) from error
             return Promotion(ident, State.PUBLISHED, commit, promoted)
         else:
             raise Conflict(
@@ -284,10 +270,10 @@ class Promoter:
         if ident in publication.publications:
             return case, None
         now = self.clock.now()
-        _require_not_taken(publication, case)
+        promotable.require_not_taken(publication, case)
         problem = publish_problem(view.history, publication, case, now)
         if problem:
-            raise _refused(view, case, problem, now)
+            raise promotable.refused(view, case, problem, now)
         require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
@@ -335,7 +321,7 @@ class Promoter:
         _require_key(history, self.node, self.signer)
         now = self.clock.now()
         if kind == "publish":
-            _require_open(history, case, parse_time(entry_time(publication, now)))
+            promotable.require_open(history, case, parse_time(entry_time(publication, now)))
 
         def last() -> None:
             if kind == "publish":
@@ -354,33 +340,10 @@ class Promoter:
         )
 
 
-def admit_target(target: Target, tier: str, wanted: Tier, source: ObjectStore | None) -> None:
-    """Refuse a publication tier that is elsewhere than the policy says, or the internal tier itself.
-
-    Raises:
-        Refused: kind `tier-mismatch`.
-    """
-    if not _same_place(target, wanted):
-        raise Refused(
-            f"Tier {tier} is at another place in this node's settings than in the policy.",
-            kind="tier-mismatch",
-            why=f"Here {target.url} ({target.endpointurl}), there {wanted.url} ({wanted.endpointurl}).",
-            mend="Change the node's DVC remote, or propose a policy that names the new place.",
-        )
-    if source is not None:
-        _require_apart(tier, target.store, source)
-
-
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
     stops = ",".join(sorted(view.stops))
     return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
-
-
-@guard(8)
-def _require_apart(tier: str, target: ObjectStore, source: ObjectStore) -> None:
-    if target.address == source.address:
-        raise Refused(f"Tier {tier} is the internal tier itself.", kind="tier-mismatch")
 
 
 def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: datetime) -> bool:
@@ -402,39 +365,6 @@ def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: dateti
     return True
 
 
-@guard(33)
-def _undone(publication: Publication) -> int:
-    """How many entries there are about retractions: with each, what was proven in the tier may be gone."""
-    return sum(one.body.kind in KINDS for one in publication.entries)
-
-
-@guard(33)
-def _require_none_held(publication: Publication, stores: Sequence[ObjectStore], keys: Sequence[str]) -> None:
-    """Wait while somebody takes back an object that is needed, or a directory that nobody can read.
-
-    Raises:
-        Refused: kind `retraction-open`.
-    """
-    known = overlap(publication, stores, keys)
-    if known is not None:
-        raise _held(known)
-
-
-def _require_not_taken(publication: Publication, case: Case) -> None:
-    known = held_back(publication, (key for key, _ in case.objects()))
-    if known is not None:
-        raise _held(known)
-
-
-def _held(known: Retraction) -> Refused:
-    return Refused(
-        f"Retraction {known.case.id[:12]} is open, and takes back objects that this needs.",
-        kind="retraction-open",
-        why=f"It was {known.reason}",
-        mend="It stays approved; promote it, or let the agent, when the retraction is settled.",
-    )
-
-
 @guard(17)
 def _require_key(history: History, node: str, signer: Signer) -> None:
     """An entry of a key that was revoked would make the branch invalid for everybody."""
@@ -444,60 +374,3 @@ def _require_key(history: History, node: str, signer: Signer) -> None:
             kind="not-a-node",
             mend=f"Name the new one in placet.toml, or ask for a policy change that adds {signer.public}",
         )
-
-
-def _unlisted(error: Refused, promoted: Sequence[Promoted]) -> Refused:
-    """The refusal of what was copied before it was refused; that is said, as nothing shows it."""
-    copied = sum(one.copied for one in promoted)
-    words = f"Before that {copied} objects were copied; they stay in the tier, and nothing lists them."
-    why = f"{error.why} {words}".strip() if copied else error.why
-    return Refused(error.what, kind=error.kind, why=why, mend=error.mend, details=error.details)
-
-
-def _refused(view: View, case: Case, problem: str, now: datetime) -> Refused:
-    require_thawed(view.history, case, problem)
-    _require_open(view.history, case, now, problem)
-    verdict = outcome(case, now)
-    drift = ("The policy files on main were changed without approval.",) if view.history.drift() else ()
-    return Refused(
-        f"Proposal {case.id[:12]} was not promoted: {problem}.",
-        kind="not-approved",
-        why=" ".join((*drift, *verdict.reasons, *verdict.missing)),
-        mend=f"`placet show {case.id[:12]}` tells what is missing.",
-    )
-
-
-@guard(21)
-def _require_open(history: History, case: Case, when: datetime, problem: str | None = None) -> None:
-    """At the time that the ledger will name nothing may have expired, and no window be closed.
-
-    Raises:
-        Refused: kind `window`, if that is the `problem`, or whatever the problem; `not-approved`, if the
-            time of the proposal or of a decision that it needs ran out since it was decided.
-    """
-    if problem is None and _ran_out(case, when):
-        raise Refused(
-            f"Proposal {case.id[:12]} was not promoted: its time, or an approval's, has just run out.",
-            kind="not-approved",
-            mend=f"`placet show {case.id[:12]}` tells what is missing.",
-        )
-    found = windows.window_problem(history.policy, case.manifest.body, when)
-    if found and problem in {None, found}:
-        raise Refused(
-            f"Proposal {case.id[:12]} was not promoted: {found}.",
-            kind="window",
-            mend="It stays approved; promote it, or let the agent, when the window ends.",
-        )
-
-
-def _ran_out(case: Case, when: datetime) -> bool:
-    """Has the proposal expired by then, or an approval that it needs?"""
-    return expiry(case) <= when or (outcome(case, None).allowed and not outcome(case, when).allowed)
-
-
-@guard(8)
-def _same_place(target: Target, wanted: Tier) -> bool:
-    def plain(text: str | None) -> str:
-        return (text or "").rstrip("/")
-
-    return (plain(target.url), plain(target.endpointurl)) == (plain(wanted.url), plain(wanted.endpointurl))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from placet.core import layout
 from placet.core.digest import Digests, digest_chunks, digest_legacy
 from placet.engine.disk import PROTECTED, Cache, chunks, disk, stamp
-from placet.engine.transfer import guarded, run_local
+from placet.engine.threads import guarded, run_local
 from placet.ports import FileStamp, State
 
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from placet.core import layout
 from placet.core.layout import Occupied
-from placet.core.statement import Artifact, LedgerEntry, Receipt, Signed, parse_time
+from placet.core.predicates import Artifact, LedgerEntry, Receipt
+from placet.core.statement import Signed, parse_time
 from placet.core.states import Standing
 from placet.engine.cases import Case
 

@@ -13,7 +13,8 @@ from placet.core import layout, windows
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.ledger import check_next
-from placet.core.statement import EntryKind, Erasure, LedgerEntry, Receipt, Signed, parse, parse_time
+from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
+from placet.core.statement import Signed, parse, parse_time
 from placet.core.states import State
 from placet.engine import retraction
 from placet.engine.cases import Case, chains, state

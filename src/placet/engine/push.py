@@ -13,7 +13,8 @@ from placet.core.outputs import Skipped, Tracking
 from placet.engine.artifact import listing_limit
 from placet.engine.parts import Part, load_part
 from placet.engine.routes import Routes, sift
-from placet.engine.transfer import run, sizes, upload
+from placet.engine.threads import run
+from placet.engine.transfer import sizes, upload
 from placet.engine.workspace import Workspace
 from placet.errors import NotFound, Partial, PlacetError
 from placet.ports import ObjectStore, Progress, State

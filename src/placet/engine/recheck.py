@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from placet.core.assent import rule_for
 from placet.core.digest import Hasher, tee
 from placet.core.guards import guard
-from placet.core.statement import CheckResult
+from placet.core.predicates import CheckResult
 from placet.engine.cases import Case
 from placet.engine.checks import ArtifactFiles, FileSource, check_artifacts, refuse_failed
 from placet.engine.contents import Contents, Item

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from placet.core import layout
-from placet.core.statement import EntryKind, Erasure, LedgerEntry, Receipt, Signed, format_time, subject
+from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
+from placet.core.statement import Signed, format_time, subject
 from placet.engine.cases import Case
 from placet.engine.history import History
 from placet.engine.published import Publication, counted_digests, next_blobs

@@ -12,10 +12,10 @@ from placet.core import layout
 from placet.core.digest import digest_chunks, sha256_hex
 from placet.core.guards import guard
 from placet.core.limits import METAFILE_BYTES
-from placet.core.statement import Artifact
+from placet.core.predicates import Artifact
 from placet.core.sums import encode_sums
 from placet.engine.disk import disk
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.engine.worktree import real_file, real_files, require_no_link
 from placet.errors import Invalid, NotFound
 from placet.ports import Progress

@@ -16,27 +16,18 @@ from typing import Literal
 import msgspec
 
 from placet.core import layout
-from placet.core.statement import (
-    Artifact,
-    EntryKind,
-    Erased,
-    Erasure,
-    Manifest,
-    Provenance,
-    Signed,
-    format_time,
-    parse_time,
-    subject,
-)
+from placet.core.predicates import Artifact, EntryKind, Erased, Erasure, Manifest, Provenance
+from placet.core.statement import Signed, format_time, parse_time, subject
 from placet.core.states import State
 from placet.engine import erase
 from placet.engine.cases import Case, outcome
 from placet.engine.ctrl import View, load
-from placet.engine.promote import Target, admit_target, follow_policies
+from placet.engine.promote import follow_policies
 from placet.engine.propose import Proposed, push_proposal, refuse_hopeless
 from placet.engine.publication import Edition, Publication, Retraction
 from placet.engine.record import Actor, entry_time, record
 from placet.engine.retraction import due, problem, retractor_keys
+from placet.engine.target import Target, admit_target
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
 from placet.ports import Clock, ObjectStore, Progress, Repo, Signer, TrustMemory
 

@@ -16,7 +16,8 @@ from placet.core.assent import confirmed
 from placet.core.guards import guard
 from placet.core.layout import Occupied
 from placet.core.policy import Policy
-from placet.core.statement import EntryKind, Erasure, LedgerEntry, Signed
+from placet.core.predicates import EntryKind, Erasure, LedgerEntry
+from placet.core.statement import Signed
 from placet.core.states import State
 from placet.engine.cases import Case, assents, standing_verdicts, state
 from placet.engine.history import History

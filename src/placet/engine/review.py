@@ -11,18 +11,8 @@ from placet.core import layout
 from placet.core.assent import excluded, sees, signer_keys
 from placet.core.guards import guard
 from placet.core.policy import Policy
-from placet.core.statement import (
-    Comment,
-    Decision,
-    P,
-    Seen,
-    Sees,
-    Signed,
-    Verdict,
-    Withdrawal,
-    format_time,
-    subject,
-)
+from placet.core.predicates import Comment, Decision, Seen, Sees, Verdict, Withdrawal
+from placet.core.statement import P, Signed, format_time, subject
 from placet.core.states import State
 from placet.engine.cases import Case, Recorded, chains, check_comments, needs_of, outcome
 from placet.engine.ctrl import View

@@ -19,7 +19,7 @@ from datetime import datetime
 from placet.core import layout, limits
 from placet.core.guards import guard
 from placet.core.statement import format_time
-from placet.engine import transfer
+from placet.engine import threads, transfer
 from placet.engine.ctrl import View
 from placet.engine.inventory import Extra, Inventory, Wanted
 from placet.engine.published import Publication
@@ -146,7 +146,7 @@ class Scrub:
         again = [one for key in before.bad for one in inventory.one(key)]
         after = before.after
         for group in itertools.chain([again] if again else (), _groups(inventory.present(after))):
-            found = transfer.run(
+            found = threads.run(
                 lambda one: prover.prove(one, _most(one, owners[one.owner])),
                 group,
                 self.jobs,

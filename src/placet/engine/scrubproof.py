@@ -13,7 +13,7 @@ from placet.core import layout
 from placet.core.digest import Digests, digest_chunks
 from placet.core.guards import guard
 from placet.engine.inventory import Wanted
-from placet.engine.transfer import guarded
+from placet.engine.threads import guarded
 from placet.errors import NotFound, Refused, Unavailable
 from placet.ports import ObjectStore
 

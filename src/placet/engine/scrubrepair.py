@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from placet.core import layout
 from placet.core.digest import Digests, digest
-from placet.engine import transfer
+from placet.engine import threads
 from placet.engine.contents import read_object
 from placet.engine.copying import copy_verified
 from placet.engine.inventory import Wanted
@@ -50,7 +50,7 @@ class Repairer:
         standing = self.standing()
         for rank in range(3):
             some = [pair for pair in lost if _rank(pair[0].key) == rank]
-            texts = transfer.run(lambda pair: self._one(*pair, standing), some, self.jobs, self.progress)
+            texts = threads.run(lambda pair: self._one(*pair, standing), some, self.jobs, self.progress)
             why.update({(one.key, one.sha256): text for (one, _), text in zip(some, texts, strict=True)})
         return [why[one.key, one.sha256] for one, _ in lost]
 
@@ -89,7 +89,7 @@ class Repairer:
         if one.there is None:
             copy_verified(self.source, self.target, one.key, want)
         else:
-            stream = transfer.guarded(self.source.get(one.key))
+            stream = threads.guarded(self.source.get(one.key))
             self.target.put(one.key, stream, want, overwrite=True)
 
     def _remedy(self, one: Wanted) -> str:

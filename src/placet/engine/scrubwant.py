@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from placet.core import layout
-from placet.core.statement import Artifact, Manifest, Signed, parse_time
+from placet.core.predicates import Artifact, Manifest
+from placet.core.statement import Signed, parse_time
 from placet.core.states import State
 from placet.engine.contents import (
     Contents,
@@ -23,7 +24,7 @@ from placet.engine.contents import (
 from placet.engine.ctrl import View
 from placet.engine.inventory import Inventory
 from placet.engine.published import Publication
-from placet.engine.transfer import run
+from placet.engine.threads import run
 from placet.errors import Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.ports import ObjectStore
 

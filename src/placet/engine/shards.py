@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from placet.core.digest import sha256_hex
-from placet.core.statement import Promoted
+from placet.core.predicates import Promoted
 from placet.core.states import State
 from placet.engine.contents import Contents
 from placet.engine.copying import require_whole

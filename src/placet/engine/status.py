@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from placet.core.digest import md5_hex
-from placet.core.dvcfile import encode_dir
+from placet.core.dirobject import encode_dir
 from placet.core.outputs import Skipped, Tracking, unhashed
 from placet.engine.artifact import require_parts, wanted_files
 from placet.engine.checkout import present_files

@@ -11,10 +11,10 @@ from datetime import timedelta
 from placet.core import layout
 from placet.core.guards import guard
 from placet.engine.cases import Case
-from placet.engine.ctrl import main_tip
 from placet.engine.freeze import Frozen, Stops, frozen, landed_since, on_branches
 from placet.engine.history import History
 from placet.engine.memory import kept_freezes, with_freezes
+from placet.engine.tips import main_tip
 from placet.errors import Conflict, Refused, Unavailable
 from placet.ports import Clock, Repo, TrustMemory
 

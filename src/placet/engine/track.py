@@ -22,7 +22,7 @@ from placet.engine.metafiles import directory, update_part, write_metafile
 from placet.engine.outputs import Outputs
 from placet.engine.placed import tell_placed
 from placet.engine.proof import prove_cached
-from placet.engine.transfer import digest_wide, guarded, run_local
+from placet.engine.threads import digest_wide, guarded, run_local
 from placet.engine.workspace import Workspace
 from placet.errors import Conflict, Corrupt, Invalid
 from placet.ports import FileStamp, Progress, State

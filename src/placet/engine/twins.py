@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from placet.core import layout
 from placet.core.guards import guard
-from placet.core.statement import Manifest, Subject
+from placet.core.predicates import Manifest
+from placet.core.statement import Subject
 from placet.errors import Corrupt
 
 Pair = tuple[str, str]

@@ -17,7 +17,8 @@ from typing import Literal
 from placet.core import layout
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY
-from placet.core.statement import Artifact, parse_time
+from placet.core.predicates import Artifact
+from placet.core.statement import parse_time
 from placet.engine.ctrl import View
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays

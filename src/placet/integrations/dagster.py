@@ -23,7 +23,7 @@ import dagster as dg
 
 from placet.client import Client
 from placet.core.digest import Digests
-from placet.core.statement import Provenance
+from placet.core.predicates import Provenance
 from placet.engine.artifact import Tracked
 from placet.engine.promote import Promotion
 from placet.engine.propose import Proposed

@@ -18,7 +18,7 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import MAX_POLICY
-from placet.core.statement import DirObject
+from placet.core.predicates import DirObject
 from placet.engine import pin
 from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
@@ -26,12 +26,13 @@ from placet.engine.clone import Clone, admit_clone, gone_policy, governed, requi
 from placet.engine.contents import Contents, Item
 from placet.engine.ctrl import View, load
 from placet.engine.disk import chunks, disk
-from placet.engine.promote import Promoter, Target
+from placet.engine.promote import Promoter
 from placet.engine.propose import Candidate
 from placet.engine.recheck import proven
 from placet.engine.retract import Retractor
 from placet.engine.shards import Sharding
-from placet.engine.transfer import run
+from placet.engine.target import Target
+from placet.engine.threads import run
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire

@@ -101,7 +101,7 @@ class DataWire:
     def workspace(self) -> Workspace:
         """The DVC project, as the data plane sees it."""
         cache = self.dvc.get("cache", {})
-        from placet.adapters.git import WorkTree
+        from placet.adapters.git_worktree import WorkTree
 
         git = WorkTree(self.project, config.environment())
         types = cache.get("type") or ["reflink", "copy"]

@@ -11,7 +11,8 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core import layout
 from placet.core.bundle import MAX_LISTS, Bundle, decode_bundle, encode_bundle, raw
 from placet.core.digest import sha256_hex
-from placet.core.statement import Artifact, Checkpoint, Signed, parse_time
+from placet.core.predicates import Artifact, Checkpoint
+from placet.core.statement import Signed, parse_time
 from placet.engine.bundle import Made, judge_bundle, make_bundle, retracted
 from placet.engine.checkpoint import make_checkpoint, read_checkpoint
 from placet.engine.contents import read_object

@@ -10,11 +10,11 @@ from placet.core.digest import sha256_hex
 from placet.core.states import State
 from placet.engine.ctrl import View
 from placet.engine.limited import Limited, Rate
-from placet.engine.promote import Target, admit_target
 from placet.engine.scrub import Scrub
 from placet.engine.scrubmark import MarkFile
 from placet.engine.scrubrepair import Repairer
 from placet.engine.scrubreport import Scrubbed
+from placet.engine.target import Target, admit_target
 from placet.engine.verify import publication_of
 from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import ObjectStore

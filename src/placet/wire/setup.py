@@ -10,7 +10,8 @@ from pathlib import Path
 
 from placet import config
 from placet.adapters import keys
-from placet.adapters.git import GitRepo, init_bare, install_hook
+from placet.adapters.git import GitRepo
+from placet.adapters.git_server import init_bare, install_hook
 from placet.core import layout
 from placet.core.policy import parse_policy
 from placet.engine import begin, gate

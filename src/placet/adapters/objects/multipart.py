@@ -17,6 +17,7 @@ from placet.errors import Conflict, Corrupt, NotFound, PlacetError, Unavailable
 
 _SENT_WRONG = 2
 _ABANDONED = timedelta(days=7)
+_PROBED = timedelta(hours=1)
 
 
 class Upload:
@@ -109,8 +110,8 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
 
     Not needed is an upload of an object that is there: all that its completion could do is to replace it. Who
     still works on it learns that from `part` or `complete`, and looks at what is there. Others may be of
-    somebody who is at work, so they count from a week on only, by the store's own clock, and only under keys
-    that are Placet's: a bucket may hold other things too.
+    somebody who is at work, so they count from a week on only, and probes, which take a moment, from an hour
+    on; by the store's own clock, and only under keys that are Placet's: a bucket may hold other things too.
 
     Args:
         http: The bucket.
@@ -126,7 +127,8 @@ def abandoned(http: S3Http, prefix: str, done: AbstractSet[str]) -> list[tuple[s
         for one in root.iter("Upload"):
             key, upload = unquote(one.findtext("Key") or ""), one.findtext("UploadId") or ""
             name = key.removeprefix(prefix) if key.startswith(prefix) and upload else ""
-            if name in done or (_ours(name) and _old(one.findtext("Initiated"), now)):
+            age = _PROBED if name.startswith(layout.PROBE_FOLDER) else _ABANDONED
+            if name in done or (_ours(name) and _older(one.findtext("Initiated"), now, age)):
                 found.append((key, upload))
         marker = root.findtext("NextKeyMarker") or ""
         following = [
@@ -149,9 +151,9 @@ def _date(answer: Answer) -> datetime | None:
         return None
 
 
-def _old(initiated: str | None, now: datetime | None) -> bool:
+def _older(initiated: str | None, now: datetime | None, age: timedelta) -> bool:
     try:
-        return now is not None and now - datetime.fromisoformat(initiated or "") > _ABANDONED
+        return now is not None and now - datetime.fromisoformat(initiated or "") > age
     except (TypeError, ValueError):
         return False
 

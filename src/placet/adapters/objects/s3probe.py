@@ -16,7 +16,6 @@ from placet.errors import Conflict, Corrupt, PlacetError, Unavailable
 from placet.ports import StoreTraits
 
 SUMS = {"x-amz-checksum-algorithm": "SHA256"}
-_FOLDER = "placet/probe/"
 _OBJECT, _CHECKSUM = layout.PROBE, layout.PROBE_SUM
 _BODY = b"placet probe"
 
@@ -85,7 +84,7 @@ class Probe:
 
     def _part_copy(self) -> bool:
         source = copy_source(self._bucket + self._prefix + _OBJECT)
-        with Upload(self._http, f"{self._prefix}{_FOLDER}{secrets.token_hex(8)}", SUMS) as upload:
+        with Upload(self._http, f"{self._prefix}{layout.PROBE_FOLDER}{secrets.token_hex(8)}", SUMS) as upload:
             root = upload.part(1, headers=source).xml()
             return whole_sha256(root.findtext("ChecksumSHA256") or "") == sha256_hex(_BODY)
 
