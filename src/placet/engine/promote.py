@@ -24,6 +24,7 @@ from placet.engine.copying import copy_artifact
 from placet.engine.ctrl import View, Watch, published_line
 from placet.engine.firewall import require_landed
 from placet.engine.history import Alarm, History
+from placet.engine.promotable import refused, unlisted
 from placet.engine.published import Publication, pending_policy, publish_problem
 from placet.engine.recheck import recheck
 from placet.engine.record import Actor, entry_time, record
@@ -236,7 +237,7 @@ class Promoter:
                 log.info("somebody else changed the Ctrl repository; trying again")
                 continue
             except Refused as error:
-                raise promotable.unlisted(error, promoted) from error
+                raise unlisted(error, promoted) from error
             return Promotion(ident, State.PUBLISHED, commit, promoted)
         else:
             raise Conflict(
@@ -273,7 +274,7 @@ class Promoter:
         promotable.require_not_taken(publication, case)
         problem = publish_problem(view.history, publication, case, now)
         if problem:
-            raise promotable.refused(view, case, problem, now)
+            raise refused(view, case, problem, now)
         require_thawed(view, case)
         require_landed(view.history, case, publication)
         return case, body.tier
