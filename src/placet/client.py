@@ -33,7 +33,8 @@ from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
-from placet.engine.retract import Retracted, propose_retraction, status
+from placet.engine.retract import Retracted, status
+from placet.engine.retractask import propose_retraction
 from placet.engine.scrubreport import Scrubbed
 from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
@@ -93,13 +94,13 @@ class Client(Governed):
         case = view.find(ident)
         if case.landed is None and view.state(case, self.now()) is State.APPROVED:
             self.merge(ident)
-        done = self._wire.retractor().run([ident]) if self.view().find(ident).landed else []
+        done = self._wire.retractor.run([ident]) if self.view().find(ident).landed else []
         view = self.view()
         return done[0] if done else status(view, view.find(ident), self.now())
 
     def follow_retractions(self) -> Sequence[Retracted]:
         """Go on with all retractions that this party may carry out: record, erase, restore. Idempotent."""
-        return self._wire.retractor().run()
+        return self._wire.retractor.run()
 
     def _propose_retraction(self, target: str, reason: str, tier: str, *, emergency: bool) -> str:
         view = self.view()

@@ -14,6 +14,7 @@ from placet.engine import doctor
 from placet.errors import Refused, Unavailable
 from placet.ports import StoreAddress
 from placet.wire import doctor as wire
+from placet.wire.data import open_store
 
 INTERNAL = "internal-storage"
 
@@ -193,3 +194,29 @@ def test_clocks_and_room():
         "warn",
         "ok",
     ]
+
+
+def test_who_erases_has_a_credential_of_its_own(seaweed, tmp_path, look):
+    site = Site.make(seaweed, tmp_path / "site")
+    prefix = site.remotes[TIER]["url"].rsplit("/")[-1]
+
+    def looked(bucket, identity, place=prefix, tier=TIER):
+        site.remotes["erasing"] = seaweed.remote(bucket, identity, place)
+        site.configure()
+        with (site.folder / "placet.toml").open("a") as file:
+            file.write(f'[retraction]\n{tier} = "erasing"\n')
+        return look(site)
+
+    found = looked("versioned", "writer")
+    assert bad(found) == {"gate": "warn"}
+    assert "2 versions erased" in found["erasing in erasing"].text
+    assert "same place" in found[f"retraction from {TIER}"].text
+    assert list(open_store(site.remotes["erasing"]).versions("placet/probe/retraction")) == []
+    for place, wanted in (
+        (("versioned", "promoter"), {"erasing in erasing": "fail", "credential of erasing": "fail"}),
+        (("versioned", "writer", "elsewhere"), {f"retraction from {TIER}": "fail"}),
+        (("target", "writer"), {"erasing in erasing": "warn", f"retraction from {TIER}": "fail"}),
+        (("versioned", "writer", prefix, "moon"), {"retraction from moon": "fail"}),
+    ):
+        assert bad(looked(*place)) == {"gate": "warn", **wanted}, place
+    site.lab.repo.close()

@@ -7,6 +7,7 @@ import socket
 import stat
 import threading
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -186,18 +187,26 @@ def test_retractions_are_gone_on_with_before_anything_is_promoted(caplog):
     from placet.errors import Refused
 
     told, order = Retracted("ab" * 16, "LANDED", "recorded", ("a",), "t", "why", waits="a person"), []
-    found = [told, replace(told, error=Refused("no", kind="store-denied"))]
+    found, heads = [told, replace(told, error=Refused("no", kind="store-denied"))], {}
     client = SimpleNamespace(
+        heads=lambda: dict(heads), now=lambda: datetime(2026, 11, 24, 10, tzinfo=UTC),
         follow_retractions=lambda: order.append("retract") or found,
         backlog=lambda: order.append("promote") or Backlog((), ()),
-    )
+    )  # fmt: skip
     one = lane(Job("promote", work), client=client)
     assert one.cycle() == 60
+    assert one.cycle() == 60, "no branch moved, and nothing is due"
+    assert order == ["retract", "promote", "promote"]
+    one.desk.clock = lambda: 60
+    found[:] = [replace(told, stage="hidden", until="2026-11-24T10:00:40Z")]
+    assert one.cycle() == 40
+    heads["main"] = "a commit"
     found[:] = [replace(told, stage="erased")]
-    assert one.cycle() != 60
-    assert order == ["retract", "promote"] * 2
+    assert one.cycle() not in {40, 60}
+    one.cycle()
+    assert order == ["retract", "promote", "promote", "retract", "promote", "retract", "promote", "promote"]
     assert [one.fields["stage"] for one in caplog.records if one.message == "retraction"] == [
-        "recorded", "recorded", "erased",
+        "recorded", "recorded", "hidden", "erased",
     ]  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from placet.core.statement import Signed
 from placet.engine import review
 from placet.engine.checkpoint import compare, make_checkpoint, read_checkpoint
 from placet.engine.ctrl import load
-from placet.engine.retract import Retractor, propose_retraction
+from placet.engine.retract import Retractor
+from placet.engine.retractask import propose_retraction
 from placet.engine.verify import verify
 from placet.errors import PlacetError, Unavailable
 from placet.ports import RefUpdate

@@ -17,4 +17,6 @@ def ready(tmp_path_factory) -> Stage:
         made.ident = made.land(*FILES, *LARGE)
         shutil.rmtree(made.live / "workspace")
         made.keep("landed")
+        assert made.run("agent", "promote").code == 0
+        made.keep("published")
         yield made

@@ -15,7 +15,8 @@ _TIMES = ("time", "expires")
 _PASSING = re.compile(
     r"\.dvc/tmp/.*|\.dvc/cache/(.*/)?\.[0-9a-f]{24}\.tmp"
 )  # `placet gc` takes such files away
-_COUNTS = ("copied", "found", "ways")
+_COUNTS = ("copied", "found", "ways", "versions")
+_OWN = ("proposal", "manifest", "previous", "judged")  # of a run that lands a proposal of its own
 
 
 def normal(path: str, data: bytes) -> object:
@@ -31,7 +32,10 @@ def normal(path: str, data: bytes) -> object:
     if kind == "receipt.json":
         for one in body["artifacts"]:
             for name in _COUNTS:
-                one.pop(name)
+                one.pop(name, None)
+    entry = kind != "manifest.json" and body.get("kind") in {"retract", "erased"}
+    if entry or "erasure" in found["predicateType"]:
+        return {"predicate": {name: one for name, one in body.items() if name not in _OWN}}
     return found
 
 
@@ -69,6 +73,7 @@ class Ends:
             "public": {key: one for key, one in self.public.look().items() if "placet/probe/" not in key},
             "desk": {key: one for key, one in self._desk.look().items() if "placet/probe/" not in key},
             "workspace": self._workspace(self.stage.live / folder),
+            "versions": self.stage.versions(),
         }
 
     def ledger(self) -> list[str]:

@@ -34,9 +34,11 @@ from placet.testing.trouble import Call, Rule, TroubleProxy
 
 NODE, TIER, PREFIX, DESK = "site-b", "publication-storage", "x/", "desk/"
 OTHER = "site-a"
+RETRACTOR, RETRACTORS = "dana", "trustees"
 INTERNAL, PUBLICATION = "internal", "publication"
 IDENTITIES = {
     "job": Identity(("Read:internal", "List:internal", "Write:internal")),
+    "retractor": Identity(("Read:publication", "List:publication", "Write:publication")),
     "promoter": Identity(
         ("Read:internal", "List:internal", "Read:publication", "List:publication", "Write:publication")
     ),
@@ -60,7 +62,7 @@ SMALL |= {"outputs/long.bin": os.urandom(8 * MIB + 5)}
 _MODULES = (
     "placet.cli.app placet.cli.node placet.cli.author placet.cli.data placet.client placet.agent placet.config"
     " placet.wire.ctrl placet.wire.keys placet.adapters.objects.open placet.adapters.objects.s3open"
-    " placet.engine.push placet.engine.track placet.engine.fetch dvc.config diskcache pathspec ruamel.yaml"
+    " placet.cli.undo placet.engine.push placet.engine.track placet.engine.fetch dvc.config diskcache pathspec ruamel.yaml"
     " zc.lockfile urllib3 xml.etree.ElementTree"
 )
 
@@ -158,7 +160,7 @@ class Stage:
     def set_up(self) -> None:
         """Policy, Ctrl repository, a workspace for jobs and an agent's folder."""
         self.server.create_bucket(INTERNAL, versioned=True)
-        self.server.create_bucket(PUBLICATION)
+        self.server.create_bucket(PUBLICATION, versioned=True)
         self.now.write_text("")
         self.live.mkdir()
         place = f'url: "s3://{PUBLICATION}/{PREFIX[:-1]}", endpointurl: "{self.proxy.endpoint}"'
@@ -166,8 +168,9 @@ class Stage:
             self.live,
             ('url: "s3://pub/x", endpointurl: "http://127.0.0.1:1"', place),
             ("bytes: 1000000,", "bytes: 100000000,"),
+            ("governance:\n", f"governance:\n  retract: [{RETRACTORS}]\n"),
         )
-        for name in (NODE, OTHER):
+        for name in (NODE, OTHER, RETRACTOR):
             key = Key(name)._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             file = self.root / f"{name}.key"
             file.write_bytes(key)
@@ -179,8 +182,13 @@ class Stage:
         both = {"internal-storage": (internal, "promoter"), TIER: (publication, "promoter")}
         self._project("agent", both)
         self._project("other", both, OTHER)
+        self._project(RETRACTOR, {"erasing": (publication, "retractor")}, RETRACTOR, "person")
+        with (self.live / RETRACTOR / "placet.toml").open("a") as file:
+            file.write(f'[retraction]\n{TIER} = "erasing"\n')
 
-    def _project(self, name: str, remotes: dict[str, tuple[str, str]], node: str = NODE) -> None:
+    def _project(
+        self, name: str, remotes: dict[str, tuple[str, str]], party: str = NODE, role: str = "node"
+    ) -> None:
         folder = self.live / name
         (folder / ".dvc").mkdir(parents=True)
         lines = ["[core]", "    no_scm = True", "    remote = internal-storage"]
@@ -192,7 +200,7 @@ class Stage:
             ]  # fmt: skip
         (folder / ".dvc" / "config").write_text("\n".join(lines) + "\n")
         (folder / "placet.toml").write_text(
-            f'node = "{node}"\nkey = "{self.root / node}.key"\nctrl = "{self.ctrl}"\n'
+            f'{role} = "{party}"\nkey = "{self.root / party}.key"\nctrl = "{self.ctrl}"\n'
             f'trust_root = "{self.lab.trust_root}"\n'
         )
 
@@ -242,14 +250,13 @@ class Stage:
             s3 = self.admin
             for one in s3.list_multipart_uploads(Bucket=bucket, Prefix=prefix).get("Uploads", []):
                 s3.abort_multipart_upload(Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
-            listed = s3.list_object_versions(Bucket=bucket, Prefix=prefix)
-            rows = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+            rows = self._rows(bucket, prefix)
             if rows:
                 objects = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in rows]
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
         if self._moves % _FRESH == _FRESH - 1:  # a deleted object keeps its room on disk, a bucket does not
             self.admin.delete_bucket(Bucket=PUBLICATION)
-            self.server.create_bucket(PUBLICATION)
+            self.server.create_bucket(PUBLICATION, versioned=True)
 
     def _tell(self, word: str) -> None:
         fresh = self.now.with_suffix(".new")
@@ -337,6 +344,15 @@ class Stage:
         """Keys of unfinished uploads."""
         found = self.admin.list_multipart_uploads(Bucket=bucket)
         return [one["Key"] for one in found.get("Uploads", [])]
+
+    def _rows(self, bucket: str, prefix: str) -> list[dict]:
+        listed = self.admin.list_object_versions(Bucket=bucket, Prefix=prefix)
+        return [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+
+    def versions(self) -> set[str]:
+        """The keys of which the publication bucket has any version, or a marker over it."""
+        names = (one["Key"].removeprefix(PREFIX) for one in self._rows(PUBLICATION, PREFIX))
+        return {name for name in names if not name.startswith("placet/probe/")}
 
     def bucket(self, bucket: str = PUBLICATION, prefix: str = PREFIX, identity: str = "researcher"):
         return watch.Bucket(

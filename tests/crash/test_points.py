@@ -8,14 +8,14 @@ there again: what is to be done follows from the state alone (invariant I4).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from crash import watch
 from crash.ends import Ends, wrong_names
-from crash.stage import ALL, FILES, LARGE, SMALL, objects_of
+from crash.stage import ALL, FILES, FOLDER, LARGE, NODE, RETRACTOR, SMALL, objects_of
 from placet.core.digest import digest
 
 SEED = 22
@@ -40,6 +40,8 @@ class Flow:
         sample: So many points, beside the first and the last of what changes something, are taken by `make test`.
         requests: And so many of its HTTP requests.
         ledger: The kinds of all entries that the published branch has at the end.
+        ends: The calls before whose first and after whose last it is killed by `make test` too.
+        gone: Of these outputs no version of any object is left at the end.
     """
 
     snapshot: str
@@ -48,25 +50,30 @@ class Flow:
     sample: int
     requests: int
     ledger: tuple[str, ...]
+    ends: tuple[str, ...] = CHANGING
+    gone: Mapping[str, object] = field(default_factory=dict)
 
 
 FLOWS = {
     "promote": Flow("landed", "agent", ("promote",), 6, 3, ("genesis", "publish")),
-    "agent": Flow("landed", "agent", ("agent", "--once"), 2, 1, ("genesis", "publish")),
+    "agent": Flow("landed", "agent", ("agent", "--once"), 2, 1, ("genesis", "publish"), ends=()),
+    "retract": Flow(
+        "published", RETRACTOR, ("retract", f"artifacts/{NODE}/outputs/folder", "-m", "m"), 2, 1,
+        ("genesis", "publish", "retract", "erased"), ends=("ObjectStore.delete", "Repo.push"), gone={"outputs/folder": FOLDER},
+    ),
     "propose": Flow("landed", "desk", ("propose", *SMALL, "-m", "m"), 3, 1, ("genesis",)),
-}
+}  # fmt: skip
 
 
-def chosen(names: Sequence[str], sample: int, *, ends: bool) -> list[int]:
+def chosen(names: Sequence[str], sample: int, ends: Sequence[str] = ()) -> list[int]:
     """Points by number, from 1: all; or before the first and after the last call of what changes something, and
     a sample of all."""
     numbers = range(1, len(names) + 1)
     if ALL:
         return list(numbers)
     out = set(random.Random(SEED).sample(numbers, min(sample, len(names))))
-    if ends:
-        out |= {names.index(f"{one}<") + 1 for one in CHANGING if f"{one}<" in names}
-        out |= {len(names) - names[::-1].index(f"{one}>") for one in CHANGING if f"{one}>" in names}
+    out |= {names.index(f"{one}<") + 1 for one in ends if f"{one}<" in names}
+    out |= {len(names) - names[::-1].index(f"{one}>") for one in ends if f"{one}>" in names}
     return sorted(out)
 
 
@@ -87,6 +94,11 @@ class Killing:
         self.names, self.requests = done.names, len(self.stage.proxy.asked)
         self.end = self.ends.end(self.flow.folder)
         assert tuple(self.ends.ledger()) == self.flow.ledger
+        needed = objects_of(self.flow.gone).keys()
+        assert not self.end["versions"] & needed
+        assert self.end["public"].keys() == self.end["versions"]
+        if self.flow.gone:
+            assert self.end["public"].keys() == SHA256.keys() - needed
 
     def kill(self, how, number: int) -> None:
         """Kill it there, look, run it again, and look again."""
@@ -119,10 +131,10 @@ class Killing:
 def test_killed_at_every_point(ready, name):
     with ready.watched(APPROVED) as seen:
         killing = Killing(ready, FLOWS[name])
-        points = chosen(killing.names, killing.flow.sample, ends=name != "agent")
+        points = chosen(killing.names, killing.flow.sample, killing.flow.ends)
         for point in points:
             killing.kill(ready.kill_at, point)
-        requests = chosen(["request"] * killing.requests, killing.flow.requests, ends=False)
+        requests = chosen(["request"] * killing.requests, killing.flow.requests)
         for number in requests:
             killing.kill(ready.kill_at_request, number - 1)
     assert seen["wrong"] == []

@@ -73,7 +73,12 @@ def test_looking(world, workspace, ident):
         "explain",
         "outputs/x.csv",
         cwd=workspace,
-        words=["rule aggregates", "alice (hospital-a, sees bytes), bob", "types"],
+        words=[
+            "rule aggregates",
+            "alice (hospital-a, sees bytes), bob",
+            "types",
+            "take it back: node site-a alone",
+        ],
     )
     says(alice, "policy", "explain", "secret/x", "--node", "site-a", words=["denied"])
     shown = says(alice, "policy", "show", words=["# effective: policy 0", "governance:"])

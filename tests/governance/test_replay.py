@@ -7,7 +7,7 @@ import pytest
 
 from governance.lab import TIER
 from keys import POLICY
-from placet.core.explain import explain
+from placet.core.explain import TakingBack, explain
 from placet.core.policy import parse_policy
 from placet.engine import review
 from placet.engine.replay import replay
@@ -162,6 +162,11 @@ def test_why_a_rule_holds_and_who_may_approve():
         ("night", True, "2026-11-24T11:00:00Z")
     ]
     assert found.windows[0].times == ("every tue 00:00 to 11:00 UTC",)
+    assert found.retraction == TakingBack(own=True, count=1, groups=(), people=(), emergency_hours=72)
+    rule = "governance:\n  retract: {groups: [trustees], count: 2, own: false, emergency_hours: 9}\n"
+    policy = parse_policy(TEXT.replace("governance:\n", rule).encode())
+    who = explain(policy, "site-a", "outputs/x.csv", TIER, NOW).retraction
+    assert who == TakingBack(False, 2, ("trustees",), ("alice", "bob", "dana"), 9)
 
 
 def test_what_is_denied_and_why():

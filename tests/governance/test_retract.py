@@ -5,17 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from governance.lab import MAIN, PUBLISHED, TIER, Lab, Memory
+from governance.lab import MAIN, PUBLISHED, TIER, Memory
+from governance.memlab import MemLab
 from governance.test_promote import Quiet, hold, keys, land_folder, make
 from keys import Key
 from placet.adapters.objects.memory import MemoryStore
 from placet.core import assent, layout
 from placet.core.digest import digest, md5_hex
 from placet.core.predicates import Erased, Manifest
-from placet.engine import cases, erase, history, promotable, promote, retract, retraction
+from placet.engine import cases, erase, history, promotable, promote, retractask, retraction
 from placet.engine.promote import Promoter
 from placet.engine.record import Actor, record
-from placet.engine.retract import Retractor, propose_retraction
+from placet.engine.retract import Retractor
+from placet.engine.retractask import propose_retraction
 from placet.engine.target import Target
 from placet.engine.verify import verify
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
@@ -37,7 +39,7 @@ class World:
     """A lab with a promoter, and retractors who hold the credential that may delete."""
 
     def __init__(self, folder, *edits, traits=VERSIONS):
-        self.lab = Lab.make(folder, *(edits or (rule("[trustees]"),)))
+        self.lab = MemLab.make(folder, *(edits or (rule("[trustees]"),)))
         self.store = MemoryStore("publication", traits=traits)
         self.promoter = make(self.lab, traits, target=self.store)
 
@@ -83,24 +85,12 @@ class World:
 
 @pytest.fixture
 def world(tmp_path):
-    made = World(tmp_path)
-    yield made
-    made.lab.repo.close()
+    return World(tmp_path)
 
 
 @pytest.fixture
 def worlds(tmp_path):
-    made = []
-
-    def new(*edits, **more):
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(World(folder, *edits, **more))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.lab.repo.close()
+    return lambda *edits, **more: World(tmp_path, *edits, **more)
 
 
 def test_a_person_takes_back_what_a_node_published_without_its_help(world):
@@ -124,10 +114,15 @@ def test_a_person_takes_back_what_a_node_published_without_its_help(world):
     assert world.retractor().run([ident2.id])[0].stage == "erased"
     assert world.retractor().run() == []
     assert len(world.kinds()) == 5
-    with pytest.raises(Conflict) as caught:
-        world.propose(ident)
-    assert caught.value.kind == "retracted"
-    assert "a name was left in" in caught.value.what
+    for target in (ident, ident[:8], METAFILE):
+        assert world.propose(target) == ident2.id, "the same request, in the same words"
+    for other in ({"by": "alice"}, {"reason": "another"}, {"emergency": True}):
+        with pytest.raises(Conflict) as caught:
+            world.propose(ident, **other)
+        assert caught.value.kind == "retracted"
+        assert "a name was left in" in caught.value.what
+    with pytest.raises(NotFound):
+        world.propose(METAFILE, reason="another")
 
 
 def test_every_version_of_an_object_goes(world):
@@ -522,8 +517,8 @@ def test_entries_that_nobody_may_add(world, monkeypatch, name, kind, actor, emer
 
 def test_a_retraction_names_what_landed(world, monkeypatch):
     ident = world.publish()
-    real = retract._named
-    monkeypatch.setattr(retract, "_named", lambda edition, digest: real(edition, "ab" * 32))
+    real = retractask._named
+    monkeypatch.setattr(retractask, "_named", lambda edition, digest: real(edition, "ab" * 32))
     wrong = world.propose(ident)
     monkeypatch.undo()
     with pytest.raises(Refused) as caught:
@@ -583,7 +578,7 @@ def test_a_retraction_says_why(world, monkeypatch):
     ident = world.publish()
     silent = lambda **fields: Manifest(**{**fields, "message": ""})  # noqa: E731
     with monkeypatch.context() as patch:
-        patch.setattr(retract, "Manifest", silent)
+        patch.setattr(retractask, "Manifest", silent)
         patch.setattr(cases, "_retract_problem", lambda *_: "")
         forged = world.propose(ident)
         assert world.lab.state(forged) == "APPROVED"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 from placet.agent.events import blame, say, words
@@ -11,8 +12,10 @@ from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries, stays
 from placet.client import Client
 from placet.core.agentform import AgentForm
+from placet.core.statement import parse_time
 from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
+from placet.engine.retract import Retracted
 from placet.errors import Bug, PlacetError
 
 _RETRACT_S = 60.0
@@ -27,6 +30,7 @@ class Desk:
         clock: Seconds of a clock that never goes back.
         ending: Is the agent to stop?
         alarms: What was said already.
+        retractions: When they were gone on with: the client, its branches then, and when they are due again.
     """
 
     workspace: str
@@ -35,6 +39,7 @@ class Desk:
     ending: Callable[[], bool]
     retries: Retries = field(default_factory=Retries)
     alarms: set[Alarm] = field(default_factory=set)
+    retractions: tuple[Client, Mapping[str, str], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +78,28 @@ def promote(client: Client, desk: Desk) -> float | None:
 
 
 def retract(client: Client, desk: Desk) -> float | None:
-    """Carry on with the retractions that this party may; look again while one waits."""
+    """Carry on with the retractions that this party may, if a branch moved, or one is due by time."""
+    heads, before = client.heads(), desk.retractions
+    if before is not None and before[0] is client and before[1] == heads:
+        left = None if before[2] is None else before[2] - desk.clock()
+        if left is None or left > 0:
+            return left
     done = client.follow_retractions()
     for one in done:
         more = words(one.error) if one.error is not None else {}
         say("retraction", workspace=desk.workspace, proposal=one.id, stage=one.stage, waits=one.waits, **more)
-    return None if all(one.done for one in done) else _RETRACT_S
+    wait = min((wait for one in done if (wait := _due_s(one, client.now())) is not None), default=None)
+    desk.retractions = client, heads, None if wait is None else desk.clock() + wait
+    return wait
+
+
+def _due_s(one: Retracted, now: datetime) -> float | None:
+    """Seconds until it can go on though no branch moves; None: somebody has to act."""
+    if one.error is not None:
+        return _RETRACT_S
+    if one.done or one.until is None:
+        return None
+    return max((parse_time(one.until) - now).total_seconds(), 1.0)
 
 
 def work(client: Client, desk: Desk) -> float | None:

@@ -14,7 +14,7 @@ from placet.cli.output import output, plain, table
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from placet.core.explain import Explanation, Holding
+    from placet.core.explain import Explanation, Holding, TakingBack
     from placet.core.lint import Weakness
     from placet.engine.replay import Judged, Replay, Replayed
 
@@ -120,6 +120,18 @@ def _explained(found: Explanation) -> Iterator[str]:
     for window in found.windows:
         now = f"closed until {window.until or 'further notice'}" if window.closed else "open now"
         yield f"  window {window.window}: {window.reason} ({'; '.join(window.times)}; {now})"
+    if found.retraction is not None:
+        yield from _taking_back(found.node, found.retraction)
+
+
+def _taking_back(node: str, found: TakingBack) -> Iterator[str]:
+    who = [f"node {node} alone"] if found.own else []
+    if found.people:
+        who.append(f"{found.count} of group {', '.join(found.groups)} ({', '.join(found.people)})")
+    yield f"  may take it back: {' or '.join(who) or 'nobody'}: placet retract"
+    if found.people:
+        again = f"a second person of the group confirms it in {found.emergency_hours} hours"
+        yield f"  in an emergency one of these alone, at once; {again}"
 
 
 def _told(value: object) -> str:

@@ -82,6 +82,25 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class TakingBack:
+    """Who may take back what the path's node published.
+
+    Attributes:
+        own: Its node may, alone.
+        count: Else so many people, the one who signs it included.
+        groups: Of these groups.
+        people: Who is in one of them.
+        emergency_hours: One alone may hide it at once; in so many hours a second person confirms it.
+    """
+
+    own: bool
+    count: int
+    groups: tuple[str, ...]
+    people: tuple[str, ...]
+    emergency_hours: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What a policy says of one path of a node, for a tier.
 
@@ -91,6 +110,7 @@ class Explanation:
         passed_over: The earlier rules, which do not match.
         holds: The rule that does.
         windows: Those that are about the path, also while they are open.
+        retraction: Who may take it back once it is published; None where nothing can be.
     """
 
     policy: int
@@ -101,6 +121,7 @@ class Explanation:
     passed_over: tuple[PassedOver, ...] = ()
     holds: Holding | None = None
     windows: tuple[Hold, ...] = ()
+    retraction: TakingBack | None = None
 
 
 def explain(policy: Policy, node: str, path: str, tier: str, now: datetime) -> Explanation:
@@ -124,6 +145,7 @@ def explain(policy: Policy, node: str, path: str, tier: str, now: datetime) -> E
         tuple(PassedOver(one.name, _why_not(one, name, tier)) for one in policy.form.rules[:place]),
         _holding(policy, rule, name, known.operators) if rule else None,
         tuple(_holds(policy, name, tier, now)),
+        _taking_back(policy),
     )
 
 
@@ -135,6 +157,12 @@ def need_text(need: Approvals) -> str:
     if need.bytes:
         text += f", {need.bytes} having seen the bytes"
     return text
+
+
+def _taking_back(policy: Policy) -> TakingBack:
+    rule = policy.form.governance.retraction
+    people = tuple(sorted(policy.retractors()))
+    return TakingBack(rule.own, rule.count, rule.groups, people, rule.emergency_hours)
 
 
 def _why_not(rule: Rule, name: str, tier: str) -> str:

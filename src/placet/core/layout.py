@@ -34,8 +34,10 @@ CLOSED_REFS = "refs/placet/closed/"
 FREEZE_BRANCHES = "refs/heads/freezes/"
 FREEZE_TRACKING = "refs/remotes/origin/freezes/"
 WATCHED = (MAIN, f"{FREEZE_BRANCHES}*")
-PROBE, PROBE_SUM, PROBE_RIGHTS = (f"{PROBE_FOLDER}{name}" for name in ("object", "checksum", "doctor"))
-PROBES = frozenset({PROBE, PROBE_SUM, PROBE_RIGHTS})
+PROBE, PROBE_SUM, PROBE_RIGHTS, PROBE_ERASED = (
+    f"{PROBE_FOLDER}{name}" for name in ("object", "checksum", "doctor", "retraction")
+)
+PROBES = frozenset({PROBE, PROBE_SUM, PROBE_RIGHTS, PROBE_ERASED})
 """All that Placet leaves in a remote when it tries what a service and a credential can do."""
 """The refs that a party looks at once more before it records a publication."""
 

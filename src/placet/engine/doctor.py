@@ -13,18 +13,20 @@ from placet.core.digest import digest
 from placet.core.policy import Policy
 from placet.engine.ctrl import View
 from placet.engine.promote import Promoter
+from placet.engine.target import Target, admit_target
 from placet.errors import Conflict, NotFound, PlacetError, Refused
 from placet.ports import Checks, ObjectStore, RefUpdate, Repo, StoreAddress, StoreTraits
 
 Level = Literal["ok", "warn", "fail"]
 _PROBE, _BODY = layout.PROBE_RIGHTS, b"probe"
+_ERASED = layout.PROBE_ERASED
 _PROBE_REF = "refs/heads/placet-doctor-probe"
 _SKEW_WARN_S, _SKEW_FAIL_S = 30.0, 240.0
 _ROOM_WARN, _ROOM_FAIL = 2 << 30, 200 << 20
 
-Role = Literal["promoter", "reader", "source", "job", "review", "other"]
-"""What this party does with a remote: publish to a tier, read a tier; read the internal tier as the promoter,
-write it as a job, read it as a reviewer; or none of these."""
+Role = Literal["promoter", "reader", "retractor", "source", "job", "review", "other"]
+"""What this party does with a remote: publish to a tier, read a tier, erase from a tier what is taken back;
+read the internal tier as the promoter, write it as a job, read it as a reviewer; or none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,9 @@ def check_store(name: str, store: ObjectStore, role: Role) -> Iterator[Finding]:
     yield Finding(f"traits of {name}", "ok", ", ".join(shown) or "none (or no right to write)")
     if role != "other":
         yield _reading(name, store)
+    if role == "retractor":
+        yield _erasing(name, store)
+    elif role != "other":
         yield from _writing(name, store, traits, role)
 
 
@@ -224,6 +229,44 @@ def _deleting(name: str, store: ObjectStore, level: Level) -> Finding:
         return Finding(f"deletion in {name}", "ok", "denied, tried on a probe object")
     mend = "Deny s3:DeleteObject and s3:DeleteObjectVersion to this credential by name."
     return Finding(f"deletion in {name}", level, "this credential can delete", mend)
+
+
+def _erasing(name: str, store: ObjectStore) -> Finding:
+    """Can this credential hide an object, and erase every version? Tried on an object of its own."""
+    what = f"erasing in {name}"
+    mend = "Allow s3:DeleteObject, s3:DeleteObjectVersion and s3:ListBucketVersions to this credential alone."
+    try:
+        with contextlib.suppress(Refused):  # it need not be able to write
+            store.put(_ERASED, [_BODY], digest(_BODY), overwrite=True)
+        store.delete(_ERASED)
+        found = store.versions(_ERASED)
+        for one in found:
+            store.delete(_ERASED, version=one.id)
+        left = len(store.versions(_ERASED))
+    except PlacetError as error:
+        return Finding(what, "fail", error.what, mend)
+    if left:
+        return Finding(what, "fail", f"{left} versions of a probe object stay, though deleted", mend)
+    if not found or not found[0].marker:
+        mend = "Turn versioning on; without it an emergency retraction waits for its second person."
+        return Finding(what, "warn", "allowed, but nothing can be hidden so that it comes back", mend)
+    return Finding(what, "ok", f"allowed: a probe object was hidden, and its {len(found)} versions erased")
+
+
+def check_retraction(policy: Policy, targets: Mapping[str, Target]) -> Iterator[Finding]:
+    """Does the credential for retractions reach the tiers of the policy?"""
+    for tier, target in targets.items():
+        name, wanted = f"retraction from {tier}", policy.form.tiers.get(tier)
+        if wanted is None:
+            mend = "Mend [retraction] in placet.toml: its keys are tiers of the policy."
+            yield Finding(name, "fail", "the policy has no such tier", mend)
+            continue
+        try:
+            admit_target(target, tier, wanted, None)
+        except PlacetError as error:
+            yield failed(name, error)
+        else:
+            yield Finding(name, "ok", "at the same place here as in the policy")
 
 
 def _within(one: StoreAddress, two: StoreAddress) -> bool:

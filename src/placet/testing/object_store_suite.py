@@ -146,6 +146,41 @@ class ObjectStoreContract:
         assert stores.store.head("key") is None
         assert list(stores.store.list("")) == []
 
+    def test_versions_are_the_newest_first_and_of_one_key(self, stores: Stores) -> None:
+        """Each can be read where they are kept; else there is the object alone, whatever was there before."""
+        store, contents = stores.store, (b"first", b"second!")
+        assert list(store.versions("key")) == []
+        for data in contents:
+            store.put("key", [data], digest(data), overwrite=True)
+            store.put("key.dir", [data], digest(data), overwrite=True)
+        found = store.versions("key")
+        assert not any(one.marker for one in found)
+        if not store.traits().versions:
+            assert [one.id for one in found] in ([None], ["null"])
+            assert _read(store, "key") == b"second!"
+            return
+        assert [b"".join(store.get("key", version=one.id)) for one in found] == [*contents[::-1]]
+
+    def test_deletion_of_versions(self, stores: Stores) -> None:
+        """Hidden by a marker that can be taken away where versions are kept; gone for good by their ids."""
+        store = stores.store
+        for data in (b"first", b"second!"):
+            store.put("key", [data], digest(data), overwrite=True)
+            store.put("key.dir", [data], digest(data), overwrite=True)
+        store.delete("key")
+        assert store.head("key") is None
+        found = store.versions("key")
+        assert [one.marker for one in found] == ([True, False, False] if store.traits().versions else [])
+        if found:
+            store.delete("key", version=found[0].id)
+            assert _read(store, "key") == b"second!"
+        for one in store.versions("key"):
+            for _ in range(2):
+                store.delete("key", version=one.id)
+        assert list(store.versions("key")) == []
+        assert store.head("key") is None
+        assert _read(store, "key.dir") == b"second!"
+
     def test_long_listings_are_whole(self, stores: Stores) -> None:
         """More than one page, exactly once each; a prefix is a prefix of the key, not a folder."""
         keys = {f"many/{number:04}" for number in range(1100)}

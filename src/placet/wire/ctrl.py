@@ -129,6 +129,7 @@ class Wire(DataWire):
             checks=self.checks,
         )
 
+    @cached_property
     def retractor(self) -> Retractor:
         """This party's part in retractions, with the credentials that its settings have for them.
 

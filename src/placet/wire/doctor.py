@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -24,6 +24,7 @@ from placet.wire.ctrl import Wire
 from placet.wire.keys import webhook_secret
 
 _LEAST_GIT = (2, 30)
+_PLACE = {"url", "endpointurl", "region", "read_timeout", "connect_timeout", "ssl_verify", "use_ssl", "jobs"}
 
 
 def examine(wire: Wire) -> list[Finding]:
@@ -75,6 +76,8 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
         yield _clock(wire, "the Ctrl repository's server", settings.ctrl)
     if _promotes(wire):
         yield from _places(wire, view)
+    if settings.retraction:
+        yield from _retraction(wire, view)
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:
@@ -84,6 +87,30 @@ def _places(wire: Wire, view: View) -> Iterator[Finding]:
         yield failed("promotion", error)
     else:
         yield from doctor.check_tiers(promoter, view)
+
+
+def _retraction(wire: Wire, view: View) -> Iterator[Finding]:
+    """The credential that erases is nobody else's."""
+    try:
+        retractor = wire.retractor
+    except PlacetError as error:
+        yield failed("retraction", error)
+        return
+    yield from doctor.check_retraction(view.history.policy, retractor.targets)
+    remotes = wire.dvc.get("remote", {})
+    for remote in sorted(wire.settings.retraction.values()):
+        mine = _credential(remotes.get(remote.lower(), {}))
+        shared = [
+            one for one in sorted(_publication(wire) & remotes.keys()) if _credential(remotes[one]) == mine
+        ]
+        mend = "Give the retraction a credential of its own: whoever publishes must not be able to delete."
+        text = f"the same as of {', '.join(shared)}" if shared else "of its own"
+        yield Finding(f"credential of {remote}", "fail" if shared else "ok", text, mend)
+
+
+def _credential(options: Mapping[str, object]) -> dict[str, object]:
+    """What a remote's options say of who asks; nothing said is whoever this machine is."""
+    return {key: one for key, one in options.items() if key not in _PLACE}
 
 
 def _stores(wire: Wire) -> Iterator[Finding]:
@@ -103,7 +130,7 @@ def _stores(wire: Wire) -> Iterator[Finding]:
         except PlacetError as error:
             yield failed(f"remote {name}", error)
             continue
-        if role != "other":
+        if role not in {"other", "retractor"}:
             places[name] = store.address
         yield from _store_clock(wire, store, servers)
     yield from doctor.check_apart(places)
@@ -132,6 +159,8 @@ def _role(wire: Wire, name: str) -> Role:
     settings = wire.settings
     if name in _publication(wire):
         return "promoter" if settings.node else "reader"
+    if name in {one.lower() for one in settings.retraction.values()}:
+        return "retractor"
     if name not in {one.lower() for one in settings.internal.values()}:
         return "other"
     if settings.node is None:
