@@ -35,7 +35,7 @@ def test_nothing_is_broken_after_a_life_of_faults(town):
     assert town.counts["merge"] >= 2
     assert {"retraction unconfirmed: restored", "retraction by two: erased"} <= town.counts.keys()
     assert sum(count for name, count in town.counts.items() if name.startswith("fault ")) >= 1
-    assert stock.pull(town, 1, judge.erased) == 2
+    assert stock.pull(town, 1, judge.erased) >= 1
 
 
 class Copy:
@@ -207,12 +207,9 @@ def test_the_judge_finds_what_is_broken_in_git(town, tmp_path, invariant):
 
 def erased_for_nothing(copy):
     """The receipt of an erasure, signed by somebody else."""
-    git = copy.git
-    path = next(
-        path
-        for path, blob in git.tree(git.refs()[TIP]).items()
-        if path.endswith("/receipt.json") and statement(git.blob(blob)).kind == "erasure"
-    )
+    kind, ident = copy.git.message(copy.git.refs()[TIP]).split()
+    assert kind == "erased"
+    path = f".placet/proposals/{ident[:2]}/{ident}/receipt.json"
     receipt = statement(copy.read(path))
     copy.amend({path: copy.signed(receipt, receipt.body, "alice-2")})
 
