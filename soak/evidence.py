@@ -161,6 +161,14 @@ class Bucket:
             )
         return out
 
+    def kept(self) -> set[str]:
+        """The keys of which there is any version, or a marker over it (needs an administrator)."""
+        pages = self.client.get_paginator("list_object_versions").paginate(
+            Bucket=self.name, Prefix=self.prefix
+        )
+        rows = (one for page in pages for part in ("Versions", "DeleteMarkers") for one in page.get(part, []))
+        return {one["Key"].removeprefix(self.prefix) for one in rows}
+
     def uploads(self) -> list[str]:
         """The keys of unfinished uploads."""
         listed = self.client.list_multipart_uploads(Bucket=self.name, Prefix=self.prefix)

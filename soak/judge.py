@@ -6,21 +6,20 @@ policies of the soak have a line of JSON for each key (which is YAML), so that t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from soak.approvals import POLICY, Approvals, Landing, Tier, folder
-from soak.evidence import METAFILE, Bucket, Statement, sha256, statement
+from soak.approvals import POLICY, Landing, Tier, folder
+from soak.evidence import METAFILE, Statement, sha256, statement
+from soak.takenback import KINDS, Published, Shelf, TakenBack
 
 IGNORE = "/artifacts/**\n!/artifacts/**/\n!/artifacts/**/*.dvc\n"
 _PROBES = {"placet/probe/object": sha256(b"placet probe")}
 
 
 @dataclass
-class Judge(Approvals):
+class Judge(TakenBack):
     """One judgement."""
 
     def run(self) -> list[tuple[str, str]]:
@@ -42,6 +41,7 @@ class Judge(Approvals):
         """One entry a commit, in order, signed, naming a landed and approved proposal; wholly there."""
         line = self.state.git.line(f"refs/heads/{tier.branch}")
         self._need(line[0] == self.main[0], "I8", f"{tier.branch} does not begin at main's first commit")
+        self.shelf = Shelf()
         before: Statement | None = None
         published: list[str] = []
         judged_before = 0
@@ -70,10 +70,7 @@ class Judge(Approvals):
             len(published) == len(set(published)), "I4", f"something is published twice on {tier.branch}"
         )
         self._derived(tier, line[-1])
-
-    def _changed(self, parent: str, commit: str) -> set[str]:
-        old, new = self.state.git.tree(parent), self.state.git.tree(commit)
-        return {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+        self._shelf_holds(tier, line[-1])
 
     def _entry(self, tier: Tier, parent: str, commit: str, entry: Statement, judged_before: int) -> int:
         body, name = entry.body, f"{entry.body['kind']} {entry.body['proposal'][:8]}"
@@ -92,8 +89,8 @@ class Judge(Approvals):
         self._need(
             body["policy"] in {one["digest"] for one in self.policies}, "I7", f"{name}: unknown policy"
         )
-        node = effective["nodes"].get(body["actor"], {"keys": []})
-        self._need(entry.signed_by(node["keys"]), "I8", f"{name} is signed by no key of its node")
+        keys = self._actor_keys(effective, entry, landing)
+        self._need(entry.signed_by(keys), "I8", f"{name} is signed by no key of its node")
         _ENTRIES[body["kind"]](self, tier, parent, commit, entry, landing)
         return judged
 
@@ -131,7 +128,7 @@ class Judge(Approvals):
         self._need(not stray, "I8", f"the entry of {name} changes {sorted(stray)[:3]}")
         self._receipt(commit, entry, landing)
         for artifact, subject in zip(body["artifacts"], landing.manifest.subject, strict=True):
-            self._artifact(tier, commit, body["node"], artifact, subject)
+            self._artifact(commit, landing, artifact, subject)
 
     def _all(self, landing: Landing, commit: str) -> set[str]:
         return {one.digest for _, chain in self._decisions(landing, commit) for one in chain}
@@ -151,9 +148,9 @@ class Judge(Approvals):
         self._need(right, "I3", f"the receipt of {landing.ident[:8]} is not the node's word about it")
 
     def _artifact(
-        self, tier: Tier, commit: str, node: str, artifact: dict[str, Any], subject: dict[str, Any]
+        self, commit: str, landing: Landing, artifact: dict[str, Any], subject: dict[str, Any]
     ) -> None:
-        path = f"artifacts/{node}/{artifact['path']}"
+        path = f"artifacts/{landing.manifest.body['node']}/{artifact['path']}"
         data = self.state.git.tree(commit).get(f"{path}.dvc")
         metafile = self.state.git.blob(data) if data else b""
         self._need(subject["name"] == path, "I2", f"{path} is named otherwise")
@@ -165,29 +162,8 @@ class Judge(Approvals):
             artifact["md5"], artifact["size"], artifact["dir"] is not None,
         )  # fmt: skip
         self._need(same, "I5", f"the metafile of {path} is not what DVC would write")
-        for key, digest in self._objects(tier.reader, artifact, subject):
-            there = tier.reader.digest(key)
-            self._need(there is not None, "I3", f"{path} cannot be pulled: {key} is not there")
-            self._need(there in {None, digest}, "I1", f"{path}: {key} has other bytes than were approved")
-
-    def _objects(
-        self, bucket: Bucket, artifact: dict[str, Any], subject: dict[str, Any]
-    ) -> Iterator[tuple[str, str]]:
-        """Key and SHA-256 of every object of an artifact; lists are read from this bucket."""
-        key = f"files/md5/{artifact['md5'][:2]}/{artifact['md5'][2:]}"
-        if artifact["dir"] is None:
-            yield key, subject["digest"]["sha256"]
-            return
-        digest = subject["digest"]["dirHash"]
-        sums_key = f"placet/sums/{digest[:2]}/{digest[2:]}"
-        yield sums_key, digest
-        yield f"{key}.dir", artifact["dir"]["sha256"]
-        sums, listing = bucket.read(sums_key), bucket.read(f"{key}.dir")
-        if sums is None or listing is None:
-            return
-        by_path = {line[66:]: line[:64] for line in sums.decode().splitlines()}
-        for one in json.loads(listing):
-            yield f"files/md5/{one['md5'][:2]}/{one['md5'][2:]}", by_path[one["relpath"]]
+        self.shelf.published.append(Published(landing, artifact, subject, f"{path}.dvc", data or ""))
+        self.shelf.current[f"{path}.dvc"] = landing.ident
 
     def _derived(self, tier: Tier, tip: str) -> None:
         """Nothing in what is published tells a tool more than the policy does."""
@@ -229,4 +205,8 @@ class Judge(Approvals):
         self._need(not left, "I4", f"{tier.name} has unfinished uploads of what is there: {left[:3]}")
 
 
-_ENTRIES = {"publish": Judge._published, "policy": Judge._published_policy}
+_ENTRIES = {
+    "publish": Judge._published,
+    "policy": Judge._published_policy,
+    **dict.fromkeys(KINDS, Judge._retraction),
+}

@@ -6,13 +6,18 @@ A step that does not apply now returns False, and another is drawn. What Placet 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from placet.core.digest import sha256_hex
 from placet.core.predicates import Provenance
+from placet.core.states import State
+from placet.testing.trouble import Answer, LoseAnswer, Reset, Rule
 from soak import faults
 from soak.faults import AGENTS, FAULTS
-from soak.town import NODES, PEOPLE, TIERS, Proposal, Town, write_policy
+from soak.town import EMERGENCY_HOURS, ERASES, NODES, PEOPLE, TIERS, Proposal, Town, write_policy
 
+_OUT = {State.PUBLISHED, State.SUPERSEDED}
+HOW = ("by two", "confirmed", "unconfirmed")
 _LARGE = 4 << 20
 _NAMES = 9
 
@@ -182,6 +187,43 @@ def scrub(town: Town) -> bool:
     return True
 
 
+def retract(town: Town) -> bool:
+    """Something that was published is taken back, perhaps in trouble with the store."""
+    fitting = standing(town)
+    if not fitting:
+        return False
+    ident, how = town.random.choice(fitting), town.random.choice(HOW)
+    if town.random.random() < 0.5:
+        what = town.random.choice([Reset(), LoseAnswer(), Answer(500, "InternalError")])
+        times = town.random.randrange(1, 5)
+        town.proxy.meet(Rule(what, key="dvc/", skip=town.random.randrange(12), times=times))
+    take_back(town, ident, how)
+    faults.end(town)
+    return True
+
+
+def standing(town: Town) -> list[str]:
+    """The ids of what is published, and not taken back."""
+    client = town.clients[ERASES]
+    view = client.view()
+    every = (view.find(ident) for one in view.publications.values() for ident in one.publications)
+    return sorted(case.id for case in every if view.state(case, client.now()) in _OUT)
+
+
+def take_back(town: Town, ident: str, how: str) -> None:
+    """By two; or by one in an emergency, whom a second confirms, or nobody until the time is over."""
+    client = town.clients[ERASES]
+    found = town.attempt("retract", lambda: client.retract(ident, reason="soak", emergency=how != "by two"))
+    if found is not None and how == "unconfirmed":
+        town.let_pass(timedelta(hours=EMERGENCY_HOURS, minutes=1))
+    elif found is not None:
+        town.attempt("confirm", lambda: town.clients["alice"].decide(found.id, "approve"))
+    if found is not None:
+        found = town.attempt("go on", lambda: client.retract(found.id, reason="soak"))
+    error = f" {found.error.kind}" if found and found.error else ""
+    town.counts[f"retraction {how}: {found.stage if found else 'refused'}{error}"] += 1
+
+
 def published(town: Town) -> dict[str, str]:
     """The published branches."""
     return {ref: commit for ref, commit in refs(town).items() if ref.startswith("refs/heads/published")}
@@ -204,6 +246,8 @@ def settle(town: Town) -> None:
             one.stage = "approved"
     while merge(town) or unfreeze(town):
         pass
+    done = town.clients[ERASES].follow_retractions()
+    assert all(one.done for one in done), done
     for agent in AGENTS:
         for done in town.clients[agent].promote():
             assert done.error is None or done.error.kind == "not-approved", done.error
@@ -230,6 +274,7 @@ STEPS: dict[str, tuple[int, Callable[[Town], bool]]] = {
     "freeze": (1, freeze),
     "unfreeze": (3, unfreeze),
     "scrub": (1, scrub),
+    "retract": (5, retract),
 }
 
 

@@ -10,8 +10,11 @@ from soak.evidence import METAFILE
 from soak.town import TIERS, Town
 
 
-def pull(town: Town, sample: int) -> int:
-    """Clone each published branch, check out commits of it, pull all: complete, and clean. How many commits."""
+def pull(town: Town, sample: int, gone: dict[str, set[tuple[str, str]]]) -> int:
+    """Clone each published branch, check out commits of it, pull all: complete, and clean. How many commits.
+
+    `gone`: tier -> metafile and blob of what was taken back since, which nobody can pull any more.
+    """
     done = 0
     for tier, bucket in TIERS.items():
         branch = "published" if tier == "publication-storage" else f"published-{tier}"
@@ -28,16 +31,22 @@ def pull(town: Town, sample: int) -> int:
         chosen = {line[0], *town.random.sample(line[1:], min(sample - 1, len(line) - 1))}
         for commit in sorted(chosen):
             _run(clone, "git", "checkout", "-q", "--detach", commit)
-            if not list(clone.glob("artifacts/**/*.dvc")):
+            wanted = [path for path, blob in _metafiles(clone) if (path, blob) not in gone[tier]]
+            if not wanted:
                 continue
-            _run(clone, str(Path(sys.executable).parent / "dvc"), "pull", "-q", "-r", tier)
-            _require_whole(clone, commit)
+            _run(clone, str(Path(sys.executable).parent / "dvc"), "pull", "-q", "-r", tier, *wanted)
+            _require_whole(clone, commit, wanted)
             done += 1
     return done
 
 
-def _require_whole(clone: Path, commit: str) -> None:
-    for file in clone.glob("artifacts/**/*.dvc"):
+def _metafiles(clone: Path) -> list[tuple[str, str]]:
+    rows = (row.split("\t") for row in _run(clone, "git", "ls-tree", "-r", "HEAD", "artifacts/").splitlines())
+    return [(path, about.split()[2]) for about, path in rows if path.endswith(".dvc")]
+
+
+def _require_whole(clone: Path, commit: str, wanted: list[str]) -> None:
+    for file in (clone / path for path in wanted):
         match = METAFILE.fullmatch(file.read_text())
         assert match, file
         out = file.with_suffix("")

@@ -27,18 +27,30 @@ from soak.evidence import Bucket, Git
 NODES = {"site-a": "org-a", "site-b": "org-b"}
 PEOPLE = {"alice": "org-a", "bob": "org-b", "carol": "org-a", "dana": "org-c"}
 SEES = {"alice": ["site-a"], "bob": ["site-b"], "carol": ["site-a", "site-b"], "dana": []}
+EMERGENCY_HOURS = 1
+ERASES = "dana"
 TIERS = {"publication-storage": "publication", "open-data": "open"}
 
 
-class Clock:
-    """A party's clock, which may be wrong."""
+_PROGRAM = """# `placet`, at the time of this place
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from placet import cli
+from placet.wire.data import SystemClock
+SystemClock.now = lambda _: datetime.now(UTC) + timedelta(seconds=float(Path({passed!r}).read_text()))
+cli.main()
+"""
 
-    def __init__(self) -> None:
-        self.wrong = timedelta()
+
+class Clock:
+    """A party's clock, which may be wrong; what passes for all passes for it."""
+
+    def __init__(self, town: Town) -> None:
+        self.wrong, self._town = timedelta(), town
 
     def now(self) -> datetime:
         """The time that it shows."""
-        return datetime.now(UTC) + self.wrong
+        return datetime.now(UTC) + self._town.passed + self.wrong
 
 
 @dataclass
@@ -63,6 +75,7 @@ class Town:
         self.proposals: list[Proposal] = []
         self.policy: dict[str, Any] = {}
         self.freezes: list[str] = []
+        self.passed = timedelta()
         self.clocks: dict[str, Clock] = {}
         self.clients: dict[str, Client] = {}
         self._stack = ExitStack()
@@ -77,7 +90,7 @@ class Town:
                 self.store.create_bucket(f"internal-{node}")
             for bucket in TIERS.values():
                 self.store.create_bucket(bucket, versioned=True)
-                names = [one for one in _identities() if one != "admin"]
+                names = [one for one in _identities() if one not in {"admin", ERASES}]
                 self.store.deny(bucket, names, hide_versions=["researcher"])
             self._begin()
             for party in (*NODES, *(f"{node}-agent-{n}" for node in NODES for n in (1, 2)), *PEOPLE):
@@ -120,17 +133,29 @@ class Town:
             "rules": [
                 {"name": "all", "paths": ["*/outputs/**"], "approvals": [rule], "limits": {"bytes": 100_000_000, "files": 1000}, "expires_days": 30}
             ],
-            "governance": {"policy": [{"count": 2, "groups": ["trustees"], "organisations": 2}], "freeze": ["trustees"]},
+            "governance": {
+                "policy": [{"count": 2, "groups": ["trustees"], "organisations": 2}], "freeze": ["trustees"],
+                "retract": {"groups": ["trustees"], "count": 2, "emergency_hours": EMERGENCY_HOURS},
+            },
         }  # fmt: skip
         file = self.folder / "policy.yaml"
         write_policy(file, self.policy)
         made = setup.init_ctrl(self.ctrl, file, str(self.folder / "keys" / "dana"))
         self.trust_root = made["trust_root"]
+        program, hook = self.folder / "placet.py", self.ctrl / "hooks" / "pre-receive"
+        program.write_text(_PROGRAM.format(passed=str(self.folder / "passed")))
+        hook.write_text(hook.read_text().replace("-m placet", f"'{program}'"))
+        self.let_pass(timedelta())
 
     @property
     def ctrl(self) -> Path:
         """The Ctrl repository on the server."""
         return self.folder / "ctrl.git"
+
+    def let_pass(self, time: timedelta) -> None:
+        """So much later, for everybody: parties, their processes, the server."""
+        self.passed += time
+        (self.folder / "passed").write_text(str(self.passed.total_seconds()))
 
     def remote(self, bucket: str, identity: str) -> dict[str, str]:
         """A DVC remote behind the proxy, with somebody's credential."""
@@ -150,15 +175,18 @@ class Town:
             remotes |= {tier: self.remote(bucket, f"{node}-promoter") for tier, bucket in TIERS.items()}
         else:
             remotes = {one: self.remote(f"internal-{one}", party) for one in SEES[party]}
+            if party == ERASES:
+                remotes |= {f"erase-{tier}": self.remote(bucket, party) for tier, bucket in TIERS.items()}
         write_project(root, remotes)
         settings = Settings(
             root=root, home=root / "home", node=node, person=None if node else party, ctrl=str(self.ctrl),
             trust_root=self.trust_root, key=self.folder / "keys" / (node or party), jobs=4, jobs_given=True,
             internal={node: "internal"} if node else {one: one for one in SEES[party]},
             tiers={tier: tier for tier in TIERS} if node else {},
+            retraction={tier: f"erase-{tier}" for tier in TIERS} if party == ERASES else {},
         )  # fmt: skip
         client = Client(root, settings=settings)
-        self.clocks[party] = client._wire.clock = Clock()
+        self.clocks[party] = client._wire.clock = Clock(self)
         if node and party != node:
             lines = [f'node = "{node}"', f'ctrl = "{self.ctrl}"', f'trust_root = "sha256:{self.trust_root}"']
             lines += [f'key = "{settings.key}"', "jobs = 4", "[internal]", f'{node} = "internal"', "[tiers]"]
@@ -179,10 +207,10 @@ class Town:
         return found
 
     def start(self, agent: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """A real process of an agent."""
+        """A real process of an agent, at this place's time."""
         env = {**os.environ, "PLACET_HOME": str(self.folder / agent / "home")}
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "placet", *arguments], cwd=self.folder / agent, env=env,
+            [sys.executable, "-P", str(self.folder / "placet.py"), *arguments], cwd=self.folder / agent, env=env,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
@@ -219,6 +247,9 @@ def _identities() -> dict[str, Identity]:
     }
     for person, nodes in SEES.items():
         out[person] = Identity(tuple(f"{verb}:internal-{one}" for one in nodes for verb in ("Read", "List")))
+    out[ERASES] = Identity(
+        tuple(f"{verb}:{one}" for one in TIERS.values() for verb in ("Read", "List", "Write"))
+    )
     for node in NODES:
         reads = (f"Read:internal-{node}", f"List:internal-{node}")
         writes = tuple(f"{verb}:{one}" for one in TIERS.values() for verb in ("Read", "List", "Write"))

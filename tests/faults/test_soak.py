@@ -11,27 +11,31 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from soak import steps, stock
-from soak.evidence import Git, statement
+from soak.evidence import METAFILE, Git, statement
 from soak.judge import Judge
 from soak.town import Town
 
 TIP = "refs/heads/published"
-SEED, PROPOSALS = 5, 10
+SEED, PROPOSALS = 5, 5
 
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory):
     with Town(tmp_path_factory.mktemp("soak"), SEED) as made:
         steps.live(made, PROPOSALS, lambda: True)
+        for how in ("unconfirmed", "by two"):
+            steps.take_back(made, steps.standing(made)[-1], how)
         yield made
 
 
 def test_nothing_is_broken_after_a_life_of_faults(town):
-    assert Judge(town.state()).run() == []
+    judge = Judge(town.state())
+    assert judge.run() == []
     assert len(town.proposals) == PROPOSALS
-    assert town.counts["merge"] >= 3
+    assert town.counts["merge"] >= 2
+    assert {"retraction unconfirmed: restored", "retraction by two: erased"} <= town.counts.keys()
     assert sum(count for name, count in town.counts.items() if name.startswith("fault ")) >= 1
-    assert stock.pull(town, 1) == 2
+    assert stock.pull(town, 1, judge.erased) >= 1
 
 
 class Copy:
@@ -199,6 +203,50 @@ def test_the_judge_finds_what_is_broken_in_git(town, tmp_path, invariant):
     BREAKS[invariant](copy)
     found = Judge(replace(town.state(), git=copy.git)).run()
     assert invariant in {one for one, _ in found}, found
+
+
+def erased_for_nothing(copy):
+    """The receipt of an erasure, signed by somebody else."""
+    kind, ident = copy.git.message(copy.git.refs()[TIP]).split()
+    assert kind == "erased"
+    path = f".placet/proposals/{ident[:2]}/{ident}/receipt.json"
+    receipt = statement(copy.read(path))
+    copy.amend({path: copy.signed(receipt, receipt.body, "alice-2")})
+
+
+def metafile_comes_back(copy):
+    """What was taken back stands again, without an entry that says so."""
+    git, tip = copy.git, copy.git.refs()[TIP]
+    line = git.line(TIP)
+    at = next(n for n, one in enumerate(line) if git.message(one).startswith("retract ") and n > 1)
+    gone = git.tree(line[at - 1]).keys() - git.tree(line[at]).keys()
+    old = git.tree(line[at - 1])
+    assert tip and gone
+    copy.amend({path: git.blob(old[path]) for path in gone if path.endswith(".dvc")})
+
+
+@pytest.mark.parametrize(("invariant", "change"), [("I3", erased_for_nothing), ("I8", metafile_comes_back)])
+def test_the_judge_finds_what_is_broken_of_a_retraction(town, tmp_path, invariant, change):
+    copy = Copy(town, tmp_path)
+    change(copy)
+    found = Judge(replace(town.state(), git=copy.git)).run()
+    assert invariant in {one for one, _ in found}, found
+
+
+def test_the_judge_finds_what_was_erased_and_is_there(town):
+    """One object of it comes back, with the bytes that were approved once."""
+    judge = Judge(town.state())
+    assert judge.run() == []
+    tier = next(tier for tier in town.state().tiers if judge.erased[tier.name])
+    path, blob = min(judge.erased[tier.name])
+    found = METAFILE.fullmatch(town.state().git.blob(blob).decode())
+    key = f"files/md5/{found['md5'][:2]}/{found['md5'][2:]}{found['dir'] or ''}"
+    node = path.split("/")[1]
+    data = town.state().internal[node].read(key)
+    admin = town.store.client()
+    put = admin.put_object(Bucket=tier.admin.name, Key=f"dvc/{key}", Body=data)
+    assert {one for one, _ in Judge(town.state()).run()} == {"I3"}
+    admin.delete_object(Bucket=tier.admin.name, Key=f"dvc/{key}", VersionId=put["VersionId"])
 
 
 def test_the_judge_finds_what_is_broken_in_a_tier(town):

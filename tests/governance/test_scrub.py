@@ -408,7 +408,7 @@ def test_who_shows_the_progress_may_stop_it(tier):
     with pytest.raises(Unavailable, match="Stop"):
         tier.scrub(read=True, progress=Stopping())
     tier.store.delete(KEY)
-    tier.store.copy_from = lambda *_: None
+    tier.store.copy_from = lambda *_, **__: None
     with pytest.raises(Unavailable, match="Stop"):
         tier.scrub(repair=True, progress=Stopping())
     assert tier.scrub(repair=True).ok
@@ -576,6 +576,6 @@ def test_a_conflict_while_repairing(tier):
         return inner(key, chunks, want, **how)
 
     tier.store.put = race
-    tier.store.copy_from = lambda *_: None
+    tier.store.copy_from = lambda *_, **__: None
     assert tier.scrub(repair=True).ok
     assert tier.scrub(read=True).findings == ()

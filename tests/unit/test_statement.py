@@ -96,6 +96,18 @@ ALL = {
         ),
         "site-a",
     ),
+    "erasure": (
+        ABOUT,
+        predicates.Erasure(
+            **BASE,
+            manifest=SHA,
+            judged="d" * 40,
+            actor="alice",
+            tier="publication-storage",
+            artifacts=(predicates.Erased(path="outputs/d", objects=5, kept=1, versions=6),),
+        ),
+        "alice",
+    ),
     "ledger-entry": (ABOUT, ENTRY, "site-a"),
     "checkpoint": (ABOUT, predicates.Checkpoint(**BASE, branch="published", sequence=1, entry=SHA), "site-a"),
     "freeze": (ABOUT, predicates.Freeze(**BASE, scope="all", reason="look first", person="alice"), "alice"),
