@@ -17,6 +17,9 @@ from typing import IO, Literal, Protocol, Self, TypeVar
 from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
+from placet.ports.forge import Account, Commission, Forge, Hole, PullRequest, Review, StatusState
+
+__all__ = ["Account", "Commission", "Forge", "Hole", "PullRequest", "Review", "StatusState"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -459,18 +462,6 @@ class Repo(Protocol):
             Refused: kind `push-refused`: the server said no; its words are in `why`.
             Unavailable: kind `ctrl-unreachable`; whether it happened is unknown: fetch and look.
         """
-        ...
-
-
-class Forge(Protocol):
-    """Where people see proposals. Plain Git has nothing to do here; hosted forges open pull requests."""
-
-    def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
-        """Make the pull request of a pushed branch, or update it; returns its address, if it has one."""
-        ...
-
-    def merge(self, proposal: str, branch: str) -> bool:
-        """Merge on the forge; False if the forge leaves merging to a push."""
         ...
 
 
