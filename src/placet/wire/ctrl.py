@@ -168,11 +168,19 @@ class Wire(DataWire):
         return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
 
     def in_clone(self, target: str) -> str:
-        """A path from the working folder as one from the clone's top; anything else stays as it is."""
-        root, path = self.clone_root(), self.folder.resolve() / target
-        there = path.exists() or path.with_name(f"{path.name}.dvc").exists()
-        if root is not None and there and path.is_relative_to(root):
+        """A path in the working folder (a clone, or a workspace of a node) as the Ctrl repository has it.
+
+        Anything else stays as it is.
+        """
+        path = self.folder.resolve() / target.removesuffix(".dvc")
+        if not (path.exists() or path.with_name(f"{path.name}.dvc").exists()):
+            return target
+        root, node = self.clone_root(), self.settings.node
+        if root is not None and path.is_relative_to(root):
             return path.relative_to(root).as_posix()
+        project = config.find_dvc(self.folder)
+        if node is not None and project is not None and path.is_relative_to(project):
+            return f"{layout.ARTIFACTS}{node}/{path.relative_to(project).as_posix()}"
         return target
 
     @cached_property

@@ -13,11 +13,11 @@ from placet.adapters import keys
 from placet.adapters.git import GitRepo
 from placet.adapters.git_server import init_bare, install_hook
 from placet.core import layout
-from placet.core.policy import parse_policy
+from placet.core.policy import Policy, parse_policy
 from placet.engine import begin, gate
 from placet.engine.disk import disk
 from placet.errors import Conflict, NotFound
-from placet.ports import RefUpdate
+from placet.ports import RefUpdate, Signer
 from placet.wire.ctrl import read_file
 from placet.wire.data import SystemClock
 from placet.wire.keys import signer
@@ -64,7 +64,25 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
     default = layout.published_name(next(iter(policy.form.tiers)))
     if path.is_dir() and any(path.iterdir()) and not (path / "objects").is_dir():
         raise _not_empty(path)
-    init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
+    fresh = not path.exists()
+    try:
+        init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
+        trust_root = _begin(path, policy, governor)
+    except BaseException:
+        if fresh:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+    install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
+    return {
+        "trust_root": trust_root,
+        "repository": policy.form.repository,
+        "path": str(path.resolve()),
+        "policy": policy.data.decode(),
+    }
+
+
+def _begin(path: Path, policy: Policy, governor: Signer) -> str:
+    """The first commits; returns the trust root."""
     with ExitStack() as stack:
         work = path.resolve().with_name(f".{path.name}.begin")
         stack.callback(shutil.rmtree, work, ignore_errors=True)
@@ -73,14 +91,7 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
         repo.fetch()
         if repo.refs():
             raise _not_empty(path)
-        trust_root = begin.begin(repo, policy, governor, SystemClock().now())
-    install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
-    return {
-        "trust_root": trust_root,
-        "repository": policy.form.repository,
-        "path": str(path.resolve()),
-        "policy": policy.data.decode(),
-    }
+        return begin.begin(repo, policy, governor, SystemClock().now())
 
 
 def _not_empty(path: Path) -> Conflict:
