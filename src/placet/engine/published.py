@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from placet.core import layout, windows
+from placet.core.crate import Facts, crate
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.gitobject import object_id
 from placet.core.guards import guard
 from placet.core.ledger import check_next
 from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
@@ -108,6 +110,9 @@ class PublishedLine:
         )
         if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
+        if entry.body.kind == "publish":
+            made = object_id("blob", crate_of(case, entry.body), len(commit.id))
+            expected[layout.crate_path(case.id)] = made
         self._check_changes(publication.blobs, expected, commit)
         self._take_in(publication, commit, case, entry, receipt, expected)
 
@@ -280,6 +285,16 @@ def next_blobs(history: History, publication: Publication, case: Case, kind: Ent
     for chain in chains(case).values():
         blobs.update({one.path: one.blob for one in chain})
     return blobs
+
+
+def crate_of(case: Case, entry: LedgerEntry) -> bytes:
+    """The RO-Crate of a publication, which stands beside its record."""
+    folder = layout.folder(case.id)
+    counted = sorted((one for chain in chains(case).values() for one in chain), key=lambda one: one.path)
+    decisions = [(one.path.removeprefix(folder), one.decision.body) for one in counted]
+    records = ["manifest.json", "receipt.json", *(name for name, _ in decisions)]
+    policy = case.policy
+    return crate(Facts(case.id, case.manifest, policy.form, policy.digest, decisions, entry, records))
 
 
 def counted_digests(case: Case) -> tuple[str, ...]:
