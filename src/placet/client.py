@@ -31,6 +31,7 @@ from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
+from placet.engine.lineage import Lineage, drawn, lineage
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
 from placet.engine.retract import Retracted, status
@@ -263,6 +264,19 @@ class Client(Governed):
             return self._clone_view(fetch=True)
 
         return scrub(self._wire, view, remote=remote, read=read, repair=repair, rate=rate)
+
+    def lineage(self, ident: str, *, svg: Path | None = None) -> Lineage:
+        """Where a proposal's artifacts came from, and what was made from them.
+
+        Args:
+            ident: The proposal, by the beginning of its id.
+            svg: Also draw it to this file; one that is there is replaced.
+        """
+        view = self._warned(self.view())
+        found = lineage(view, view.find(ident), self.now())
+        if svg is not None:
+            write_file(self._wire.folder / svg, drawn(found).encode())
+        return found
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

@@ -29,6 +29,7 @@ _COMMANDS = {
     "undo": ("retract",),
     "agent": ("agent",),
     "freeze": ("freeze", "unfreeze", "freezes"),
+    "lineage": ("lineage",),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
     "scrub": ("scrub",),

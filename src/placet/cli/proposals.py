@@ -45,6 +45,7 @@ def shown(found: Detail, console: Console) -> None:
     """`placet show`."""
     _say(console, (f"{found.id}  {found.state}{' (closed)' if found.closed else ''}",), "bold")
     _say(console, (*quoted(found.message), *(f"  {text}" for text in found.because)))
+    _say(console, (f"  warning: {text}" for text in found.warnings), "yellow")
     _say(console, ("manifest: an approval approves this and nothing else", f"  sha256:{found.manifest}"))
     _say(console, (f"  {name:<10}{value}" for name, value in _facts(found)))
     for title, lines in (

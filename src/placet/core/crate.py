@@ -2,7 +2,8 @@
 
 Format: RO-Crate 1.1, with the review process of the Five Safes profile and the run of Process Run Crate
 (`docs/reference/formats.md`). It says nothing that the signed statements beside it do not, and proves
-nothing. It is part of a published branch's tree, which is recomputed to the byte: what this makes never changes.
+nothing. It is part of a published branch's tree, which is recomputed to the byte: what this makes never
+changes.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ Line = Annotated[str, msgspec.Meta(max_length=300)]
 Uri = Annotated[
     str,
     msgspec.Meta(
-        max_length=1500,
+        max_length=4000,
         pattern=r"^(?![^/]*//[^/?#]*:[^/?#]*@)[a-z][a-z0-9+.-]*:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$(?!\n)",
     ),
 ]
 WebUrl = Annotated[
     str,
     msgspec.Meta(
-        max_length=1500,
+        max_length=4000,
         pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~:/?#@!$&*+,;=%-]*)?$(?!\n)",
     ),
 ]
