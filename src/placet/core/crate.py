@@ -16,7 +16,7 @@ from itertools import groupby
 from placet.core import layout
 from placet.core.policyform import PolicyForm
 from placet.core.predicates import CheckResult, Decision, LedgerEntry, Manifest
-from placet.core.provenance import Resource, artifact_uri, of_artifact_uri
+from placet.core.provenance import Resource
 from placet.core.statement import Signed, Subject
 
 Entity = dict[str, object]
@@ -76,9 +76,9 @@ def crate(facts: Facts) -> bytes:
     return text.encode() + b"\n"
 
 
-def version_uri(uri: str, algorithm: str, digest: str) -> str:
-    """One version of an artifact, as crates name it: the same in the crate of what was made from it."""
-    return f"{uri}?{algorithm}={digest}"
+def version_uri(uri: str, digest: str) -> str:
+    """One version of an artifact, by the digest of its subject: the same in the crate of what it became."""
+    return f"{uri}?sha256={digest}"
 
 
 def _descriptor() -> Entity:
@@ -136,8 +136,7 @@ def _artifacts(facts: Facts) -> Iterable[Entity]:
 
 def _subject_id(facts: Facts, path: str, subject: Subject) -> str:
     body = facts.manifest.body
-    ((algorithm, digest),) = subject.digest.items()
-    return version_uri(artifact_uri(body.repository, body.node or "", path), algorithm, digest)
+    return version_uri(layout.artifact_uri(body.repository, body.node or "", path), subject.value)
 
 
 def _run(facts: Facts, artifacts: Sequence[Entity]) -> Iterable[Entity]:
@@ -174,10 +173,10 @@ def _run(facts: Facts, artifacts: Sequence[Entity]) -> Iterable[Entity]:
 
 
 def _input(number: int, one: Resource) -> Entity:
-    known = of_artifact_uri(one.uri) is not None
-    version = next(((name, one.digest[name]) for name in ("sha256", "dirHash") if name in one.digest), None)
+    known = layout.of_artifact_uri(one.uri) is not None
+    version = one.digest.get("sha256") or one.digest.get("dirHash")
     return {
-        "@id": version_uri(one.uri, *version) if known and version else f"#input-{number}",
+        "@id": version_uri(one.uri, version) if known and version else f"#input-{number}",
         "@type": "CreativeWork",
         "name": one.name or one.uri,
         "url": one.uri,

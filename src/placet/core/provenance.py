@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
-from urllib.parse import quote, unquote
 
 import msgspec
 
-from placet.core import layout
 from placet.errors import Invalid
 
 Line = Annotated[str, msgspec.Meta(max_length=300)]
@@ -29,24 +26,6 @@ WebUrl = Annotated[
 ]
 Algorithm = Literal["sha256", "dirHash", "gitCommit", "gitTree", "sha512", "md5"]  # in-toto's names
 Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32,128}$(?!\n)")]
-_ARTIFACT = re.compile(r"placet://([0-9a-f]{32})/artifacts/([^/]{1,64})/(.{1,3072})")
-
-
-def artifact_uri(repository: str, node: str, path: str) -> str:
-    """How provenance names an artifact of a Ctrl repository, whatever version its digest says."""
-    return f"placet://{repository}/{layout.ARTIFACTS}{node}/{quote(path)}"
-
-
-def of_artifact_uri(uri: str) -> tuple[str, str, str] | None:
-    """Repository, node and path that such a URI names, or None: it is another one."""
-    match = _ARTIFACT.fullmatch(uri)
-    if match is None:
-        return None
-    repository, node, path = match[1], match[2], unquote(match[3], errors="replace")
-    known = (
-        layout.is_name(node) and layout.unsafe(path) is None and artifact_uri(repository, node, path) == uri
-    )
-    return (repository, node, path) if known else None
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -57,7 +36,7 @@ class Resource(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run used, as an in-toto ResourceDescriptor.
 
     Attributes:
-        uri: Of a Placet artifact `artifact_uri`, with its `sha256` or `dirHash` as digest.
+        uri: Of a Placet artifact `layout.artifact_uri`, with its `sha256` or `dirHash` as digest.
     """
 
     uri: Uri

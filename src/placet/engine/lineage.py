@@ -15,7 +15,7 @@ from typing import Literal
 from placet.core import layout
 from placet.core.drawing import Box, Style, svg
 from placet.core.predicates import Artifact
-from placet.core.provenance import Resource, of_artifact_uri
+from placet.core.provenance import Resource
 from placet.core.statement import format_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, seen_level
@@ -150,7 +150,7 @@ class Descent:
 
     def versions(self, one: Resource) -> list[_Version]:
         """The artifacts that a dependency was: of its digest, and at the path that it names."""
-        named = of_artifact_uri(one.uri)
+        named = layout.of_artifact_uri(one.uri)
         if named is not None and named[0] != self._repository:
             return []
         found = [each for digest in _digests(one) for each in self._versions.get(digest, ())]
