@@ -77,7 +77,7 @@ def record(
     }
     changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
     if kind == "publish":
-        changes[layout.crate_path(case.id)] = crate_of(case, body)
+        changes[layout.crate_path(case.id)] = crate_of(case, body, wanted)
     if receipt is not None:
         changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
     commit = repo.commit(
