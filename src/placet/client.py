@@ -14,7 +14,9 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
@@ -45,6 +47,9 @@ from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
 from placet.wire.scrub import scrub
+
+if TYPE_CHECKING:
+    from placet.wire.lineage import Reporter, Sent
 
 _SHORTEST_ID = 4
 
@@ -277,6 +282,21 @@ class Client(Governed):
         if svg is not None:
             write_file(self._wire.folder / svg, drawn(found).encode())
         return found
+
+    def report_lineage(self) -> Sent:
+        """Tell the OpenLineage backend of `[lineage]` what was published and retracted since the last time.
+
+        Raises:
+            NotFound: kind `no-lineage`: the settings name none.
+            Unavailable, Refused: it did not take an event; the next run goes on there.
+        """
+        return self._reporter.run()
+
+    @cached_property
+    def _reporter(self) -> Reporter:
+        from placet.wire.lineage import Reporter
+
+        return Reporter(self._wire)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

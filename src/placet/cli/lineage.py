@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from placet.cli.author import ident_argument
 from placet.cli.output import output, quoted, when, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from placet.engine.lineage import Approval, Lineage, Node
+    from placet.wire.lineage import Sent
 
 _DEEP = 12
 
 
 @click.command()
-@ident_argument
+@click.argument("ident", required=False, help="A proposal's id, or the first digits of it.")
 @click.option(
     "--svg", type=click.Path(path_type=Path), help="Also draw it to this file; one that is there is replaced."
 )
-def lineage(ident: str, svg: Path | None) -> None:
+@click.option(
+    "--send", is_flag=True, help="Instead: tell the backend of [lineage] what is new; an agent does."
+)
+def lineage(ident: str | None, svg: Path | None, send: bool) -> None:
     """Show what a proposal was made from, by which code and run, who approved it, and what was made from it.
 
     It follows the provenance that nodes have signed, by digest. What was made from something that was
@@ -32,8 +35,18 @@ def lineage(ident: str, svg: Path | None) -> None:
     """
     from placet.client import Client
 
+    if send is (ident is not None) or (send and svg is not None):
+        raise click.UsageError("Give a proposal's id, or --send alone.")
     with Client() as client:
-        output.show(client.lineage(ident, svg=svg), told)
+        if ident is None:
+            output.show(client.report_lineage(), sent)
+        else:
+            output.show(client.lineage(ident, svg=svg), told)
+
+
+def sent(found: Sent, console: Console) -> None:
+    """What a backend was told."""
+    console.print(f"{found.events} events told" + (f", {found.refused} refused" if found.refused else ""))
 
 
 def told(found: Lineage, console: Console) -> None:

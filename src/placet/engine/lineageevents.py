@@ -9,73 +9,17 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from placet.core import layout
+from placet.core.lineageevent import Change, Dataset, LineageEvent
 from placet.core.predicates import Artifact, LedgerEntry
 from placet.core.provenance import Resource
-from placet.core.statement import Subject
 from placet.engine.cases import Case, assents
 from placet.engine.ctrl import View
 from placet.engine.publication import Edition, Publication
 
-Change = Literal["CREATE", "OVERWRITE", "DROP"]
 _NAME = 200
 _PLACE = re.compile(r"([a-z][a-z0-9+.-]*(?:://[^/]*)?):?(.*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """An input or output, by OpenLineage's naming.
-
-    Attributes:
-        version: The digest of its bytes.
-        change: Of an output: what became of it.
-        source: Of an output: tier and address where it is.
-        rows: As a check counted them.
-    """
-
-    namespace: str
-    name: str
-    version: str = ""
-    change: Change | None = None
-    source: tuple[str, str] | None = None
-    size: int | None = None
-    files: int | None = None
-    rows: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LineageEvent:
-    """One ledger entry that published or took back.
-
-    Attributes:
-        branch: The ledger's.
-        run: A UUID that follows from the entry.
-        time: The entry's.
-        text: The proposer's words.
-        code: Where the code is.
-        invocation: The builder's run, of `builder`.
-        approvals: Who approved, having seen what.
-    """
-
-    branch: str
-    sequence: int
-    run: str
-    time: str
-    namespace: str
-    job: str
-    text: str
-    proposal: str
-    manifest: str
-    tier: str
-    inputs: tuple[Dataset, ...]
-    outputs: tuple[Dataset, ...]
-    code: Resource | None
-    builder: str
-    invocation: str
-    approvals: tuple[str, ...]
 
 
 def lineage_events(view: View, told: Mapping[str, int]) -> Iterator[LineageEvent]:
