@@ -80,8 +80,9 @@ class Lab:
         return load(self.repo, self.trust_root, self.now, memory)
 
     def propose(
-        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=()
-    ):
+        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=(),
+        provenance=None,
+    ):  # fmt: skip
         found = digest(data)
         out = Output(path=path.rsplit("/", 1)[-1], md5=found.md5, size=found.size)
         candidate = propose.Candidate(path, found.md5, found.sha256, found.size, 1, encode_metafile(out))
@@ -93,7 +94,7 @@ class Lab:
             tier=TIER,
             message=message,
             checks=checks,
-            provenance=Provenance(),
+            provenance=provenance or Provenance(),
             now=self.now,
         ).id
 

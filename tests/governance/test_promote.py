@@ -147,6 +147,7 @@ def test_the_published_tree_is_policy_metafiles_records_and_ledger(lab, promoter
         layout.decision_path(ident, "alice", 1),
         layout.decision_path(ident, "bob", 1),
         layout.receipt_path(ident),
+        layout.crate_path(ident),
         layout.ledger_path(0),
         layout.ledger_path(1),
     }
