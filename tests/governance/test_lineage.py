@@ -16,12 +16,10 @@ from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.provenance import Provenance, Resource
 from placet.engine import lineage as lineages
-from placet.engine import record as recording
 from placet.engine.detail import detail
 from placet.engine.lineage import drawn, lineage
 from placet.engine.lineageevents import lineage_events
 from placet.engine.verify import verify
-from placet.errors import Corrupt
 
 REPOSITORY = "ab" * 16
 RAW = Resource(name="raw", uri="s3://clinic/raw.csv", digest={"sha256": "f" * 64})
@@ -241,9 +239,7 @@ def test_the_drawing_holds_every_box_and_nothing_hostile(chain):
         "g",
         "text",
     }
-    boxes = [
-        one for one in ET.fromstring(drawn(chain.of(chain.summary))).iter("{http://www.w3.org/2000/svg}g")
-    ]
+    boxes = list(ET.fromstring(drawn(chain.of(chain.summary))).iter("{http://www.w3.org/2000/svg}g"))
     lefts = sorted({int(box.find("{http://www.w3.org/2000/svg}rect").get("x")) for box in boxes})
     assert len(boxes) == 4 and len(lefts) == 4, "one column for each step"
     assert "\x07" not in told(chain.of(ident)) and "\u202e" not in told(chain.of(ident))
@@ -267,27 +263,29 @@ def test_every_publication_has_its_crate_and_a_retraction_has_none(chain):
     assert held == {one for one in parts if not one.startswith("placet://")}
 
 
-@pytest.mark.parametrize("forge", ["other", "missing"])
-def test_a_node_cannot_publish_another_crate(chain, monkeypatch, forge):
-    hold(chain.promoter.source, b"new")
-    ident = chain.lab.landed("outputs/new.csv", b"new")
-    tip = chain.lab.tip(PUBLISHED)
-    if forge == "other":
-        monkeypatch.setattr(recording, "crate_of", lambda *_: b"{}\n")
-    else:
-        monkeypatch.setattr(layout, "crate_path", layout.receipt_path)
-    found = None
-    try:
-        (done,) = chain.promoter.run([ident])
-        found = done.error
-    except Corrupt as error:
-        found = error
-    monkeypatch.undo()
-    view = chain.lab.view()
-    moved = chain.lab.tip(PUBLISHED) != tip
-    assert TIER in view.broken if moved else found is not None
-    if moved:
-        assert view.broken[TIER].kind == "published-branch"
+@pytest.mark.parametrize("crate", [b"{}\n", None], ids=["another", "none"])
+def test_a_node_cannot_publish_another_crate(chain, crate):
+    before = chain.lab.tip(PUBLISHED)
+    ident = chain.make("new.csv", b"new")
+    good, judged = chain.lab.tip(PUBLISHED), chain.publication().judged
+    old, tree = chain.lab.repo.tree(before), chain.lab.repo.tree(good)
+    files = {path: entry for path, entry in tree.items() if old.get(path) != entry}
+    files[layout.crate_path(ident)] = crate
+    files = {path: entry for path, entry in files.items() if entry is not None}
+    evil = chain.lab.commit(before, files, judged, message=f"publish {ident}")
+    chain.lab.force(PUBLISHED, evil)
+    broken = chain.lab.view().broken[TIER]
+    assert broken.kind == "published-branch" and layout.crate_path(ident) in broken.what
+    chain.lab.force(
+        PUBLISHED,
+        chain.lab.commit(
+            before,
+            {**files, layout.crate_path(ident): tree[layout.crate_path(ident)]},
+            judged,
+            message=f"publish {ident}",
+        ),
+    )
+    assert chain.lab.view().broken == {}, "it was the crate alone"
 
 
 def test_events_follow_the_ledger(chain):
