@@ -40,6 +40,7 @@ from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
+from placet.wire.origin import origin
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +141,12 @@ class Governed(DataPlane):
         message: str,
         tier: str | None = None,
         provenance: Provenance | None = None,
+        inputs: Iterable[str | Path] = (),
     ) -> proposing.Proposed:
-        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent."""
+        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent.
+
+        `inputs`, tracked outputs or URIs, are what it was made from beside what `provenance` names.
+        """
         wanted = [str(path) for path in paths]
         if not wanted:
             raise Invalid("There is nothing to propose.", kind="no-paths", mend="Name at least one path.")
@@ -165,6 +170,8 @@ class Governed(DataPlane):
             view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
         )
 
+        made = origin(self._wire, provenance, inputs, view.history.repository)
+
         def push(seen: View) -> proposing.Proposed:
             return proposing.propose(
                 seen,
@@ -174,7 +181,7 @@ class Governed(DataPlane):
                 tier=tier,
                 message=message,
                 checks=checks,
-                provenance=provenance or Provenance(),
+                provenance=made,
                 now=self.now(),
             )
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import msgspec
 
+from placet.core.envelope import strict_json
 from placet.errors import Invalid
+
+MANUAL = "urn:placet:build:manual:v1"
+"""The build type of what a person proposed by hand, and named what went in."""
 
 Line = Annotated[str, msgspec.Meta(max_length=300)]
 # Characters of RFC 3986 only, no password: an address is shown to people, and followed by some.
@@ -130,10 +134,20 @@ class Provenance(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
                 metadata=RunMetadata(invocation_id=invocation, invocation_url=invocation_url),
             ),
         )
-        try:
-            return msgspec.convert(msgspec.to_builtins(made), cls)
-        except msgspec.ValidationError as error:
-            raise Invalid(f"The provenance is not valid: {error}.", kind="statement") from error
+        return _checked(made)
+
+    def using(self, more: tuple[Resource, ...]) -> Self:
+        """The same with more dependencies, each once.
+
+        Raises:
+            Invalid: kind `statement`: they are too many, or one is none.
+        """
+        if self.build_definition is None:
+            return self
+        used = list(self.build_definition.resolved_dependencies)
+        used += [one for one in more if one not in used]
+        definition = msgspec.structs.replace(self.build_definition, resolved_dependencies=tuple(used))
+        return _checked(msgspec.structs.replace(self, build_definition=definition))
 
     @property
     def build_type(self) -> str:
@@ -179,3 +193,26 @@ class Provenance(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
     def invocation_url(self) -> str | None:
         """The run's page."""
         return self.run_details.metadata.invocation_url if self.run_details else None
+
+
+P = TypeVar("P", bound=Provenance)
+
+
+def read_provenance(data: bytes) -> Provenance:
+    """Read a provenance from JSON, as strictly as from a manifest.
+
+    Raises:
+        Invalid: kinds `json`, `statement`.
+    """
+    return _converted(strict_json(data), Provenance)
+
+
+def _checked(made: P) -> P:
+    return _converted(msgspec.to_builtins(made), type(made))
+
+
+def _converted(value: object, kind: type[P]) -> P:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The provenance is not valid: {error}.", kind="statement") from error
