@@ -14,7 +14,9 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
@@ -44,6 +46,10 @@ from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
 from placet.wire.scrub import scrub
+
+if TYPE_CHECKING:
+    from placet.engine.telling import Delivery, Trouble
+    from placet.wire.notify import Notified, Notifier
 
 _SHORTEST_ID = 4
 
@@ -156,6 +162,29 @@ class Client(Governed):
     def heads(self) -> Mapping[str, str]:
         """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
         return self._wire.repo.heads()
+
+    def notify(self, agent: Mapping[str, Trouble | None] | None = None, *, dry: bool = False) -> Notified:
+        """Tell people what happened since the last time, as the settings say; what fails is told later.
+
+        Args:
+            agent: The troubles of the agent that runs this, by name; None where one is over.
+            dry: Only say what would be told; send and record nothing.
+
+        Raises:
+            NotFound: kind `no-notify`: the settings name nobody.
+            Conflict: kind `notify-busy`: another process does the same now.
+        """
+        return self._notifier.run(agent or {}, dry=dry)
+
+    def notify_test(self, targets: Sequence[str] = ()) -> Sequence[Delivery]:
+        """Send each of these targets, or all, a message that says that it is a test."""
+        return self._notifier.test(targets)
+
+    @cached_property
+    def _notifier(self) -> Notifier:
+        from placet.wire.notify import Notifier
+
+        return Notifier(self._wire)
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
