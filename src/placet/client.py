@@ -50,6 +50,8 @@ from placet.wire.scrub import scrub
 
 if TYPE_CHECKING:
     from placet.wire.lineage import Reporter, Sent
+    from placet.engine.telling import Delivery, Trouble
+    from placet.wire.notify import Notified, Notifier
 
 _SHORTEST_ID = 4
 
@@ -162,6 +164,29 @@ class Client(Governed):
     def heads(self) -> Mapping[str, str]:
         """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
         return self._wire.repo.heads()
+
+    def notify(self, agent: Mapping[str, Trouble | None] | None = None, *, dry: bool = False) -> Notified:
+        """Tell people what happened since the last time, as the settings say; what fails is told later.
+
+        Args:
+            agent: The troubles of the agent that runs this, by name; None where one is over.
+            dry: Only say what would be told; send and record nothing.
+
+        Raises:
+            NotFound: kind `no-notify`: the settings name nobody.
+            Conflict: kind `notify-busy`: another process does the same now.
+        """
+        return self._notifier.run(agent or {}, dry=dry)
+
+    def notify_test(self, targets: Sequence[str] = ()) -> Sequence[Delivery]:
+        """Send each of these targets, or all, a message that says that it is a test."""
+        return self._notifier.test(targets)
+
+    @cached_property
+    def _notifier(self) -> Notifier:
+        from placet.wire.notify import Notifier
+
+        return Notifier(self._wire)
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True

@@ -26,6 +26,7 @@ _COMMANDS = {
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "doctor"),
+    "notify": ("notify",),
     "undo": ("retract",),
     "agent": ("agent",),
     "freeze": ("freeze", "unfreeze", "freezes"),

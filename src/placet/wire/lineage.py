@@ -74,6 +74,15 @@ class Reporter:
             progress.done()
             return Sent(taken[True], taken[False])
 
+    def tried(self) -> str:
+        """That the settings can be used, in words; sends nothing.
+
+        Raises:
+            NotFound, Invalid, Refused: they cannot.
+        """
+        self._open()
+        return f"events go to {self._form.url or self._form.file}"
+
     def _send(self, event: LineageEvent) -> bool:
         """Hand over one event; one that is never taken must not keep the others waiting."""
         try:
