@@ -49,8 +49,8 @@ from placet.wire.gc import collect
 from placet.wire.scrub import scrub
 
 if TYPE_CHECKING:
-    from placet.wire.lineage import Reporter, Sent
     from placet.engine.telling import Delivery, Trouble
+    from placet.wire.lineage import Reporter, Sent
     from placet.wire.notify import Notified, Notifier
 
 _SHORTEST_ID = 4
