@@ -14,7 +14,9 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
@@ -31,6 +33,7 @@ from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
+from placet.engine.lineage import Lineage, drawn, lineage
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
 from placet.engine.retract import Retracted, status
@@ -44,6 +47,11 @@ from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
 from placet.wire.scrub import scrub
+
+if TYPE_CHECKING:
+    from placet.engine.telling import Delivery, Trouble
+    from placet.wire.lineage import Reporter, Sent
+    from placet.wire.notify import Notified, Notifier
 
 _SHORTEST_ID = 4
 
@@ -157,6 +165,29 @@ class Client(Governed):
         """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
         return self._wire.repo.heads()
 
+    def notify(self, agent: Mapping[str, Trouble | None] | None = None, *, dry: bool = False) -> Notified:
+        """Tell people what happened since the last time, as the settings say; what fails is told later.
+
+        Args:
+            agent: The troubles of the agent that runs this, by name; None where one is over.
+            dry: Only say what would be told; send and record nothing.
+
+        Raises:
+            NotFound: kind `no-notify`: the settings name nobody.
+            Conflict: kind `notify-busy`: another process does the same now.
+        """
+        return self._notifier.run(agent or {}, dry=dry)
+
+    def notify_test(self, targets: Sequence[str] = ()) -> Sequence[Delivery]:
+        """Send each of these targets, or all, a message that says that it is a test."""
+        return self._notifier.test(targets)
+
+    @cached_property
+    def _notifier(self) -> Notifier:
+        from placet.wire.notify import Notifier
+
+        return Notifier(self._wire)
+
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
     ) -> Report:
@@ -263,6 +294,34 @@ class Client(Governed):
             return self._clone_view(fetch=True)
 
         return scrub(self._wire, view, remote=remote, read=read, repair=repair, rate=rate)
+
+    def lineage(self, ident: str, *, svg: Path | None = None) -> Lineage:
+        """Where a proposal's artifacts came from, and what was made from them.
+
+        Args:
+            ident: The proposal, by the beginning of its id.
+            svg: Also draw it to this file; one that is there is replaced.
+        """
+        view = self._warned(self.view())
+        found = lineage(view, view.find(ident), self.now())
+        if svg is not None:
+            write_file(self._wire.folder / svg, drawn(found).encode())
+        return found
+
+    def report_lineage(self) -> Sent:
+        """Tell the OpenLineage backend of `[lineage]` what was published and retracted since the last time.
+
+        Raises:
+            NotFound: kind `no-lineage`: the settings name none.
+            Unavailable, Refused: it did not take an event; the next run goes on there.
+        """
+        return self._reporter.run()
+
+    @cached_property
+    def _reporter(self) -> Reporter:
+        from placet.wire.lineage import Reporter
+
+        return Reporter(self._wire)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

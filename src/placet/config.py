@@ -23,6 +23,8 @@ from placet.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from placet.core.agentform import AgentForm
+    from placet.core.lineageform import LineageForm
+    from placet.core.notifyform import NotifyForm
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent"})
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "notify"})
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
@@ -79,6 +81,8 @@ class Settings:
         jobs: Transfers at once.
         gc: Who uses what may be collected.
         agent: How the agent runs, if anything was set.
+        lineage: Which OpenLineage backend is told of publications, if one is.
+        notify: Who is told what, if anybody is.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -97,6 +101,8 @@ class Settings:
     jobs: int = 64
     gc: GcSettings = GcSettings()
     agent: AgentForm | None = None
+    lineage: LineageForm | None = None
+    notify: NotifyForm | None = None
     jobs_given: bool = False
 
     @property
@@ -265,6 +271,8 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
         agent=_agent(values["agent"]) if "agent" in values else None,
+        lineage=_lineage(values["lineage"]) if "lineage" in values else None,
+        notify=_notify(values["notify"]) if "notify" in values else None,
         jobs_given="jobs" in values,
     )
 
@@ -330,6 +338,18 @@ def _agent(value: object) -> AgentForm:
     from placet.core.agentform import read_agent
 
     return read_agent(value)
+
+
+def _lineage(value: object) -> LineageForm:
+    from placet.core.lineageform import read_lineage
+
+    return read_lineage(value)
+
+
+def _notify(value: object) -> NotifyForm:
+    from placet.core.notifyform import read_notify
+
+    return read_notify(value)
 
 
 def _jobs(value: object) -> int:

@@ -15,7 +15,8 @@ from placet.config import complete_policy
 from placet.core import layout
 from placet.core.explain import Explanation, explain
 from placet.core.policy import Policy, parse_policy
-from placet.core.predicates import Comment, Provenance, Verdict
+from placet.core.predicates import Comment, Verdict
+from placet.core.provenance import Provenance
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -39,6 +40,7 @@ from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
+from placet.wire.origin import origin
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +141,12 @@ class Governed(DataPlane):
         message: str,
         tier: str | None = None,
         provenance: Provenance | None = None,
+        inputs: Iterable[str | Path] = (),
     ) -> proposing.Proposed:
-        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent."""
+        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent.
+
+        `inputs`, tracked outputs or URIs, are what it was made from beside what `provenance` names.
+        """
         wanted = [str(path) for path in paths]
         if not wanted:
             raise Invalid("There is nothing to propose.", kind="no-paths", mend="Name at least one path.")
@@ -164,6 +170,8 @@ class Governed(DataPlane):
             view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
         )
 
+        made = origin(self._wire, provenance, inputs, view.history.repository)
+
         def push(seen: View) -> proposing.Proposed:
             return proposing.propose(
                 seen,
@@ -173,7 +181,7 @@ class Governed(DataPlane):
                 tier=tier,
                 message=message,
                 checks=checks,
-                provenance=provenance or Provenance(),
+                provenance=made,
                 now=self.now(),
             )
 

@@ -30,6 +30,12 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     ),
     "sound": (_I, "a scrub found everything that was published, and nothing else; counts of what it noted"),
     "unsound": (_C, "a scrub found what is wrong, missing or alien: counts; `placet scrub` tells which"),
+    "notified": (_I, "the `target` of [notify] was told `lines` happenings, in one message"),
+    "not-notified": (_W, "it could not be; it is told later"),
+    "lineage": (
+        _I,
+        "the backend of [lineage] was told `told` entries of the ledger; `refused` it never takes",
+    ),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from placet.agent.board import Board
 from placet.agent.events import blame, say, words
 from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries, stays
@@ -16,8 +17,9 @@ from placet.core.statement import parse_time
 from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
 from placet.engine.retract import Retracted
-from placet.errors import Bug, PlacetError
+from placet.errors import Bug, Corrupt, PlacetError
 
+NOTIFY = "notify"
 _RETRACT_S = 60.0
 
 
@@ -31,6 +33,7 @@ class Desk:
         ending: Is the agent to stop?
         alarms: What was said already.
         retractions: When they were gone on with: the client, its branches then, and when they are due again.
+        board: What keeps failing, of all lanes of the workspace.
     """
 
     workspace: str
@@ -40,6 +43,7 @@ class Desk:
     retries: Retries = field(default_factory=Retries)
     alarms: set[Alarm] = field(default_factory=set)
     retractions: tuple[Client, Mapping[str, str], float | None] | None = None
+    board: Board = field(default_factory=Board)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,13 @@ class Job:
         run: Does it; returns the seconds after which it wants to run again although nothing is new, or None.
         every_s: Seconds between two runs, in a thread of its own; None = when something is new in the Ctrl
             repository, one such job after the other.
+        apart: When something is new, but in a thread of its own: promotion never waits for it.
     """
 
     name: str
     run: Callable[[Client, Desk], float | None]
     every_s: float | None = None
+    apart: bool = False
 
 
 def promote(client: Client, desk: Desk) -> float | None:
@@ -66,6 +72,7 @@ def promote(client: Client, desk: Desk) -> float | None:
         say("alarm", workspace=desk.workspace, commit=alarm.commit, text=alarm.text)
     desk.alarms = alarms
     desk.retries.keep(one.id for one in backlog.waiting)
+    desk.board.waiting(one.id for one in backlog.waiting)
     left = len(backlog.waiting)
     _show(desk, left)
     for one in backlog.waiting:
@@ -118,11 +125,44 @@ def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     counts = {name: count for name, count in found.counts.items() if count}
     event = "sound" if found.ok else "unsound"
     say(event, workspace=desk.workspace, tier=found.tier, objects=found.objects, **counts)
+    name = f"tier {found.tier}"
+    if found.ok:
+        desk.board.good(name)
+    else:
+        what = f"A scrub found {found.counts['serious']} objects wrong, missing or alien in {found.tier}."
+        desk.board.bad(name, Corrupt(what, kind="unsound", mend="placet scrub tells which."), lasting=True)
+
+
+def notify(client: Client, desk: Desk) -> float | None:
+    """Tell people what happened, and what keeps failing here, if the settings name anybody."""
+    form = client.settings.notify
+    if form is None:
+        return None
+    troubles, early = desk.board.told(form.patience)
+    found = client.notify(troubles)
+    for one in found.deliveries:
+        outcome = "sent" if one.error is None else "failed"
+        desk.metrics.messages.labels(desk.workspace, outcome).inc()
+        if one.error is None:
+            say("notified", workspace=desk.workspace, target=one.target, lines=one.lines)
+        else:
+            say("not-notified", workspace=desk.workspace, target=one.target, **words(one.error))
+    return min((one for one in (early, found.next_s) if one is not None), default=None)
+
+
+def lineage(client: Client, desk: Desk) -> float | None:
+    """Tell a lineage backend what was published and retracted, if the settings name one."""
+    if client.settings.lineage is None:
+        return None
+    found = client.report_lineage()
+    if found.events or found.refused:
+        say("lineage", workspace=desk.workspace, told=found.events, refused=found.refused)
+    return None
 
 
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
-    table = [Job("promote", work)]
+    table = [Job("promote", work), Job(NOTIFY, notify, apart=True), Job("lineage", lineage, apart=True)]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
         table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))
@@ -173,5 +213,7 @@ def _failed(desk: Desk, one: Waiting, error: PlacetError) -> None:
         return
     event = "quarantined" if stays(error) else "deferred"
     wait = desk.retries.failed(one, error, desk.clock())
+    if stays(error):
+        desk.board.refused(one.id, error)
     desk.metrics.promotions.labels(desk.workspace, event).inc()
     say(event, workspace=desk.workspace, proposal=one.id, retry_s=round(wait), **words(error))

@@ -11,12 +11,14 @@ from placet.core.assent import could_approve, excluded, sees
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.explain import need_text
 from placet.core.policy import Policy
-from placet.core.predicates import Artifact, CheckResult, Comment, Decision, Provenance, Withdrawal
+from placet.core.predicates import Artifact, CheckResult, Comment, Decision, Withdrawal
+from placet.core.provenance import Provenance
 from placet.core.statement import format_time, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
 from placet.engine.freeze import frozen
+from placet.engine.lineage import Descent
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
 _TIMED = WAITING | {State.APPROVED, State.LANDED}
@@ -115,6 +117,7 @@ class Detail:
         follows: What this one continues, the nearest first.
         followed_by: What continues this one.
         closed: Its branch was closed; nothing more is decided about it.
+        warnings: What was retracted of all that it was made from, one sentence each.
     """
 
     id: str
@@ -150,6 +153,7 @@ class Detail:
     landed: str | None
     published: str | None
     sequence: int | None
+    warnings: tuple[str, ...]
 
 
 def detail(view: View, case: Case, now: datetime) -> Detail:
@@ -199,6 +203,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         landed=case.landed,
         published=published.entry.body.time if published else None,
         sequence=published.entry.body.sequence if published else None,
+        warnings=Descent(view).warnings(case),
     )
 
 

@@ -6,11 +6,13 @@ same code writes it (agents), admits it (the forge's hook) and verifies it (ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from placet.core import layout, windows
+from placet.core.crate import Facts, crate
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.gitobject import object_id
 from placet.core.guards import guard
 from placet.core.ledger import check_next
 from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
@@ -108,6 +110,9 @@ class PublishedLine:
         )
         if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
+        if entry.body.kind == "publish":
+            made = object_id("blob", crate_of(case, entry.body, expected), len(commit.id))
+            expected[layout.crate_path(case.id)] = made
         self._check_changes(publication.blobs, expected, commit)
         self._take_in(publication, commit, case, entry, receipt, expected)
 
@@ -280,6 +285,23 @@ def next_blobs(history: History, publication: Publication, case: Case, kind: Ent
     for chain in chains(case).values():
         blobs.update({one.path: one.blob for one in chain})
     return blobs
+
+
+def crate_of(case: Case, entry: LedgerEntry, blobs: Iterable[str]) -> bytes:
+    """The RO-Crate of a publication, which stands beside its record.
+
+    Args:
+        case: What is published.
+        entry: Its ledger entry.
+        blobs: The paths of what the commit holds; those in the proposal's folder are the record.
+    """
+    folder = layout.folder(case.id)
+    counted = sorted((one for chain in chains(case).values() for one in chain), key=lambda one: one.path)
+    decisions = [(one.path.removeprefix(folder), one.decision.body) for one in counted]
+    held = {one.removeprefix(folder) for one in blobs if one.startswith(folder)}
+    records = sorted(held | {layout.receipt_path(case.id).removeprefix(folder)})
+    policy = case.policy
+    return crate(Facts(case.id, case.manifest, policy.form, policy.digest, decisions, entry, records))
 
 
 def counted_digests(case: Case) -> tuple[str, ...]:

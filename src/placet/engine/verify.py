@@ -20,6 +20,7 @@ from placet.core.policy import MAX_POLICY
 from placet.core.predicates import Artifact
 from placet.core.statement import parse_time
 from placet.engine.ctrl import View
+from placet.engine.lineage import marks
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
 from placet.engine.takenback import left_over, taken_back
@@ -81,6 +82,7 @@ class Report:
         strays: Data under `artifacts/` that belongs to nothing published.
         limits: What this cannot show, in sentences.
         freezes: The freezes that stand: nothing in their scope is published now.
+        warnings: What was made from something that was retracted since; it is what was approved all the same.
     """
 
     ok: bool
@@ -102,6 +104,7 @@ class Report:
     problems: tuple[str, ...]
     limits: tuple[str, ...] = ()
     freezes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def verify(
@@ -208,6 +211,7 @@ def report(
         problems=wrong,
         limits=tuple(limits),
         freezes=tuple(sorted(map(str, view.stops.values()))),
+        warnings=tuple(marks(view, ((one.path, one.proposal) for one in found))),
     )
 
 
@@ -247,16 +251,10 @@ def _steps(
     receipts = {one.receipt for one in found}
     yield Step("receipts", True, f"{len(receipts)}, signed by {_names(nodes)}")
     entry = publication.entries[-1].body
-    yield Step(
-        "ledger",
-        True,
-        f"{entry.sequence + 1} ledger entries, each naming the one before; last by {entry.actor}",
-    )
-    yield Step(
-        "published branch",
-        True,
-        f"{publication.branch} at {publication.tip[:12]}, recomputed commit by commit",
-    )
+    words = f"{entry.sequence + 1} ledger entries, each naming the one before; last by {entry.actor}"
+    yield Step("ledger", True, words)
+    words = f"{publication.branch} at {publication.tip[:12]}, recomputed commit by commit"
+    yield Step("published branch", True, words)
 
 
 def _names(names: Iterator[str] | Sequence[str] | map[str]) -> str:

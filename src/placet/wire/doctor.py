@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -22,6 +23,8 @@ from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
 from placet.wire.keys import webhook_secret
+from placet.wire.lineage import Reporter
+from placet.wire.notify import Notifier
 
 _LEAST_GIT = (2, 30)
 _PLACE = {"url", "endpointurl", "region", "read_timeout", "connect_timeout", "ssl_verify", "use_ssl", "jobs"}
@@ -29,7 +32,16 @@ _PLACE = {"url", "endpointurl", "region", "read_timeout", "connect_timeout", "ss
 
 def examine(wire: Wire) -> list[Finding]:
     """What works here and what does not; tries credentials on probe objects of its own."""
-    return [*_tools(), *_settings(wire), *_ctrl(wire), *_stores(wire), *_disks(wire), *_agent(wire)]
+    return [
+        *_tools(),
+        *_settings(wire),
+        *_ctrl(wire),
+        *_stores(wire),
+        *_disks(wire),
+        *_agent(wire),
+        *_notify(wire),
+        *_lineage(wire),
+    ]
 
 
 def _tools() -> Iterator[Finding]:
@@ -209,6 +221,22 @@ def _agent(wire: Wire) -> Iterator[Finding]:
         yield _port(*form.place)
     if form.webhook_secret is not None:
         yield from _webhook(wire, form, form.webhook_secret)
+
+
+def _notify(wire: Wire) -> Iterator[Finding]:
+    if wire.settings.notify is None:
+        return
+    if wire.settings.ctrl is None:
+        yield Finding("notify", "fail", "no Ctrl repository is set", 'Write ctrl = "URL" to placet.toml.')
+        return
+    notifier = Notifier(wire)
+    for name in wire.settings.notify.targets:
+        yield guarded(f"notify target {name}", partial(notifier.tried, name))
+
+
+def _lineage(wire: Wire) -> Iterator[Finding]:
+    if wire.settings.lineage is not None:
+        yield guarded("lineage", lambda: Reporter(wire).tried())
 
 
 def _webhook(wire: Wire, form: AgentForm, secret: str) -> Iterator[Finding]:
