@@ -59,7 +59,8 @@ class Review:
     """One review.
 
     Attributes:
-        commit: What was reviewed, as the forge recorded it when the review was submitted.
+        commit: What was reviewed, as the forge recorded it when the review was submitted; empty where it does
+            not tell, as after a forced push.
         verdict: None for a comment that neither approves nor returns.
         time: RFC 3339 UTC, whole seconds.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from placet.adapters.forge import github_rules
 from placet.adapters.forge.github_answers import (
@@ -20,15 +21,72 @@ from placet.adapters.forge.github_answers import (
     Statuses,
     User,
 )
-from placet.adapters.forge.http import ForgeHttp, branch_name, cut, same_text
+from placet.adapters.forge.github_auth import App, AppTokens
+from placet.adapters.forge.github_record import Record
+from placet.adapters.forge.http import ForgeHttp, Place, branch_name, cut, same_text
 from placet.errors import Conflict, Refused
 from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
+
+if TYPE_CHECKING:
+    import httpx
 
 CONTEXT = "placet"
 _MAX_TITLE = 256
 _MAX_DESCRIPTION = 140
+_PAGE = 100
+
+VERSION = "2022-11-28"
 
 T = TypeVar("T")
+
+
+def api_of(url: str) -> str:
+    """The API's address of a server as people know it: GitHub, GitHub with data residency, or one's own."""
+    parts = urlsplit(url)
+    if parts.hostname == "github.com" or (parts.hostname or "").endswith(".ghe.com"):
+        return f"{parts.scheme}://api.{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}/api/v3"
+
+
+def headers_of(token: str) -> dict[str, str]:
+    """What each request carries."""
+    return {
+        "accept": "application/vnd.github+json",
+        "authorization": f"Bearer {token}",
+        "x-github-api-version": VERSION,
+    }
+
+
+def connect(
+    place: Place,
+    repository: str,
+    credential: Callable[[], str] | App,
+    *,
+    main: str = "main",
+    name: str = "github",
+    installation: int | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> GitHubForge:
+    """A repository with an account's token, or as a GitHub App.
+
+    Args:
+        place: Where the API is; its headers are put here.
+        repository: `owner/name`.
+        credential: The token to use now, or the App.
+        main: The branch that proposals land on.
+        name: What the policy calls this forge.
+        installation: The number of the App's installation; looked up if it is not given.
+        transport: Instead of a network.
+    """
+    if not isinstance(credential, App):
+        token = credential
+        http = ForgeHttp(replace(place, headers=lambda: headers_of(token())), transport)
+        return GitHubForge(http, repository, main=main, name=name)
+    app = credential
+    itself = ForgeHttp(replace(place, headers=lambda: headers_of(app.jwt())), transport)
+    tokens = AppTokens(itself, repository, place.now, installation)
+    http = ForgeHttp(replace(place, headers=lambda: headers_of(tokens())), transport)
+    return GitHubForge(http, repository, main=main, name=name, app=tokens.app)
 
 
 class GitHubForge:
@@ -74,16 +132,15 @@ class GitHubForge:
         return found.told() if found else None
 
     def reviews(self, number: int) -> Sequence[Review]:
-        """The submitted reviews.
+        """The submitted reviews; an approval with its commit only where GitHub's record bears it out.
 
-        GitHub moves a review's commit along when a branch is pushed by force, even over other content
-        (docs/adr/0014-github.md). So an approval is told with its commit only if GitHub's own record of the
-        branch has that commit as its tip before the review was submitted; else with none.
+        GitHub moves a review's commit along when the branch is pushed by force, even over other content:
+        see docs/adr/0014-github.md.
         """
         found = list(self._reviews(number))
         approving = any(one.verdict == "approve" for one in found)
-        tips = self._tips(self._get(number)) if approving else {}
-        told = [one.told(_commit(one, tips)) for one in found]
+        record = self._record(self._get(number)) if approving else Record()
+        told = [one.told(record.reviewed(one)) for one in found]
         return [one for one in told if one is not None]
 
     def remarks(self, number: int) -> Sequence[Remark]:
@@ -94,11 +151,7 @@ class GitHubForge:
         """Ask those that GitHub knows, and that were not asked and have not reviewed yet."""
         pull = self._get(number)
         done = {one.id for one in (pull.user, *(pull.requested_reviewers or ())) if one}
-        done |= {
-            one.user.id
-            for one in self._http.pages(f"{self._at}/pulls/{number}/reviews", PullReview)
-            if one.user
-        }
+        done |= {one.user.id for one in self._reviews(number) if one.user}
         logins = [one for account in accounts if account not in done and (one := self._login(account))]
         if not logins:
             return
@@ -113,7 +166,7 @@ class GitHubForge:
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
         """Set the commit status, if it is another one."""
         text = cut(text, _MAX_DESCRIPTION)
-        known = self._http.get(f"{self._at}/commits/{commit}/status", Statuses, {"per_page": 100})
+        known = self._http.get(f"{self._at}/commits/{commit}/status", Statuses, {"per_page": _PAGE})
         new = {"state": state, "context": CONTEXT, "description": text, "target_url": url}
         for one in known.statuses:
             if one.context == CONTEXT and (one.state, one.description, one.target_url) == (state, text, url):
@@ -145,6 +198,10 @@ class GitHubForge:
         body = {"sha": head, "merge_method": self._method()}
         try:
             return self._send("PUT", f"{self._at}/pulls/{pull.number}/merge", body, Merged).merged
+        except Refused:
+            if self._get(pull.number).merged_at is None:  # else it was asked twice
+                raise
+            return True
         except Conflict as error:
             raise Conflict(
                 f"Pull request {pull.number} is at another commit than {head[:12]}.",
@@ -176,7 +233,16 @@ class GitHubForge:
         return f"/repos/{self._known.full_name}"
 
     def _pull(self, branch: str) -> Pull | None:
-        query = {
+        found = self._find(branch)
+        if found is None:
+            before = self.__dict__.pop("_known").full_name
+            if self._known.full_name != before:
+                return self._find(branch)
+        return found
+
+    def _find(self, branch: str) -> Pull | None:
+        query: dict[str, str | int] = {
+            "per_page": _PAGE,
             "state": "all",
             "head": f"{self._known.owner.login}:{branch}",
             "base": self._main,
@@ -207,14 +273,14 @@ class GitHubForge:
     def _get(self, number: int) -> Pull:
         return self._http.get(f"{self._at}/pulls/{number}", Pull)
 
-    def _tips(self, pull: Pull) -> dict[str, datetime]:
-        """Every commit that the branch of a pull request was at, with the first time."""
+    def _record(self, pull: Pull) -> Record:
+        """What a pull request's branch was at, and when; nothing if the record is behind."""
         ref = f"refs/heads/{pull.head.ref}"
-        tips: dict[str, datetime] = {}
-        for one in self._http.pages(f"{self._at}/activity", Activity, {"ref": ref}) if pull.own else ():
-            if one.ref == ref:
-                tips[one.after] = min(one.timestamp, tips.get(one.after, one.timestamp))
-        return tips
+        query = {"ref": ref, "per_page": _PAGE}
+        if not pull.own:
+            return Record()
+        found = [one for one in self._http.pages(f"{self._at}/activity", Activity, query) if one.ref == ref]
+        return Record.of(found, pull.head.sha)
 
     def _login(self, account: int) -> str | None:
         found = self._http.maybe(f"/user/{account}", User)
@@ -232,10 +298,10 @@ class GitHubForge:
                 raise
 
     def _reviews(self, number: int) -> Iterator[PullReview]:
-        return self._http.pages(f"{self._at}/pulls/{number}/reviews", PullReview)
+        return self._http.pages(f"{self._at}/pulls/{number}/reviews", PullReview, {"per_page": _PAGE})
 
     def _comments(self, number: int) -> Iterator[Comment]:
-        return self._http.pages(f"{self._at}/issues/{number}/comments", Comment)
+        return self._http.pages(f"{self._at}/issues/{number}/comments", Comment, {"per_page": _PAGE})
 
     def _is_mine(self, comment: Comment) -> bool:
         app = comment.performed_via_github_app
@@ -255,12 +321,3 @@ class GitHubForge:
             "rebase": known.allow_rebase_merge,
         }
         return next((way for way, allowed in ways.items() if allowed is not False), "merge")
-
-
-def _commit(review: PullReview, tips: Mapping[str, datetime]) -> str:
-    """The commit that was reviewed; empty where GitHub's record does not bear it out."""
-    if review.commit_id is None or review.submitted_at is None:
-        return ""
-    since = tips.get(review.commit_id)
-    seen = since is not None and since < review.submitted_at
-    return review.commit_id if seen or review.verdict != "approve" else ""

@@ -139,6 +139,7 @@ class Activity(msgspec.Struct, frozen=True):
     ref: Ref
     after: Sha
     timestamp: datetime
+    activity_type: str
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -67,12 +67,20 @@ class AppTokens:
         http: GitHub, asked as the App itself.
         repository: `owner/name`, the only one that the tokens are good for.
         now: The time.
+        installation: Its number; it is looked up if it is not given.
     """
 
-    def __init__(self, http: ForgeHttp, repository: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        http: ForgeHttp,
+        repository: str,
+        now: Callable[[], datetime],
+        installation: int | None = None,
+    ) -> None:
         self._http = http
         self._repository = repository
         self._now = now
+        self._installation = installation
         self._lock = threading.Lock()
         self._token: InstallationToken | None = None
 
@@ -87,15 +95,11 @@ class AppTokens:
         """The App's number."""
         return self._http.get("/app", Integration).id
 
-    def forget(self) -> None:
-        """GitHub refuses it: the next is a new one."""
-        with self._lock:
-            self._token = None
-
     def _fresh(self) -> InstallationToken:
-        found = self._http.get(f"/repos/{self._repository}/installation", Created)
+        if self._installation is None:
+            self._installation = self._http.get(f"/repos/{self._repository}/installation", Created).id
         body = {"repositories": [self._repository.partition("/")[2]]}
-        path = f"/app/installations/{found.id}/access_tokens"
+        path = f"/app/installations/{self._installation}/access_tokens"
         return self._http.call("POST", path, body=body).read(InstallationToken)
 
 

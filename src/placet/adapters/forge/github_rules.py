@@ -29,6 +29,7 @@ from placet.ports import Commission, Hole
 EVENTS = ("issue_comment", "pull_request", "pull_request_review", "push")
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
 _BOT = "[bot]"
+_PAGE = {"per_page": 100}
 _WHERE = "Settings, Rules, Rulesets"
 
 
@@ -41,7 +42,10 @@ def protect(
     """Make it so; what others have set stays."""
     at = f"/repos/{known.full_name}"
     wanted = _rulesets(http, commission, app() if app else None)
-    there = {one.name: one.id for one in http.pages(f"{at}/rulesets", Named, {"includes_parents": "false"})}
+    there = {
+        one.name: one.id
+        for one in http.pages(f"{at}/rulesets", Named, {"includes_parents": "false", **_PAGE})
+    }
     for ruleset in wanted:
         ident = there.get(str(ruleset["name"]))
         way, path = ("PUT", f"{at}/rulesets/{ident}") if ident else ("POST", f"{at}/rulesets")
@@ -107,7 +111,7 @@ def _hook(http: ForgeHttp, at: str, url: str, secret: str | None) -> None:
         {"secret": secret} if secret else {}
     )
     body = {"active": True, "events": list(EVENTS), "config": config}
-    for one in http.pages(f"{at}/hooks", Hook):
+    for one in http.pages(f"{at}/hooks", Hook, _PAGE):
         if one.config.url == url:
             http.call("PATCH", f"{at}/hooks/{one.id}", body=body).read(Created)
             return
@@ -233,7 +237,7 @@ def _listed(names: frozenset[str]) -> str:
 def _of_hook(http: ForgeHttp, at: str, url: str) -> Iterator[Hole]:
     mend = "Settings, Webhooks: mend it, or set the repository up again with `placet init`."
     try:
-        hook = next((one for one in http.pages(f"{at}/hooks", Hook) if one.config.url == url), None)
+        hook = next((one for one in http.pages(f"{at}/hooks", Hook, _PAGE) if one.config.url == url), None)
     except Refused:
         yield _unseen("the webhooks", "Webhooks: read")
         return
@@ -255,7 +259,7 @@ def _guards(http: ForgeHttp, at: str, branch: str, status: str) -> list[_Guard]:
     name = quote(branch, safe="")
     found: list[_Guard] = []
     around: dict[int, frozenset[str] | None] = {}
-    for rule in http.pages(f"{at}/rules/branches/{name}", Rule):
+    for rule in http.pages(f"{at}/rules/branches/{name}", Rule, _PAGE):
         if rule.ruleset_id not in around:
             around[rule.ruleset_id] = _around(http, at, rule.ruleset_id)
         found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]

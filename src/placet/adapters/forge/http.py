@@ -245,6 +245,7 @@ class ForgeHttp:
             return self._limited(limit)
         what = f"{self.host} answered {method} {path.partition('?')[0]} with status {answer.status}."
         words = self._without_secrets(answer.words())
+        said = {"status": answer.status}
         if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return Unavailable(what, kind="forge-unreachable", why=words, mend="Run it again later.")
         if answer.status == httpx.codes.NOT_FOUND:
@@ -256,13 +257,12 @@ class ForgeHttp:
             )
         if answer.status == httpx.codes.UNAUTHORIZED:
             mend = "Make a new token, and write it to the file that [forge] names."
-            return Refused(what, kind="forge-refused", why=words, mend=mend)
+            return Refused(what, kind="forge-refused", why=words, mend=mend, details=said)
         if answer.status == httpx.codes.CONFLICT:
             return Conflict(what, kind="forge-conflict", why=words, mend="Run it again.")
         if 400 <= answer.status < 500:  # noqa: PLR2004 - HTTP's own classes
-            return Refused(
-                what, kind="forge-refused", why=words, mend="Look at what this account may do there."
-            )
+            mend = "Look at what this account may do there."
+            return Refused(what, kind="forge-refused", why=words, mend=mend, details=said)
         return odd(f"it has status {answer.status}")
 
     def _limited(self, seconds: float) -> Unavailable:
