@@ -667,3 +667,58 @@ def protection(hub, account, values, query, body):
     if found is None:
         raise Refusal(404, "Branch not protected", status="404")
     return Reply(200, found)
+
+
+@on("POST", REPOSITORY + "/pulls/{pull_number}/reviews")
+def new_review(hub, account, values, query, body):
+    pull = hub.pull_at(values)
+    if pull["author"] == account and body["event"] == "APPROVE":
+        raise Refusal(422, "Unprocessable Entity", errors=["Can not approve your own pull request"])
+    words = {"APPROVE": "approve", "REQUEST_CHANGES": "return", "COMMENT": "comment"}
+    hub.review(pull["number"], hub.users[account], words[body["event"]], body.get("body", ""))
+    return Reply(200, reviews(hub, account, values, {"per_page": "100"}, None).body[-1])
+
+
+@on("GET", REPOSITORY + "/commits/{ref}/statuses")
+def every_status(hub, account, values, query, body):
+    example = hub.spec.example("GET", REPOSITORY + "/commits/{ref}/statuses")
+    return hub.page(query, hub.statuses.get(values["ref"], [])[::-1], lambda one: example | one)
+
+
+@on("GET", REPOSITORY + "/git/ref/{ref}")
+def reference(hub, account, values, query, body):
+    branch = values["ref"].removeprefix("heads/")
+    if branch not in hub.heads:
+        raise Refusal(404, "Not Found", status="404")
+    example = hub.spec.example("GET", REPOSITORY + "/git/ref/{ref}")
+    return Reply(
+        200,
+        example | {"ref": f"refs/heads/{branch}", "object": example["object"] | {"sha": hub.heads[branch]}},
+    )
+
+
+@on("POST", REPOSITORY + "/git/refs")
+def new_reference(hub, account, values, query, body):
+    hub.pushed(body["ref"], body["sha"], "branch_creation")
+    return Reply(201, reference(hub, account, {"ref": body["ref"].removeprefix("refs/")}, {}, None).body)
+
+
+@on("PATCH", REPOSITORY + "/git/refs/{ref}")
+def move_reference(hub, account, values, query, body):
+    hub.pushed(
+        values["ref"].removeprefix("heads/"), body["sha"], "force_push" if body.get("force") else "push"
+    )
+    return reference(hub, account, values, {}, None)
+
+
+@on("DELETE", REPOSITORY + "/git/refs/{ref}")
+def remove_reference(hub, account, values, query, body):
+    hub.cut(values["ref"].removeprefix("heads/"))
+    return Reply(204)
+
+
+@on("PUT", REPOSITORY + "/contents/{path}")
+def new_file(hub, account, values, query, body):
+    sha = hub.push(body["branch"])
+    example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)
+    return Reply(201, example | {"commit": example["commit"] | {"sha": sha}})

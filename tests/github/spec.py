@@ -28,7 +28,7 @@ class Spec:
         resource = Resource(contents=self.document, specification=DRAFT202012)
         self._registry = Registry().with_resource(ROOT, resource)
         self._routes = [
-            (method.upper(), re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)) + r"\Z"), path, one)
+            (method.upper(), _pattern(path), path, one)
             for path, methods in self.document["paths"].items()
             for method, one in methods.items()
         ]
@@ -139,6 +139,15 @@ class Spec:
 def spec():
     """The one of this process."""
     return Spec(json.loads(FILE.read_text()))
+
+
+def _pattern(template):
+    """A parameter is one part of a path; but Git's refs, and a file's path, are many."""
+
+    def part(found):
+        return "(.+)" if found[1] in {"path", "ref"} else "([^/]+)"
+
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", part, re.escape(template)) + r"\Z")
 
 
 def _as_json_schema(value):
