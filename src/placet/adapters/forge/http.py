@@ -83,6 +83,10 @@ class ForgeHttp:
         """End its connections."""
         self._client.close()
 
+    def pause(self, seconds: float) -> None:
+        """Wait before something is asked once more."""
+        self._place.sleep(seconds)
+
     @property
     def host(self) -> str:
         """The forge's host, for messages."""
@@ -157,7 +161,7 @@ class ForgeHttp:
             except httpx.HTTPError as error:
                 if last or not (method != _NOT_TWICE or isinstance(error, httpx.ConnectError)):
                     raise self._unreachable(error) from error
-                self._pause(attempt)
+                self._again(attempt)
                 continue
             if answer.status in good:
                 return answer
@@ -166,7 +170,7 @@ class ForgeHttp:
                 with self._lock:
                     self._not_before = time.monotonic() + limit
             elif answer.status in _AGAIN and method != _NOT_TWICE and not last:
-                self._pause(attempt)
+                self._again(attempt)
             else:
                 break
         raise self._error(answer, method, path, limit)
@@ -236,7 +240,7 @@ class ForgeHttp:
         if left > 0:
             self._place.sleep(left)
 
-    def _pause(self, attempt: int) -> None:
+    def _again(self, attempt: int) -> None:
         self._place.sleep(random.uniform(0.5, 1.0) * min(0.2 * 2**attempt, 5.0))  # noqa: S311 - jitter
 
     def _error(self, answer: Answer, method: str, path: str, limit: float | None) -> PlacetError:
