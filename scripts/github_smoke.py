@@ -4,7 +4,7 @@ python scripts/github_smoke.py OWNER/NAME --token FILE [--reviewer FILE] [--api 
 
 FILE: a fine-grained token for that repository alone (contents, pull requests, commit statuses: write;
 administration: read), readable by its owner only. With `--reviewer`, the token of a second account that may
-write there too, approvals are tried, and what a forced push does to them. The branch and the pull request that
+write there, approvals are tried, and what a forced push does to them. The branch and the pull request that
 it makes are removed and closed at the end. Exit code 1 if something is not as the adapter takes it to be.
 """
 

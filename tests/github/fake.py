@@ -69,7 +69,8 @@ class FakeGitHub:
         self.statuses, self.activity, self.hooks, self.rulesets = {}, [], {}, {}
         self.settings = {"delete_branch_on_merge": True, "default_branch": "published"}
         self.protection = {}
-        self.codeowners = []
+        self.codeowners = None
+        self.files = {}
         self.actions_approve = True
         self.sees_bypass = True
         self.tokens = {"ghp_placet_token_0001": self.account("placet-bot").id}
@@ -717,8 +718,28 @@ def remove_reference(hub, account, values, query, body):
     return Reply(204)
 
 
+@on("GET", REPOSITORY + "/branches/{branch}")
+def branch(hub, account, values, query, body):
+    if values["branch"] not in hub.heads:
+        raise Refusal(404, "Branch not found", status="404")
+    example = hub.spec.example("GET", REPOSITORY + "/branches/{branch}")
+    return Reply(200, example | {"name": values["branch"]})
+
+
+@on("GET", REPOSITORY + "/contents/{path}")
+def file(hub, account, values, query, body):
+    if (query["ref"], values["path"]) not in hub.files:
+        raise Refusal(404, "Not Found", status="404")
+    example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)["content"]
+    return Reply(200, example | {"path": values["path"], "type": "file"})
+
+
 @on("PUT", REPOSITORY + "/contents/{path}")
 def new_file(hub, account, values, query, body):
+    if any(one["name"] == "Placet: what lands" for one in hub.rulesets.values()) and body["branch"] == "main":
+        raise Refusal(409, "Repository rule violations found", status="409")
     sha = hub.push(body["branch"])
+    hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"]).decode()
+    hub.codeowners = []
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)
     return Reply(201, example | {"commit": example["commit"] | {"sha": sha}})

@@ -29,6 +29,7 @@ COMMISSION = Commission(
     published=("published", "published-*"),
     status="placet",
     agents=("placet-bot",),
+    owners=(1001,),
     hook="https://agent.example/webhook",
     secret="a secret that is long",
 )
@@ -36,7 +37,9 @@ COMMISSION = Commission(
 
 @pytest.fixture
 def scene():
-    return GitHubScene()
+    made = GitHubScene()
+    assert made.account("dana").id == 1001
+    return made
 
 
 @pytest.fixture
@@ -403,18 +406,19 @@ def test_protection_is_set_up_once_and_closes_every_hole(scene):
     scene.hub.actions_approve = False
     assert holes(scene) == []
     assert [one["name"] for one in scene.hub.rulesets.values()] == [
+        "Placet: history stays",
         "Placet: what lands",
-        "Placet: what was published stays",
         "Placet: agents publish",
     ]
     assert len(scene.hub.hooks) == 1
     assert scene.hub.hooks[1]["config"]["secret"] == COMMISSION.secret
+    assert "/.placet/ @dana" in scene.hub.files["main", ".github/CODEOWNERS"]
 
 
 def test_the_status_is_bound_to_the_app():
     scene = GitHubScene(app=True)
     scene.forge.protect(replace(COMMISSION, agents=("placet-app[bot]",)))
-    [check] = scene.hub.rulesets[1]["rules"][-1]["parameters"]["required_status_checks"]
+    [check] = scene.hub.rulesets[2]["rules"][-1]["parameters"]["required_status_checks"]
     assert check == {"context": "placet", "integration_id": 77}
     assert scene.hub.rulesets[3]["bypass_actors"][0]["actor_type"] == "Integration"
     scene.hub.actions_approve = False
@@ -447,7 +451,7 @@ def hook(**values):
 
 def parameter(**values):
     def change(hub):
-        [rule] = [one for one in hub.rulesets[1]["rules"] if one["type"] == "pull_request"]
+        [rule] = [one for one in hub.rulesets[2]["rules"] if one["type"] == "pull_request"]
         rule["parameters"] |= values
 
     return change
@@ -460,18 +464,25 @@ def setting(**values):
     return change
 
 
+OWNERS_ERROR = {
+    "line": 2, "column": 11, "kind": "Unknown owner", "message": "Unknown owner", "path": ".github/CODEOWNERS",
+}  # fmt: skip
 HOLES = {
     "deletion of main": (without(1, "deletion"), "main can be deleted"),
     "forced push to main": (without(1, "non_fast_forward"), "main can be rewritten"),
-    "no pull request": (without(1, "pull_request"), "takes pushes that no pull request shows"),
-    "no status": (without(1, "required_status_checks"), "whatever the commit status placet says"),
+    "no pull request": (without(2, "pull_request"), "takes pushes that no pull request shows"),
+    "no status": (without(2, "required_status_checks"), "whatever the commit status placet says"),
     "no code owner": (parameter(require_code_owner_review=False), "no code owner"),
     "dismissal": (parameter(dismiss_stale_reviews_on_push=True), "dismisses reviews with each push"),
     "administrators": (bypassed(1), "administrators of the repository"),
-    "a team": (bypassed(2, "Team", 8), "team 8"),
+    "a team": (bypassed(1, "Team", 8), "team 8"),
+    "others land": (bypassed(2, "User", 9), "user 9"),
+    "organisation": (bypassed(2, "OrganizationAdmin", 1), "owners of the organisation"),
+    "no CODEOWNERS": (lambda hub: setattr(hub, "codeowners", None), "no right CODEOWNERS"),
+    "wrong CODEOWNERS": (lambda hub: hub.codeowners.append(OWNERS_ERROR), "no right CODEOWNERS"),
     "not active": (lambda hub: hub.rulesets[1].update(enforcement="disabled"), "main can be deleted"),
-    "published deletion": (without(2, "deletion"), "published can be deleted"),
-    "published rewriting": (without(2, "non_fast_forward"), "published-* can be rewritten"),
+    "published deletion": (without(1, "deletion"), "published can be deleted"),
+    "published rewriting": (without(1, "non_fast_forward"), "published-* can be rewritten"),
     "everybody publishes": (without(3, "update"), "Everybody with write access may push to published"),
     "others publish": (bypassed(3, "DeployKey", None), "deploy keys"),
     "unseen": (lambda hub: setattr(hub, "sees_bypass", False), "cannot see"),

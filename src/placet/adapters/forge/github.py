@@ -212,7 +212,9 @@ class GitHubForge:
 
     def protect(self, commission: Commission) -> None:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
-        github_rules.protect(self._http, self._known, commission, self._app)
+        app = self._app() if self._app is not None else None
+        me = ("Integration", app) if app is not None else ("User", self._me.id)
+        github_rules.protect(self._http, self._known, commission, me, app)
 
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""

@@ -284,6 +284,24 @@ class BranchProtection(msgspec.Struct, frozen=True):
     restrictions: _Who | None = None
 
 
+class Branch(msgspec.Struct, frozen=True):
+    """A branch that is there."""
+
+    name: str
+
+
+class Content(msgspec.Struct, frozen=True):
+    """A file that is there."""
+
+    path: str
+
+
+class OwnersErrors(msgspec.Struct, frozen=True):
+    """What is wrong with CODEOWNERS."""
+
+    errors: tuple[dict[str, object], ...]
+
+
 class WorkflowRights(msgspec.Struct, frozen=True):
     """What GitHub Actions may do by default."""
 

@@ -6,7 +6,9 @@ it was set.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import base64
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -16,6 +18,7 @@ from placet.adapters.forge.github_answers import (
     Hook,
     Integration,
     Named,
+    OwnersErrors,
     Repository,
     Rule,
     Ruleset,
@@ -23,9 +26,12 @@ from placet.adapters.forge.github_answers import (
     WorkflowRights,
 )
 from placet.adapters.forge.http import ForgeHttp
-from placet.errors import Refused
+from placet.errors import Conflict, Refused
 from placet.ports import Commission, Hole
 
+log = logging.getLogger(__name__)
+
+CODEOWNERS = ".github/CODEOWNERS"
 EVENTS = ("issue_comment", "pull_request", "pull_request_review", "push")
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
 _BOT = "[bot]"
@@ -37,66 +43,91 @@ _WHERE = "Settings, Rules, Rulesets"
 
 
 def protect(
-    http: ForgeHttp, known: Repository, commission: Commission, app: Callable[[], int] | None
+    http: ForgeHttp, known: Repository, wanted: Commission, me: tuple[str, int], app: int | None
 ) -> None:
-    """Make it so; what others have set stays."""
+    """Make it so; what others have set stays.
+
+    Args:
+        http: The API.
+        known: The repository.
+        wanted: What is wanted.
+        me: Who publishes where no agent is named, as rulesets name them.
+        app: The App that sets the commit status, if it is one.
+    """
     at = f"/repos/{known.full_name}"
-    wanted = _rulesets(http, commission, app() if app else None)
+    _codeowners(http, at, wanted)
+    actors = [_who(http, login) for login in wanted.agents] or [me]
     there = {
         one.name: one.id
         for one in http.pages(f"{at}/rulesets", Named, {"includes_parents": "false", **_PAGE})
     }
-    for ruleset in wanted:
+    for ruleset in _rulesets(wanted, actors, app):
         ident = there.get(str(ruleset["name"]))
         way, path = ("PUT", f"{at}/rulesets/{ident}") if ident else ("POST", f"{at}/rulesets")
         http.call(way, path, body=ruleset).read(Created)
-    http.call("PATCH", at, body={"delete_branch_on_merge": False}).read(Created)
-    if commission.hook is not None:
-        _hook(http, at, commission.hook, commission.secret)
+    settings: dict[str, object] = {"delete_branch_on_merge": False}
+    if http.maybe(f"{at}/branches/{quote(wanted.published[0], safe='')}", Branch) is not None:
+        settings["default_branch"] = wanted.published[0]
+    http.call("PATCH", at, body=settings).read(Created)
+    if wanted.hook is not None:
+        _hook(http, at, wanted.hook, wanted.secret)
 
 
-def _rulesets(http: ForgeHttp, commission: Commission, app: int | None) -> list[dict[str, object]]:
-    check: dict[str, object] = {"context": commission.status}
+def _rulesets(
+    wanted: Commission, actors: Sequence[tuple[str, int]], app: int | None
+) -> Iterator[dict[str, object]]:
+    check: dict[str, object] = {"context": wanted.status}
     if app is not None:
         check["integration_id"] = app
-    kept: list[dict[str, object]] = [{"type": "deletion"}, {"type": "non_fast_forward"}]
     reviewed = {
         "required_approving_review_count": 0,
-        "require_code_owner_review": True,
+        "require_code_owner_review": bool(wanted.owners),
         "dismiss_stale_reviews_on_push": False,
         "require_last_push_approval": False,
         "required_review_thread_resolution": False,
     }
     checked = {"strict_required_status_checks_policy": False, "required_status_checks": [check]}
     landing = [
-        *kept,
         {"type": "pull_request", "parameters": reviewed},
         {"type": "required_status_checks", "parameters": checked},
     ]
-    actors = [_actor(http, login) for login in commission.agents]
-    return [
-        _ruleset("Placet: what lands", [commission.main], landing, []),
-        _ruleset("Placet: what was published stays", commission.published, kept, []),
-        _ruleset("Placet: agents publish", commission.published, [{"type": "update"}], actors),
-    ][: 3 if actors else 2]
+    kept = [{"type": "deletion"}, {"type": "non_fast_forward"}]
+    yield _ruleset("Placet: history stays", [wanted.main, *wanted.published], kept, [])
+    yield _ruleset("Placet: what lands", [wanted.main], landing, actors)
+    yield _ruleset("Placet: agents publish", wanted.published, [{"type": "update"}], actors)
+
+
+def _codeowners(http: ForgeHttp, at: str, wanted: Commission) -> None:
+    """Who is asked about changes of the policy; on a branch that is protected already it comes by a proposal."""
+    found = (http.maybe(f"/user/{ident}", User) for ident in wanted.owners)
+    logins = [f"@{one.login}" for one in found if one is not None]
+    if not logins or http.maybe(f"{at}/contents/{CODEOWNERS}", Content, {"ref": wanted.main}) is not None:
+        return
+    text = f"# It decides nothing, signatures do: see placet init --forge.\n/.placet/ {' '.join(logins)}\n"
+    body = {
+        "message": "Name who is asked about changes of the policy",
+        "content": base64.b64encode(text.encode()).decode(),
+        "branch": wanted.main,
+    }
+    try:
+        http.call("PUT", f"{at}/contents/{CODEOWNERS}", body=body)
+    except (Refused, Conflict):
+        log.warning("%s could not be written to %s: it is protected already", CODEOWNERS, wanted.main)
 
 
 def _ruleset(
-    name: str, branches: Sequence[str], rules: Sequence[object], actors: Sequence[object]
+    name: str, branches: Sequence[str], rules: Sequence[object], actors: Sequence[tuple[str, int]]
 ) -> dict[str, object]:
     return {
         "name": name,
         "target": "branch",
         "enforcement": "active",
-        "bypass_actors": list(actors),
+        "bypass_actors": [
+            {"actor_type": kind, "actor_id": ident, "bypass_mode": "always"} for kind, ident in actors
+        ],
         "conditions": {"ref_name": {"include": [f"refs/heads/{one}" for one in branches], "exclude": []}},
         "rules": list(rules),
     }
-
-
-def _actor(http: ForgeHttp, login: str) -> dict[str, object]:
-    kind, ident = _who(http, login)
-    return {"actor_id": ident, "actor_type": kind, "bypass_mode": "always"}
 
 
 def _who(http: ForgeHttp, login: str) -> tuple[str, int]:
@@ -129,33 +160,38 @@ class _Guard:
     around: frozenset[str] | None
 
 
-_NEEDED = {
+_KEPT = {
     "deletion": "can be deleted",
     "non_fast_forward": "can be rewritten by a forced push",
+}
+_LANDING = {
     "pull_request": "takes pushes that no pull request shows",
-    "owners": "takes changes of the policy that no code owner has reviewed",
     "status": "takes merges whatever the commit status {status} says",
 }
 
 
-def holes(http: ForgeHttp, known: Repository, commission: Commission) -> list[Hole]:
+def holes(http: ForgeHttp, known: Repository, wanted: Commission) -> list[Hole]:
     """What is left open, the repository itself first."""
     at = f"/repos/{known.full_name}"
-    found = [*_of_repository(http, at, known, commission)]
-    found += _of_main(_guards(http, at, commission.main, commission.status), commission)
-    for glob in commission.published:
-        guards = _guards(http, at, glob.replace("*", "example"), commission.status)
-        found += _of_published(http, glob, guards, commission)
-    if commission.hook is not None:
-        found += _of_hook(http, at, commission.hook)
+    agents = frozenset(_name(*_who(http, login)) for login in wanted.agents)
+    found = [*_of_repository(http, at, known, wanted)]
+    guards = _guards(http, at, wanted.main, wanted.status)
+    found += _of_main(guards, wanted, agents)
+    if wanted.owners:
+        found += _of_owners(http, at, guards, wanted.main)
+    for glob in wanted.published:
+        guards = _guards(http, at, glob.replace("*", "example"), wanted.status)
+        found += _of_published(glob, guards, agents)
+    if wanted.hook is not None:
+        found += _of_hook(http, at, wanted.hook)
     return found
 
 
-def _of_repository(http: ForgeHttp, at: str, known: Repository, commission: Commission) -> Iterator[Hole]:
+def _of_repository(http: ForgeHttp, at: str, known: Repository, wanted: Commission) -> Iterator[Hole]:
     if known.archived:
         yield Hole("The repository is archived: nothing can be proposed or published.", "Unarchive it.")
-    if known.default_branch == commission.main or known.default_branch.startswith("proposals/"):
-        first = commission.published[0] if commission.published else "published"
+    first = wanted.published[0]
+    if known.default_branch != first:
         yield Hole(
             f"The default branch is {known.default_branch}: a plain clone shows what is not published.",
             f"Settings, General: make {first} the default branch.",
@@ -177,50 +213,68 @@ def _of_repository(http: ForgeHttp, at: str, known: Repository, commission: Comm
         )
 
 
-def _of_main(guards: Sequence[_Guard], commission: Commission) -> Iterator[Hole]:
-    for kind, text in _NEEDED.items():
-        what = text.format(status=commission.status)
-        yield from _lacking(commission.main, kind, what, guards)
-    if any(one.kind == "dismissal" for one in guards):
+def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str]) -> Iterator[Hole]:
+    for kind, text in _KEPT.items():
+        yield from _lacking(wanted.main, text, _around(guards, kind))
+    for kind, text in _LANDING.items():
+        what = text.format(status=wanted.status)
+        yield from _lacking(wanted.main, what, _others(_around(guards, kind), agents))
+    if _around(guards, "dismissal"):
         yield Hole(
-            f"On {commission.main} GitHub dismisses reviews with each push, a signed decision among them.",
+            f"On {wanted.main} GitHub dismisses reviews with each push, a signed decision among them.",
             f"{_WHERE}: do not dismiss stale approvals; Placet itself counts a review for its content only.",
         )
 
 
-def _of_published(
-    http: ForgeHttp, glob: str, guards: Sequence[_Guard], commission: Commission
-) -> Iterator[Hole]:
-    for kind in ("deletion", "non_fast_forward"):
-        yield from _lacking(glob, kind, _NEEDED[kind], guards)
+def _of_owners(http: ForgeHttp, at: str, guards: Sequence[_Guard], main: str) -> Iterator[Hole]:
+    mend = f"Propose {CODEOWNERS} with a line for /.placet/, and require reviews of code owners."
+    errors = http.maybe(f"{at}/codeowners/errors", OwnersErrors, {"ref": main})
+    if errors is None or errors.errors:
+        yield Hole(f"Nobody is asked about changes of the policy: {main} has no right CODEOWNERS.", mend)
+    elif not _around(guards, "owners"):
+        yield Hole(f"The branch {main} takes changes of the policy that no code owner has reviewed.", mend)
+
+
+def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -> Iterator[Hole]:
+    for kind, text in _KEPT.items():
+        yield from _lacking(glob, text, _around(guards, kind))
     mend = f"{_WHERE}: restrict updates of {glob}, and let only the agents bypass that."
-    updates = [one for one in guards if one.kind == "update"]
+    updates = _around(guards, "update")
+    strangers = _others(updates, agents)
     if not updates:
         yield Hole(f"Everybody with write access may push to {glob}.", mend)
-        return
-    agents = {_name(*_who(http, login)) for login in commission.agents}
-    if any(one.around is None for one in updates):
+    elif None in updates:
         yield _unseen(f"who may push to {glob}", "Administration: write")
-    elif agents:
-        others = frozenset.intersection(*(one.around or frozenset() for one in updates)) - agents
-        if others:
-            yield Hole(f"Others than the agents may push to {glob}: {_listed(others)}.", mend)
+    elif frozenset() not in strangers:
+        others = min((one for one in strangers if one), key=len)
+        yield Hole(f"Others than the agents may push to {glob}: {_listed(others)}.", mend)
 
 
-def _lacking(branch: str, kind: str, what: str, guards: Sequence[_Guard]) -> Iterator[Hole]:
-    held = [one.around for one in guards if one.kind == kind]
-    if not held:
+def _around(guards: Sequence[_Guard], kind: str) -> list[frozenset[str] | None]:
+    """Who may go around each rule of a kind."""
+    return [one.around for one in guards if one.kind == kind]
+
+
+def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> list[frozenset[str] | None]:
+    """The same without the agents; where they are not known, without single accounts and apps."""
+
+    def is_agent(name: str) -> bool:
+        return name in agents if agents else name.startswith(("app ", "user "))
+
+    return [None if one is None else frozenset(name for name in one if not is_agent(name)) for one in around]
+
+
+def _lacking(branch: str, what: str, around: Sequence[frozenset[str] | None]) -> Iterator[Hole]:
+    if not around:
         yield Hole(f"The branch {branch} {what}.", f"{_WHERE}: add the rule for {branch}.")
-    elif frozenset() in held:
+    elif frozenset() in around:
         return
-    elif None in held:
+    elif None in around:
         yield _unseen(f"who may go around the rules of {branch}", "Administration: write")
     else:
-        others = min((one for one in held if one), key=len)
-        yield Hole(
-            f"The branch {branch} {what} by some: {_listed(others)}.",
-            f"{_WHERE}: let nobody bypass the rules of {branch}.",
-        )
+        others = min((one for one in around if one), key=len)
+        mend = f"{_WHERE}: let nobody bypass the rules of {branch}."
+        yield Hole(f"The branch {branch} {what}, by some: {_listed(others)}.", mend)
 
 
 def _unseen(what: str, right: str) -> Hole:
@@ -261,7 +315,7 @@ def _guards(http: ForgeHttp, at: str, branch: str, status: str) -> list[_Guard]:
     around: dict[int, frozenset[str] | None] = {}
     for rule in http.pages(f"{at}/rules/branches/{name}", Rule, _PAGE):
         if rule.ruleset_id not in around:
-            around[rule.ruleset_id] = _around(http, at, rule.ruleset_id)
+            around[rule.ruleset_id] = _bypass(http, at, rule.ruleset_id)
         found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]
     try:
         protection = http.maybe(f"{at}/branches/{name}/protection", BranchProtection)
@@ -281,7 +335,7 @@ def _kinds(rule: Rule, status: str) -> Iterator[str]:
         yield "status"
 
 
-def _around(http: ForgeHttp, at: str, ruleset: int) -> frozenset[str] | None:
+def _bypass(http: ForgeHttp, at: str, ruleset: int) -> frozenset[str] | None:
     try:
         found = http.maybe(f"{at}/rulesets/{ruleset}", Ruleset)
     except Refused:
