@@ -1,0 +1,13 @@
+import pytest
+
+from placet.testing.gitea import Gitea, lacking
+
+
+@pytest.fixture(scope="session")
+def gitea(tmp_path_factory):
+    reason = lacking()
+    if reason:
+        pytest.skip(reason)
+    with Gitea(tmp_path_factory.mktemp("gitea")) as server:
+        print(f"Gitea {server.version()}")
+        yield server
