@@ -11,3 +11,13 @@ def gitea(tmp_path_factory):
     with Gitea(tmp_path_factory.mktemp("gitea")) as server:
         print(f"Gitea {server.version()}")
         yield server
+
+
+@pytest.fixture(scope="module")
+def gitea_alone(tmp_path_factory):
+    """A server that a test may take down."""
+    reason = lacking()
+    if reason:
+        pytest.skip(reason)
+    with Gitea(tmp_path_factory.mktemp("gitea-alone")) as server:
+        yield server

@@ -1,9 +1,12 @@
 """The table [forge]: what it may hold, what it means, and that no secret is asked for where it could be seen."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from placet import config
-from placet.core.forgeform import read_forge
+from placet.core.forgeform import ForgeForm, read_forge
 from placet.errors import Invalid
 
 
@@ -68,3 +71,9 @@ def test_plain_git_stays_as_it_was(tmp_path):
     assert config.load_settings(tmp_path, {"PLACET_FORGE": "git"}).forge is None
     file.write_text('forge = "forgejo"\n')
     assert config.load_settings(tmp_path, {}).forge.kind == "forgejo"
+
+
+def test_each_key_is_in_the_docs():
+    page = (Path(__file__).parent.parent.parent / "docs/reference/settings.md").read_text()
+    table = page.partition("## The table `[forge]`")[2]
+    assert [key for key in msgspec.structs.fields(ForgeForm) if f"`{key.name}`" not in table] == []

@@ -160,7 +160,7 @@ class Guard:
             )
         lacking = owners.lacking(self._owned()[0], self._owners)
         if lacking:
-            what = f"{', '.join(lacking)} may change the policy, and are not in CODEOWNERS on {self._wanted.main}."
+            what = f"{', '.join(lacking)} may change the policy, and CODEOWNERS does not name them."
             yield Hole(what, INIT)
         hook = self._wanted.hook
         if hook is not None and not any(self._wakes(one, hook) for one in self._hooks()):
