@@ -34,8 +34,8 @@ def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
 
     Raises:
         Invalid: kind `settings`.
-        NotFound: kind `no-library`: `placet[forge]` is not installed; and as of a key file: there is no token.
-        Unavailable, Refused: as of a key file.
+        NotFound: kind `no-library`: `placet[forge]` is not installed.
+        NotFound, Unavailable, Refused: as of a key file: the token cannot be read.
     """
     form = settings.forge
     if form is None:
