@@ -29,7 +29,7 @@ class ForgeForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     url: Annotated[
         _Text | None,
         msgspec.Meta(
-            description="address of its pages, `https://...`; the origin of `ctrl` by default, if that is HTTPS"
+            description="its address, `https://...`; by default the origin of `ctrl`, if that is HTTPS"
         ),
     ] = None
     repository: Annotated[

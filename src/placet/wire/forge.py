@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,11 +34,18 @@ def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
 
     Raises:
         Invalid: kind `settings`.
-        NotFound, Unavailable, Refused: as of a key file: there is no token.
+        NotFound: kind `no-library`: `placet[forge]` is not installed.
+        NotFound, Unavailable, Refused: as of a key file: the token cannot be read.
     """
     form = settings.forge
     if form is None:
         return PlainForge()
+    if find_spec("httpx") is None:
+        raise NotFound(
+            f"{form.known_as} cannot be reached from here.",
+            kind="no-library",
+            mend="pip install 'placet[forge]'",
+        )
     owner, name = form.place(settings.ctrl)
     if form.kind in {"gitea", "forgejo"}:
         from placet.adapters.forge.gitea import API, GiteaForge

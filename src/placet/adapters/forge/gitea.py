@@ -157,11 +157,15 @@ class GiteaForge:
 
     def protect(self, commission: Commission) -> None:
         """As the port says. Needs a credential of an administrator of the repository."""
-        Guard(self._http, self._repo, commission).protect(self._me.login)
+        self._guard(commission).protect(self._me.login)
 
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """As the port says; of what only administrators see nothing is told to others."""
-        return list(Guard(self._http, self._repo, commission).holes())
+        return list(self._guard(commission).holes())
+
+    def _guard(self, commission: Commission) -> Guard:
+        logins = (self._login(one) for one in commission.owners)
+        return Guard(self._http, self._repo, commission, [one for one in logins if one is not None])
 
     @cached_property
     def _me(self) -> Account:

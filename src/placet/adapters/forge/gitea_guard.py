@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from placet.adapters.forge.giteaforms import Hook, Repository, Rule, Seen
+from placet.adapters.forge import owners
+from placet.adapters.forge.answer import odd
+from placet.adapters.forge.giteaforms import File, Hook, Repository, Rule, Seen
 from placet.adapters.forge.http import ForgeHttp
+from placet.core import layout
 from placet.errors import Refused
 from placet.ports import Commission, Hole
 
@@ -21,12 +26,14 @@ class Guard:
         http: The API.
         repo: The repository's path there.
         commission: What is wanted.
+        people: The logins of its owners.
     """
 
-    def __init__(self, http: ForgeHttp, repo: str, commission: Commission) -> None:
+    def __init__(self, http: ForgeHttp, repo: str, commission: Commission, people: Sequence[str]) -> None:
         self._http = http
         self._repo = repo
         self._wanted = commission
+        self._owners = people
         self._branches = (commission.main, *commission.published)
 
     def protect(self, me: str) -> None:
@@ -35,6 +42,8 @@ class Guard:
         Args:
             me: The login that may push where no agent is named.
         """
+        if self._owners:
+            self._own()
         known = self._rules()
         for name in self._branches:
             wanted = self._rule(name, me)
@@ -149,9 +158,40 @@ class Guard:
             yield Hole(
                 f"A plain clone gets {found[:80]}, not {default}, where only what is published is.", INIT
             )
+        lacking = owners.lacking(self._owned()[0], self._owners)
+        if lacking:
+            what = f"{', '.join(lacking)} may change the policy, and CODEOWNERS does not name them."
+            yield Hole(what, INIT)
         hook = self._wanted.hook
         if hook is not None and not any(self._wakes(one, hook) for one in self._hooks()):
             yield Hole(f"No webhook tells {hook} of a push.", f"{INIT}, with --hook {hook}")
+
+    def _owned(self) -> tuple[bytes, str | None]:
+        """CODEOWNERS on `main`, and its blob; empty if there is none."""
+        path, query = f"{self._repo}/contents/{layout.CODEOWNERS}", {"ref": self._wanted.main}
+        found = self._http.maybe(path, File, query)
+        if found is None:
+            return b"", None
+        try:
+            return b64decode(found.content or ""), found.sha
+        except ValueError:
+            raise odd("a file of it is not in base64") from None
+
+    def _own(self) -> None:
+        """Write CODEOWNERS, if it is another one; where `main` takes no push any more, it stays as it is."""
+        data, blob = self._owned()
+        wanted = owners.text(self._owners)
+        if data == wanted:
+            return
+        change = {
+            "branch": self._wanted.main,
+            "message": "code owners",
+            "content": b64encode(wanted).decode(),
+        }
+        method = "PUT" if blob else "POST"
+        with contextlib.suppress(Refused):
+            path = f"{self._repo}/contents/{layout.CODEOWNERS}"
+            self._http.call(method, path, body=change | ({"sha": blob} if blob else {}))
 
     def _hooks(self) -> list[Hook]:
         return list(self._http.pages(f"{self._repo}/hooks", Hook, {}))

@@ -151,3 +151,10 @@ class Repository(_Form, frozen=True, kw_only=True):
 
     default_branch: str = ""
     default_delete_branch_after_merge: bool = False
+
+
+class File(_Form, frozen=True, kw_only=True):
+    """A small file of a branch, in base64."""
+
+    sha: str
+    content: str | None = None
