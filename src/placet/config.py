@@ -23,6 +23,7 @@ from placet.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from placet.core.agentform import AgentForm
+    from placet.core.forgeform import ForgeForm
     from placet.core.lineageform import LineageForm
     from placet.core.notifyform import NotifyForm
 
@@ -73,6 +74,7 @@ class Settings:
         person: This person's name, if this is a reviewer or an administrator.
         ctrl: URL of the Ctrl repository.
         trust_root: SHA-256 of policy 0.
+        forge: The hosted forge that the Ctrl repository is on; None for plain Git.
         key: The signing key: its file, or `ssh-agent:<which>`, or a `pkcs11:` URI.
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
@@ -93,7 +95,7 @@ class Settings:
     person: str | None = None
     ctrl: str | None = None
     trust_root: str | None = None
-    forge: str = "git"
+    forge: ForgeForm | None = None
     key: Path | str | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
@@ -263,7 +265,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         person=person,
         ctrl=ctrl,
         trust_root=trust_root,
-        forge=_text(values, "forge") or "git",
+        forge=_forge(values["forge"]) if values.get("forge", "git") != "git" else None,
         key=key_of(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
@@ -350,6 +352,13 @@ def _notify(value: object) -> NotifyForm:
     from placet.core.notifyform import read_notify
 
     return read_notify(value)
+
+
+def _forge(value: object) -> ForgeForm | None:
+    from placet.core.forgeform import read_forge
+
+    found = read_forge(value)
+    return found if found.kind != "git" else None
 
 
 def _jobs(value: object) -> int:

@@ -19,6 +19,7 @@ POLICY = ".placet/policy.yaml"
 DVC_CONFIG = ".dvc/config"
 GITIGNORE = ".gitignore"
 DVC_GITIGNORE = ".dvc/.gitignore"
+CODEOWNERS = "CODEOWNERS"  # on `main`, for a hosted forge; binds nobody
 POLICY_FILES = (POLICY, DVC_CONFIG, GITIGNORE, DVC_GITIGNORE)
 
 ARTIFACTS = "artifacts/"
@@ -305,7 +306,7 @@ def is_known(path: str) -> bool:
     if path.startswith(ARTIFACTS):
         data = path.removeprefix(ARTIFACTS).removesuffix(".dvc")
         return path.endswith(".dvc") and "/" in data and forbidden_artifact(data) is None
-    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES))
+    return path in POLICY_FILES or path == CODEOWNERS or path.startswith((PROPOSALS, FREEZES))
 
 
 def manifest_path(proposal: str) -> str:

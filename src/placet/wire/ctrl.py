@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from placet import config
-from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo
 from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
@@ -36,6 +35,7 @@ from placet.engine.threads import run
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
+from placet.wire.forge import git_credential, open_forge
 from placet.wire.keys import LazySigner, signer
 
 log = logging.getLogger(__name__)
@@ -54,20 +54,12 @@ class Wire(DataWire):
         """This party's own copy of the Ctrl repository."""
         url = config.require_ctrl(self.settings)
         path = self.settings.home / "ctrl" / f"{sha256_hex(url.encode())[:16]}.git"
-        return self._kept(GitRepo.cache(path, url, config.environment()))
+        return self._kept(GitRepo.cache(path, url, config.environment(), git_credential(self.settings)))
 
     @cached_property
     def forge(self) -> Forge:
-        """Where people see proposals.
-
-        Raises:
-            Invalid: kind `settings`: a forge that this version does not have.
-        """
-        if self.settings.forge != "git":
-            raise Invalid(
-                f"There is no forge {self.settings.forge!r}.", kind="settings", mend='Known: forge = "git".'
-            )
-        return PlainForge()
+        """Where people see proposals. Raises as `wire.forge.open_forge`."""
+        return open_forge(self.settings, self.clock, self._open)
 
     @cached_property
     def checks(self) -> Sandbox:

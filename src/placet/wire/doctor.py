@@ -22,6 +22,7 @@ from placet.engine.doctor import Finding, Level, Role, failed, guarded
 from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
+from placet.wire.forge import commission
 from placet.wire.keys import webhook_secret
 from placet.wire.lineage import Reporter
 from placet.wire.notify import Notifier
@@ -82,7 +83,9 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
         return
     yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire))
     yield doctor.check_checks(view.history.policy, wire.checks)
-    if settings.node or settings.person:
+    if settings.forge is not None:
+        yield from _forge(wire, view, settings.forge.known_as)
+    elif settings.node or settings.person:
         yield doctor.check_gate(wire.repo, view.main)
     if settings.ctrl.startswith(("http://", "https://")):
         yield _clock(wire, "the Ctrl repository's server", settings.ctrl)
@@ -90,6 +93,18 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
         yield from _places(wire, view)
     if settings.retraction:
         yield from _retraction(wire, view)
+
+
+def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
+    """What the repository's protection on the forge leaves open."""
+    try:
+        holes = wire.forge.holes(commission(view.history.policy, name))
+    except PlacetError as error:
+        yield failed(f"forge {name}", error)
+        return
+    yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
+    if not holes:
+        yield Finding(f"forge {name}", "ok", "main and the published branches are protected")
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:
