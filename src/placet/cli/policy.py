@@ -150,6 +150,8 @@ def _holding(found: Holding, head: str) -> Iterator[str]:
         yield "  These are too few: nobody can satisfy the rule."
     for one in found.may_not:
         yield f"  may not approve: {one.person}, who {one.why}"
+    for witness, forges in found.witnesses.items():
+        yield f"  accepts reviews on {', '.join(forges)} by the word of witness {witness} (report only)"
     for name, value in found.limits.items():
         yield f"  {'at most' if isinstance(value, int) else 'only'} {name}: {_told(value)}"
     if found.checks:

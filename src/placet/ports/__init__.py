@@ -514,7 +514,8 @@ class Remembered:
         main: The last tip of `main` that was accepted.
         position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
-        decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
+        decisions: Proposal that is not over yet -> person, or `witness:<name>` -> (number, digest) of their
+            highest decision or observation.
         freezes: Digest of a freeze that nobody ended -> its scope, person, reason and time.
     """
 
