@@ -15,7 +15,8 @@ from placet.config import complete_policy
 from placet.core import layout
 from placet.core.explain import Explanation, explain
 from placet.core.policy import Policy, parse_policy
-from placet.core.predicates import Comment, Provenance, Verdict
+from placet.core.predicates import Comment, Verdict
+from placet.core.provenance import Provenance
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing

@@ -21,7 +21,8 @@ from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dirobject import encode_dir
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.predicates import Artifact, Decision, DirObject, Manifest, Provenance, Seen
+from placet.core.predicates import Artifact, Decision, DirObject, Manifest, Seen
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, format_time, parse, proposal_id, subject
 from placet.core.sums import encode_sums
 from placet.engine import propose

@@ -13,7 +13,8 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.predicates import Comment, Provenance
+from placet.core.predicates import Comment
+from placet.core.provenance import Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push

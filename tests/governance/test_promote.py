@@ -13,7 +13,8 @@ from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dirobject import encode_dir
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.predicates import DirObject, Provenance
+from placet.core.predicates import DirObject
+from placet.core.provenance import Provenance
 from placet.core.sums import encode_sums
 from placet.engine import promote as promoting
 from placet.engine import propose

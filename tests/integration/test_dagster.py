@@ -143,9 +143,10 @@ def test_provenance_names_the_run(workspace, tmp_path):
 
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         done = dg.materialize([source, table], instance=instance)
-    assert (found[0].asset, found[0].code_version, found[0].inputs) == ("table", "3", ("source",))
-    assert found[0].run == done.run_id
-    assert found[0].orchestrator.startswith("dagster 1.")
+    assert (found[0].asset, found[0].code_version) == ("table", "3")
+    assert [(one.name, one.uri) for one in found[0].dependencies] == [("source", "dagster:asset/source")]
+    assert found[0].invocation == done.run_id
+    assert found[0].builder.startswith("pkg:pypi/dagster@1.")
 
 
 def test_steps_of_the_multiprocess_executor_take_turns(workspace):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from placet.checks.compare import TableDiff
     from placet.core.predicates import CheckResult, Comment
+    from placet.core.provenance import Provenance
     from placet.engine.checks import Checked
     from placet.engine.detail import Detail
     from placet.engine.detailviews import (
@@ -136,9 +137,9 @@ def _facts(found: Detail) -> Iterator[tuple[str, str]]:
         "so until": when(found.until, found.at) if found.until else "",
         "policy": f"number {found.policy}, rule {', '.join(found.rules) or '-'}",
         "asset": origin.asset,
-        "run": " ".join(one for one in (origin.orchestrator, origin.run) if one),
-        "code": origin.code_version,
-        "inputs": ", ".join(origin.inputs),
+        "run": " ".join(one for one in (origin.builder, origin.invocation, origin.invocation_url) if one),
+        "code": _code(origin),
+        "inputs": ", ".join(one.name or one.uri for one in origin.dependencies),
         "page": found.url or "",
         "landed": found.landed or "",
         "published": f"{found.published}, ledger entry {found.sequence}" if found.published else "",
@@ -147,6 +148,12 @@ def _facts(found: Detail) -> Iterator[tuple[str, str]]:
             yield name, value
     for need in found.needs:
         yield "needs", need
+
+
+def _code(origin: Provenance) -> str:
+    code = origin.code
+    commit = code.digest.get("gitCommit", "") if code else ""
+    return " ".join(one for one in (origin.code_version, code.uri if code else "", commit) if one)
 
 
 def _artifact(one: ArtifactView) -> Iterator[str]:

@@ -9,6 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
 
 from placet.core import limits
 from placet.core.guards import guard
@@ -21,6 +22,7 @@ DVC_GITIGNORE = ".dvc/.gitignore"
 POLICY_FILES = (POLICY, DVC_CONFIG, GITIGNORE, DVC_GITIGNORE)
 
 ARTIFACTS = "artifacts/"
+ARTIFACT_SCHEME = "placet"
 PROPOSALS = ".placet/proposals/"
 FREEZES = ".placet/freezes/"
 LEDGER = ".placet/ledger/"
@@ -50,6 +52,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HASHED = re.compile(
     r"(?:files/md5|placet/dirs)/([0-9a-f]{2})/([0-9a-f]{30})(\.dir)?|placet/sums/([0-9a-f]{2})/([0-9a-f]{62})"
 )
+_ARTIFACT_URI = re.compile(r"placet://([0-9a-f]{32})/artifacts/([^/]{1,64})/(.{1,3072})")
 _WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-](?:/(?!$)|$))+")
 _SUSPECT = re.compile(
@@ -274,6 +277,21 @@ def hash_of(key: str) -> tuple[str, bool] | None:
 def metafile(node: str, path: str) -> str:
     """The `.dvc` file in the Ctrl repository of a node's workspace path."""
     return f"{ARTIFACTS}{node}/{path}.dvc"
+
+
+def artifact_uri(repository: str, node: str, path: str) -> str:
+    """How provenance names an artifact of a Ctrl repository, whatever version its digest says."""
+    return f"{ARTIFACT_SCHEME}://{repository}/{ARTIFACTS}{node}/{quote(path)}"
+
+
+def of_artifact_uri(uri: str) -> tuple[str, str, str] | None:
+    """Repository, node and path that such a URI names, or None: it is another one."""
+    match = _ARTIFACT_URI.fullmatch(uri)
+    if match is None:
+        return None
+    repository, node, path = match[1], match[2], unquote(match[3], errors="replace")
+    known = is_name(node) and unsafe(path) is None and artifact_uri(repository, node, path) == uri
+    return (repository, node, path) if known else None
 
 
 def folder(proposal: str) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from placet.core.provenance import Provenance
+
 # `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Md5 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
@@ -20,7 +22,6 @@ Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")]
-
 Verdict = Literal["approve", "return", "reject"]
 Sees = Literal["bytes", "report"]
 ManifestKind = Literal["publish", "policy", "retract"]
@@ -75,16 +76,6 @@ class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     summary: Short
     tool: Short = ""
     facts: Annotated[dict[Fact, Count], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=dict)
-
-
-class Provenance(_Struct, frozen=True, kw_only=True):
-    """Where the artifacts came from; names follow SLSA's build provenance where it has them."""
-
-    orchestrator: Short = ""
-    asset: Short = ""
-    run: Short = ""
-    code_version: Short = ""
-    inputs: Annotated[tuple[Short, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class Manifest(Predicate, frozen=True, kw_only=True, omit_defaults=True):

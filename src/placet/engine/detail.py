@@ -10,7 +10,8 @@ from placet.core.assent import could_approve, excluded, forge_suffices, sees
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.explain import need_text
 from placet.core.policy import Policy
-from placet.core.predicates import Artifact, CheckResult, Decision, Provenance, Withdrawal
+from placet.core.predicates import Artifact, CheckResult, Decision, Withdrawal
+from placet.core.provenance import Provenance
 from placet.core.statement import format_time, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level

@@ -15,7 +15,8 @@ from placet.core.digest import sha256_hex
 from placet.core.guards import guard
 from placet.core.lint import locked
 from placet.core.policy import Policy, parse_policy
-from placet.core.predicates import Artifact, CheckResult, DirObject, Manifest, Provenance
+from placet.core.predicates import Artifact, CheckResult, DirObject, Manifest
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, Subject, format_time, proposal_id, subject
 from placet.core.states import ENDED, State
 from placet.engine.cases import Case, succession_problem

@@ -18,16 +18,19 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from placet.client import Client
 from placet.core.digest import Digests
-from placet.core.predicates import Provenance
+from placet.core.provenance import Provenance, Resource
 from placet.engine.artifact import Tracked
 from placet.engine.promote import Promotion
 from placet.engine.propose import Proposed
 from placet.errors import Corrupt
+
+BUILD_TYPE = "urn:placet:build:dagster:v1"
 
 
 class PlacetResource(dg.ConfigurableResource[Any]):
@@ -184,12 +187,14 @@ def provenance(context: dg.AssetExecutionContext) -> Provenance:
     """Where an asset's outputs come from: orchestrator, asset, run, code, inputs."""
     key = context.asset_key
     spec = context.assets_def.specs_by_key[key]
-    return Provenance(
-        orchestrator=f"dagster {version('dagster')}",
+    inputs = sorted(dep.asset_key.to_user_string() for dep in spec.deps)
+    return Provenance.of(
+        build_type=BUILD_TYPE,
+        builder=f"pkg:pypi/dagster@{version('dagster')}",
+        invocation=context.run.run_id,
         asset=key.to_user_string(),
-        run=context.run.run_id,
         code_version=spec.code_version or "",
-        inputs=tuple(sorted(dep.asset_key.to_user_string() for dep in spec.deps)),
+        dependencies=tuple(Resource(name=one, uri=f"dagster:asset/{quote(one)}") for one in inputs),
     )
 
 
