@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         DecisionView,
         Link,
         ObservationView,
-        Remark,
+        RemarkView,
         Reviewer,
     )
     from placet.engine.diff import ArtifactDiff, Diff, FileDiff
@@ -205,7 +205,7 @@ def _observation(one: ObservationView, at: str) -> Iterator[str]:
     yield f"    {where}, {when(one.time, at)}"
 
 
-def _remark(one: Remark, at: str) -> Iterator[str]:
+def _remark(one: RemarkView, at: str) -> Iterator[str]:
     verdict = f": {one.verdict}" if one.verdict else ""
     yield f"  {one.login}, account {one.account}, {one.person or 'not of the policy'}{verdict}"
     yield f"    {when(one.time, at)}"

@@ -21,7 +21,7 @@ from placet.engine.detailviews import (
     DecisionView,
     Link,
     ObservationView,
-    Remark,
+    RemarkView,
     Reviewer,
     observations,
 )
@@ -89,7 +89,7 @@ class Detail:
     published: str | None
     sequence: int | None
     observations: tuple[ObservationView, ...] = ()
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[RemarkView, ...] = ()
     url: str | None = None
 
 

@@ -77,7 +77,7 @@ class ObservationView:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class RemarkView:
     """What somebody wrote on the forge, as the forge tells it now: unsigned, and it decides nothing."""
 
     account: int
