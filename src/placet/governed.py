@@ -276,11 +276,14 @@ class Governed(DataPlane):
         return review.withdraw(view, view.find(ident), self._wire.signer(), reason=reason, now=self.now())
 
     def merge(self, ident: str) -> str:
-        """Land an approved proposal on `main`, where the forge is plain Git; returns the commit."""
+        """Land an approved proposal on `main`, on the forge or by a push; returns the landing commit."""
         view = self.view()
         case = view.find(ident)
-        if self._wire.forge.merge(case.id, layout.proposal_ref(case.id)):
-            return self.view().main
+        if case.landed is None:
+            head = review.mergeable(view, case, self.now())
+            if self._wire.forge.merge(layout.proposal_ref(case.id), head):
+                view = self.view()
+                case = view.find(ident)
         return review.merge(view, case, author=self.settings.identity, now=self.now())
 
     def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:

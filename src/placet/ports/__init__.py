@@ -17,9 +17,9 @@ from typing import IO, Literal, Protocol, Self, TypeVar
 from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
-from placet.ports.forge import Account, Commission, Forge, Hole, PullRequest, Review, StatusState
+from placet.ports.forge import Account, Commission, Forge, Hole, PullRequest, Remark, Review, StatusState
 
-__all__ = ["Account", "Commission", "Forge", "Hole", "PullRequest", "Review", "StatusState"]
+__all__ = ["Account", "Commission", "Forge", "Hole", "PullRequest", "Remark", "Review", "StatusState"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from placet.ports import Commission, Hole, PullRequest, Review, StatusState
+from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
 
 
 class PlainForge:
@@ -27,6 +27,11 @@ class PlainForge:
         del number
         return ()
 
+    def remarks(self, number: int) -> Sequence[Remark]:
+        """There are none."""
+        del number
+        return ()
+
     def request(self, number: int, accounts: Sequence[int]) -> None:
         """Nobody is asked."""
         del number, accounts
@@ -43,9 +48,9 @@ class PlainForge:
         """There is none."""
         del number
 
-    def merge(self, proposal: str, branch: str) -> bool:
+    def merge(self, branch: str, head: str) -> bool:
         """Merging is a push."""
-        del proposal, branch
+        del branch, head
         return False
 
     def protect(self, commission: Commission) -> None:
