@@ -28,6 +28,7 @@ _COMMANDS = {
     "node": ("promote", "doctor"),
     "undo": ("retract",),
     "agent": ("agent",),
+    "witness": ("witness",),
     "freeze": ("freeze", "unfreeze", "freezes"),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),

@@ -17,9 +17,29 @@ from typing import IO, Literal, Protocol, Self, TypeVar
 from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
-from placet.ports.forge import Account, Commission, Forge, Hole, PullRequest, Remark, Review, StatusState
+from placet.ports.forge import (
+    PLAIN,
+    Account,
+    Commission,
+    Forge,
+    Hole,
+    PullRequest,
+    Remark,
+    Review,
+    StatusState,
+)
 
-__all__ = ["Account", "Commission", "Forge", "Hole", "PullRequest", "Remark", "Review", "StatusState"]
+__all__ = [
+    "PLAIN",
+    "Account",
+    "Commission",
+    "Forge",
+    "Hole",
+    "PullRequest",
+    "Remark",
+    "Review",
+    "StatusState",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

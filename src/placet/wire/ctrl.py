@@ -33,6 +33,7 @@ from placet.engine.retract import Retractor
 from placet.engine.shards import Sharding
 from placet.engine.target import Target
 from placet.engine.threads import run
+from placet.engine.witness import Witness
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
@@ -155,6 +156,29 @@ class Wire(DataWire):
             targets={tier: self._target(remote) for tier, remote in self.settings.retraction.items()},
             jobs=self.settings.jobs,
             progress=self.progress,
+        )
+
+    @cached_property
+    def witness(self) -> Witness:
+        """This party's part as a witness of reviews.
+
+        Raises:
+            Invalid: kind `not-a-witness`: the settings name none.
+        """
+        if self.settings.witness is None:
+            raise Invalid(
+                "These are not a witness's settings.",
+                kind="not-a-witness",
+                mend='Write witness = "<name>" to placet.toml, or set PLACET_WITNESS.',
+            )
+        return Witness(
+            repo=self.repo,
+            trust_root=self.trust_root(),
+            memory=self.memory,
+            clock=self.clock,
+            signer=self.signer(),
+            name=self.settings.witness,
+            forge=self.forge,
         )
 
     @cached_property
