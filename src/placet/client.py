@@ -177,7 +177,7 @@ class Client(Governed):
         Args:
             shown: What is shown already; only what differs is sent. Brought up to date too.
         """
-        return bring_up(self._wire, self.view(), self.now(), {} if shown is None else shown)
+        return bring_up(self._wire, self.now(), {} if shown is None else shown)
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True

@@ -94,7 +94,7 @@ def _section(name: str, lines: Iterable[str], room: int) -> str:
 
 def _head(found: Detail) -> Iterator[str]:
     where = f" for tier {code(found.tier)}" if found.tier else ""
-    yield f"**{found.state}** {found.kind} by {code(found.by)} ({code(found.organisation)}){where}"
+    yield f"**{found.state}** {words(found.kind)} by {code(found.by)} ({code(found.organisation)}){where}"
     yield ""
     for text in found.because:
         yield f"- {words(text)}"
@@ -146,22 +146,26 @@ def _needs(found: Detail) -> Iterator[str]:
 
 
 def _reviewer(one: Reviewer) -> str:
-    said = f"{one.verdict}, signed, having seen the {one.seen}" if one.verdict else "has not signed"
+    said = _signed(one.verdict, one.seen) if one.verdict else "has not signed"
     void = ", which counts no more" if one.verdict and not one.standing else ""
-    told = f"; on the forge {one.told}, attested by a witness" if one.told else ""
+    told = f"; on the forge {words(one.told)}, attested by a witness" if one.told else ""
     who = f"{code(one.person)} ({code(one.organisation)}, {code(', '.join(one.groups))})"
-    return f"- {who} may see {one.sees}: {said}{void}{told}"
+    return f"- {who} may see {words(one.sees)}: {said}{void}{told}"
+
+
+def _signed(verdict: str, seen: str) -> str:
+    return f"{words(verdict)}, signed, having seen the {words(seen)}"
 
 
 def _decided(signed: Iterable[DecisionView], told: Iterable[ObservationView]) -> Iterator[str]:
     for one in signed:
         void = "" if one.counts and not one.expired else ", void"
         comment = f": {code(one.comment, 500)}" if one.comment.strip() else ""
-        yield f"- {code(one.person)} {one.verdict}, signed, having seen the {one.seen}{void}{comment}"
+        yield f"- {code(one.person)} {_signed(one.verdict, one.seen)}{void}{comment}"
     for other in told:
         void = "" if other.counts else ", void or superseded"
         yield (
-            f"- {code(other.person or 'unknown')} {other.verdict}, review {code(str(other.review))} of"
+            f"- {code(other.person or 'unknown')} {words(other.verdict)}, review {code(str(other.review))} of"
             f" {code(other.commit[:12])}, attested by {code(other.witness)}{void}"
         )
 

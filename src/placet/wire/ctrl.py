@@ -24,7 +24,7 @@ from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
 from placet.engine.clone import Clone, admit_clone, gone_policy, governed, require_known_config
 from placet.engine.contents import Contents, Item
-from placet.engine.ctrl import View, load
+from placet.engine.ctrl import View, Watch, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter
 from placet.engine.propose import Candidate
@@ -56,6 +56,11 @@ class Wire(DataWire):
         url = config.require_ctrl(self.settings)
         path = self.settings.home / "ctrl" / f"{sha256_hex(url.encode())[:16]}.git"
         return self._kept(GitRepo.cache(path, url, config.environment()))
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Looks at the Ctrl repository, one after the other, for the forge's pages."""
+        return Watch()
 
     @cached_property
     def forge(self) -> Forge:

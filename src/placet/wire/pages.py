@@ -54,18 +54,18 @@ def written(wire: Wire, case: Case, found: Detail) -> Detail:
     return replace(found, url=url, remarks=said)
 
 
-def bring_up(wire: Wire, view: View, now: datetime, shown: Shown) -> list[Page]:
+def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
     """Bring the pages of open proposals up to date: of a node its own, of anybody else all.
 
     Args:
         wire: The party.
-        view: The Ctrl repository.
         now: For states.
         shown: What is shown already; brought up to date too.
     """
     forge, node = wire.forge, wire.settings.node
     if forge.name == PLAIN:
         return []
+    view = wire.watch.load(wire.repo, wire.trust_root(), now, wire.memory)
     out = []
     for ident, case in sorted(view.open.items()):
         if ident not in view.branches or node not in {None, case.manifest.body.node}:
