@@ -1,8 +1,8 @@
 """A Ctrl repository in memory with a forge beside it, people with accounts there, and a witness."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from governance.lab import Memory
+from governance.lab import NOW, Lab, Memory, begin, parse_policy
 from governance.memlab import MemLab
 from keys import POLICY, Key
 from placet.core import layout
@@ -32,23 +32,8 @@ EDITS = (
 )
 
 
-@dataclass
-class ForgeLab(MemLab):
-    forge: MemoryForge | None = None
-    memory: Memory = field(default_factory=Memory)
-
-    @classmethod
-    def make(cls, folder=None, *edits, people=PEOPLE):
-        lab = super().make(folder, *EDITS, *(edits or (witnesses(),)))
-        lab.forge = MemoryForge(lab.heads)
-        for name in people:
-            assert lab.forge.account(name).id == ACCOUNTS[name]
-        return lab
-
-    def heads(self):
-        other = self.party()
-        other.fetch()
-        return other.refs()
+class Forging:
+    """What a Lab can do that has a `forge`."""
 
     def opened(self, *args, **kwargs):
         """A proposal with its pull request; both ids."""
@@ -100,4 +85,37 @@ class ForgeLab(MemLab):
         return self.commit(base or self.branch(ident), files)
 
 
-__all__ = ["ACCOUNTS", "NEED", "POLICY", "UNSEEN", "ForgeLab", "witnesses"]
+@dataclass
+class ForgeLab(Forging, MemLab):
+    forge: MemoryForge | None = None
+
+    @classmethod
+    def make(cls, folder=None, *edits):
+        lab = super().make(folder, *EDITS, *(edits or (witnesses(),)))
+        lab.forge = MemoryForge(lab.heads)
+        for name in PEOPLE:
+            assert lab.forge.account(name).id == ACCOUNTS[name]
+        return lab
+
+    def heads(self):
+        other = self.party()
+        other.fetch()
+        return other.refs()
+
+
+@dataclass
+class GitForgeLab(Forging, Lab):
+    """The same on real Git, with a policy of one's own."""
+
+    forge: MemoryForge | None = None
+
+    @classmethod
+    def begun(cls, folder, text):
+        repo = cls.repository(folder)
+        trust_root = begin.begin(repo, parse_policy(text.encode()), Key("dana"), NOW)
+        lab = cls(folder, repo, trust_root, policy_text=text)
+        lab.forge = MemoryForge(repo.heads, name="gitea")
+        return lab
+
+
+__all__ = ["ACCOUNTS", "NEED", "POLICY", "UNSEEN", "ForgeLab", "GitForgeLab", "witnesses"]
