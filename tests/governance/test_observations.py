@@ -490,7 +490,7 @@ def test_without_the_guard_a_forge_would_speak_where_no_rule_asks_it(monkeypatch
     monkeypatch.setattr(assent, "accepts_forge", lambda rule: rule is not None)
     monkeypatch.setattr(assent, "_publish", _strict(assent._publish))
     assert not counts(lab, ident, forged)
-    monkeypatch.setattr(assent, "accepted", lambda _, assents: list(assents))
+    monkeypatch.setattr(assent, "accepted", lambda assents, **_: list(assents))
     assert lab.state(ident) == "APPROVED"
 
 

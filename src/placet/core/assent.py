@@ -109,12 +109,9 @@ def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]
         requirements = list(_retract(policy, manifest, reasons))
     if not requirements and not reasons:
         reasons.append("No rule applies, so nothing could be approved.")
-    given, barred = list(assents), excluded(policy, manifest)
-    missing = [
-        text
-        for one in requirements
-        for text in unmet(policy, one, _countable(policy, manifest, one, given), barred)
-    ]
+    barred, everything = excluded(policy, manifest), list(assents)
+    given = {forge: _countable(policy, everything, barred, forge=forge) for forge in (False, True)}
+    missing = [text for one in requirements for text in unmet(policy, one, given[one.forge], barred)]
     return Outcome(
         allowed=not reasons and not missing,
         reasons=tuple(dict.fromkeys(reasons)),
@@ -144,8 +141,8 @@ def retract_needs(policy: Policy, manifest: Manifest, *, confirm: bool) -> tuple
 def confirmed(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> bool:
     """Do the approvals that count let a retraction erase, and not only hide?"""
     needs = Requirement("governance.retract", retract_needs(policy, manifest, confirm=True))
-    given = _countable(policy, manifest, needs, list(assents))
-    return not unmet(policy, needs, given, excluded(policy, manifest))
+    barred = excluded(policy, manifest)
+    return not unmet(policy, needs, _countable(policy, assents, barred, forge=needs.forge), barred)
 
 
 @guard(18)
@@ -165,7 +162,7 @@ def excluded(policy: Policy, manifest: Manifest) -> frozenset[str]:
 
 def witnesses(policy: Policy, manifest: Manifest) -> frozenset[str]:
     """Whose word about reviews on a forge may count here; nobody's if no rule of the manifest accepts it."""
-    if manifest.kind != "publish":
+    if manifest.kind != "publish" or not policy.form.witnesses:
         return frozenset()
     node, tier = manifest.node or "", manifest.tier or ""
     rules = (rule_for(policy, node, one.path, tier) for one in manifest.artifacts)
@@ -293,17 +290,16 @@ def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult
 
 
 @guard(9, 19)
-def accepted(requirement: Requirement, assents: Iterable[Assent]) -> list[Assent]:
+def accepted(assents: Iterable[Assent], *, forge: bool) -> list[Assent]:
     """The approvals that a requirement may count: signed ones, and a forge's where it accepts them."""
-    return [one for one in assents if requirement.forge or not one.forge]
+    return [one for one in assents if forge or not one.forge]
 
 
 def _countable(
-    policy: Policy, manifest: Manifest, requirement: Requirement, assents: Iterable[Assent]
+    policy: Policy, assents: Iterable[Assent], barred: frozenset[str], *, forge: bool
 ) -> dict[str, Assent]:
-    barred = excluded(policy, manifest)
     out: dict[str, Assent] = {}
-    for assent in sorted(accepted(requirement, assents), key=lambda one: not one.forge):
+    for assent in sorted(accepted(assents, forge=forge), key=lambda one: not one.forge):
         if assent.person in policy.form.people and assent.person not in barred:
             signed_for = "report" if assent.forge else assent.seen
             seen: Sees = "bytes" if signed_for == sees(policy, assent.person) == "bytes" else "report"
