@@ -41,11 +41,13 @@ from placet.engine.retractask import propose_retraction
 from placet.engine.scrubreport import Scrubbed
 from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
+from placet.engine.witness import Witnessed
 from placet.errors import Invalid, NotFound
 from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
 from placet.wire.ctrl import read_file, write_file
 from placet.wire.gc import collect
+from placet.wire.pages import Page, Shown, bring_up
 from placet.wire.scrub import scrub
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ class Client(Governed):
                 reason=reason, emergency=emergency, now=self.now(),
             )  # fmt: skip
 
-        return self._announce(self._pushed(push, view), reason).id
+        return self._announce(self._pushed(push, view)).id
 
     def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
         """Of these proposals, or of all that wait, those that may be promoted now.
@@ -187,6 +189,26 @@ class Client(Governed):
         from placet.wire.notify import Notifier
 
         return Notifier(self._wire)
+
+    def witness(self) -> Sequence[Witnessed]:
+        """Sign what reviews there are on the forge, where the policy hears this witness. Idempotent."""
+        return self._wire.witness.run()
+
+    def require_witness(self) -> None:
+        """Are these the settings of a witness whom the effective policy knows, with its key?
+
+        Raises:
+            Invalid, Refused: kind `not-a-witness`.
+        """
+        self._wire.witness.require_known()
+
+    def announce(self, shown: Shown | None = None) -> Sequence[Page]:
+        """Bring pull requests up to date: text, commit status, who is asked; a node's own, else all.
+
+        Args:
+            shown: What is shown already; only what differs is sent. Brought up to date too.
+        """
+        return bring_up(self._wire, self.now(), {} if shown is None else shown)
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True

@@ -43,7 +43,7 @@ _PLAIN_OPTIONS = frozenset(
     }
 )  # fmt: skip
 _TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "notify"})
-_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
+_KEYS = frozenset({"node", "person", "witness", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
 MAX_JOBS = 256
@@ -72,6 +72,7 @@ class Settings:
         root: The folder of `placet.toml`, or the working directory.
         node: This node's name, if this is a node.
         person: This person's name, if this is a reviewer or an administrator.
+        witness: This witness's name, if this is one.
         ctrl: URL of the Ctrl repository.
         trust_root: SHA-256 of policy 0.
         forge: The hosted forge that the Ctrl repository is on; None for plain Git.
@@ -93,6 +94,7 @@ class Settings:
     home: Path
     node: str | None = None
     person: str | None = None
+    witness: str | None = None
     ctrl: str | None = None
     trust_root: str | None = None
     forge: ForgeForm | None = None
@@ -110,7 +112,7 @@ class Settings:
     @property
     def identity(self) -> str:
         """The name under which this party writes commits."""
-        return self.node or self.person or "placet"
+        return self.node or self.person or self.witness or "placet"
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -239,9 +241,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
-    node, person = _name(values, "node"), _name(values, "person")
-    if node and person:
-        raise Invalid("placet.toml names both a node and a person.", kind="settings", mend="Keep one.")
+    node, person, witness = (_name(values, key) for key in ("node", "person", "witness"))
+    named = [key for key, one in (("node", node), ("person", person), ("witness", witness)) if one]
+    if len(named) > 1:
+        what = f"placet.toml names both a {' and a '.join(named)}."
+        raise Invalid(what, kind="settings", mend="Keep one.")
     trust_root = _text(values, "trust_root")
     if trust_root is not None:
         trust_root = trust_root.removeprefix("sha256:")
@@ -263,6 +267,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         home=home,
         node=node,
         person=person,
+        witness=witness,
         ctrl=ctrl,
         trust_root=trust_root,
         forge=_forge(values["forge"]) if values.get("forge", "git") != "git" else None,

@@ -41,6 +41,7 @@ from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
 from placet.wire.origin import origin
+from placet.wire.pages import announced, written
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Governed(DataPlane):
                 now=self.now(),
             )
 
-        return self._announce(self._pushed(push, view), message)
+        return self._announce(self._pushed(push, view))
 
     def list(
         self,
@@ -212,7 +213,8 @@ class Governed(DataPlane):
     def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self._warned(self.view())
-        return detail(view, view.find(ident), self.now())
+        case = view.find(ident)
+        return written(self._wire, case, detail(view, case, self.now()))
 
     def diff(self, ident: str, *, rows: int = 0) -> Diff:
         """What a proposal changes against what is published; file by file where the bytes are readable.
@@ -317,7 +319,7 @@ class Governed(DataPlane):
                 seen, data, self._wire.signer(), person=self._person(), message=message, now=self.now()
             )
 
-        return self._announce(self._pushed(push, self.view()), message)
+        return self._announce(self._pushed(push, self.view()))
 
     def explain(
         self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
@@ -373,9 +375,8 @@ class Governed(DataPlane):
                 raise
             return push(self.view())
 
-    def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
-        self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)
-        return proposed
+    def _announce(self, proposed: proposing.Proposed) -> proposing.Proposed:
+        return announced(self._wire, proposed, self.view, self.now())
 
     def _node(self) -> str:
         if self.settings.node is None:

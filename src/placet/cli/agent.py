@@ -113,12 +113,12 @@ def _serve(folders: Sequence[Path], settings: Settings, form: AgentForm) -> int:
     from placet.config import environment
     from placet.wire.keys import webhook_secret
 
-    _log(form)
+    log_events(form)
     secret = webhook_secret(settings.root / form.webhook_secret) if form.webhook_secret else None
     return Service(folders, form, secret=secret, environ=environment()).run()
 
 
-def _log(form: AgentForm) -> None:
+def log_events(form: AgentForm) -> None:
     """Events on stderr, one a line; the agent says itself what promotion would."""
     from placet.agent.events import JsonLines, TextLines
 

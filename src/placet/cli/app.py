@@ -29,6 +29,7 @@ _COMMANDS = {
     "notify": ("notify",),
     "undo": ("retract",),
     "agent": ("agent",),
+    "witness": ("witness",),
     "freeze": ("freeze", "unfreeze", "freezes"),
     "lineage": ("lineage",),
     "proof": ("verify", "bundle", "checkpoint"),

@@ -319,6 +319,11 @@ def decision_path(proposal: str, person: str, number: int) -> str:
     return f"{folder(proposal)}decisions/{person}-{number}.json"
 
 
+def observation_path(proposal: str, witness: str, number: int) -> str:
+    """Where a witness's n-th observation about a proposal is."""
+    return f"{folder(proposal)}observations/{witness}-{number}.json"
+
+
 def withdrawal_path(proposal: str) -> str:
     """Where the signer's withdrawal of a proposal is."""
     return f"{folder(proposal)}withdraw.json"
@@ -342,7 +347,22 @@ def proposal_of(path: str) -> tuple[str, str] | None:
 
 def decision_of(name: str) -> tuple[str, int] | None:
     """Person and number of a decision's name within the folder (`decisions/<person>-<n>.json`)."""
-    match = re.fullmatch(r"decisions/(.+)-([1-9][0-9]{0,5})\.json", name)
+    return _numbered("decisions", name)
+
+
+def observation_of(name: str) -> tuple[str, int] | None:
+    """Witness and number of an observation's name within the folder (`observations/<witness>-<n>.json`)."""
+    return _numbered("observations", name)
+
+
+def is_observation(path: str) -> bool:
+    """Is this the path of an observation about some proposal?"""
+    found = proposal_of(path)
+    return found is not None and observation_of(found[1]) is not None
+
+
+def _numbered(folder: str, name: str) -> tuple[str, int] | None:
+    match = re.fullmatch(rf"{folder}/(.+)-([1-9][0-9]{{0,5}})\.json", name)
     if match is None or not is_name(match[1]):
         return None
     return match[1], int(match[2])

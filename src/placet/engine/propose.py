@@ -48,12 +48,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A proposal as `propose` leaves it; `created` is false if it was there already."""
+    """A proposal as `propose` leaves it; `created` is false if it was there already.
+
+    Attributes:
+        url: Its page on the forge, if that has any.
+        unannounced: Why the forge does not show it yet; the proposal is made all the same.
+    """
 
     id: str
     case_state: State
     created: bool
     branch: str
+    url: str | None = None
+    unannounced: str = ""
 
 
 def propose(

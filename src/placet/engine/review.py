@@ -21,7 +21,7 @@ from placet.engine.propose import closing
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import RefUpdate, Signer, TreeEntry
 
-_DECIDABLE = frozenset(
+DECIDABLE = frozenset(
     {State.PROPOSED, State.APPROVED, State.RETURNED, State.REJECTED, State.LANDED, State.QUARANTINED}
 )
 
@@ -239,7 +239,7 @@ def _record(
 def _check_decidable(view: View, case: Case, now: datetime) -> None:
     found = view.state(case, now)
     closed = is_closed(view, case)
-    if (found in _DECIDABLE and not closed) or view.unconfirmed(case):
+    if (found in DECIDABLE and not closed) or view.unconfirmed(case):
         return
     why = "It was closed; another proposal may follow it." if closed else ""
     raise Refused(

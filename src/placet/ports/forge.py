@@ -19,6 +19,9 @@ from typing import Literal, Protocol
 
 from placet.core.predicates import Verdict
 
+PLAIN = "git"
+"""The name of the forge that is plain Git: it has no pages."""
+
 StatusState = Literal["pending", "success", "failure", "error"]
 
 

@@ -23,7 +23,7 @@ from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
 from placet.engine.clone import Clone, admit_clone, gone_policy, governed, require_known_config
 from placet.engine.contents import Contents, Item
-from placet.engine.ctrl import View, load
+from placet.engine.ctrl import View, Watch, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter
 from placet.engine.propose import Candidate
@@ -32,6 +32,7 @@ from placet.engine.retract import Retractor
 from placet.engine.shards import Sharding
 from placet.engine.target import Target
 from placet.engine.threads import run
+from placet.engine.witness import Witness
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
@@ -55,6 +56,11 @@ class Wire(DataWire):
         url = config.require_ctrl(self.settings)
         path = self.settings.home / "ctrl" / f"{sha256_hex(url.encode())[:16]}.git"
         return self._kept(GitRepo.cache(path, url, config.environment(), git_credential(self.settings)))
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Looks at the Ctrl repository, one after the other, for the forge's pages."""
+        return Watch()
 
     @cached_property
     def forge(self) -> Forge:
@@ -147,6 +153,29 @@ class Wire(DataWire):
             targets={tier: self._target(remote) for tier, remote in self.settings.retraction.items()},
             jobs=self.settings.jobs,
             progress=self.progress,
+        )
+
+    @cached_property
+    def witness(self) -> Witness:
+        """This party's part as a witness of reviews.
+
+        Raises:
+            Invalid: kind `not-a-witness`: the settings name none.
+        """
+        if self.settings.witness is None:
+            raise Invalid(
+                "These are not a witness's settings.",
+                kind="not-a-witness",
+                mend='Write witness = "<name>" to placet.toml, or set PLACET_WITNESS.',
+            )
+        return Witness(
+            repo=self.repo,
+            trust_root=self.trust_root(),
+            memory=self.memory,
+            clock=self.clock,
+            signer=self.signer(),
+            name=self.settings.witness,
+            forge=self.forge,
         )
 
     @cached_property

@@ -58,8 +58,8 @@ def _tools() -> Iterator[Finding]:
 
 def _settings(wire: Wire) -> Iterator[Finding]:
     settings = wire.settings
-    who = settings.node or settings.person
-    mend = "Write node or person to placet.toml; `placet init` makes one to fill in."
+    who = settings.node or settings.person or settings.witness
+    mend = "Write node, person or witness to placet.toml; `placet init` makes one to fill in."
     yield Finding("settings", "ok" if who else "warn", f"{who or 'nobody'}, {settings.root}", mend)
     if settings.key:
         yield guarded("key", lambda: wire.signer().public)
@@ -81,7 +81,7 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
     except PlacetError as error:
         yield failed("Ctrl repository", error)
         return
-    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire))
+    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire), settings.witness)
     yield doctor.check_checks(view.history.policy, wire.checks)
     if settings.forge is not None:
         yield from _forge(wire, view, settings.forge.known_as)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
+from placet.ports import PLAIN, Commission, Hole, PullRequest, Remark, Review, StatusState
 
 
 class PlainForge:
     """Nothing to do beyond Git itself: no pages, no accounts, no reviews; its protection is the gate."""
 
-    name = "git"
+    name = PLAIN
 
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """A branch has no page of its own."""
