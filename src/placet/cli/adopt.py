@@ -1,4 +1,4 @@
-"""The commands `adopt`: what was kept elsewhere becomes this workspace's; nothing of it counts as approved."""
+"""The commands `adopt`: what was kept elsewhere comes into this workspace, and counts as never approved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from placet.cli.output import output, size
 
 if TYPE_CHECKING:
+    from placet.core.adoption import Version
     from placet.wire.adopt import Adoption
 
 _SHOWN = 20
@@ -85,11 +86,7 @@ def _words(found: Adoption) -> str:
     never = sum(one.standing != "published" for one in found.versions)
     if found.versions:
         lines.append(f"{len(found.versions)} versions of artifacts, {never} of them never approved:")
-    lines += [
-        f"  {one.path}  {one.md5[:12]}  {one.standing}{f' ({one.state} {one.proposal[:12]})' if one.proposal else ''}"
-        f"  {one.origin}"
-        for one in found.versions[:_SHOWN]
-    ]
+    lines += [f"  {_version(one)}" for one in found.versions[:_SHOWN]]
     lines += [f"  and {len(found.versions) - _SHOWN} more"] * (len(found.versions) > _SHOWN)
     for word, those in (("left out", found.left), ("failed", found.failed)):
         lines += [f"{word}  {one.path}: {one.reason}" for one in those[:_SHOWN]]
@@ -99,3 +96,8 @@ def _words(found: Adoption) -> str:
     elif found.failed:
         lines.append("Mend what failed, then run the same command again.")
     return "\n".join(lines)
+
+
+def _version(one: Version) -> str:
+    by = f" ({one.state} {one.proposal[:12]})" if one.proposal else ""
+    return f"{one.path}  {one.md5[:12]}  {one.standing}{by}  {one.origin}"

@@ -67,8 +67,17 @@ def read_adopted(data: bytes | None) -> Adopted:
         ) from error
 
 
-def merged(known: Adopted, new: Iterable[Version]) -> bytes:
-    """The file with these versions in it; the same versions give the same bytes."""
-    found = {(one.path, one.source, one.origin, one.md5): one for one in (*known.versions, *new)}
-    versions = tuple(found[key] for key in sorted(found))
-    return msgspec.json.format(msgspec.json.encode(Adopted(versions=versions)), indent=1) + b"\n"
+def merged(known: Adopted, new: Iterable[Version]) -> Adopted:
+    """The file with these versions in it, in an order of its own."""
+    found = {_key(one): one for one in (*known.versions, *new)}
+    return Adopted(versions=tuple(found[key] for key in sorted(found)))
+
+
+def encoded(adopted: Adopted) -> bytes:
+    """The file's bytes: the same content gives the same."""
+    return msgspec.json.format(msgspec.json.encode(adopted), indent=1) + b"\n"
+
+
+def _key(one: Version) -> tuple[str, str, str, str]:
+    """A version of a history is one, whichever commit was found to hold it."""
+    return one.path, one.source, "" if one.source == "dvc" else one.origin, one.md5

@@ -7,7 +7,7 @@ it is in the internal tier; each was proven by its MD5 on the way, and has a SHA
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from placet.core.dvcfile import read_lock, read_metafile

@@ -9,11 +9,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from placet import config
 from placet.adapters.git_past import GitPast
 from placet.adapters.lfs import LfsClone
 from placet.core import layout
-from placet.core.adoption import FILE, MAX_BYTES, NEVER, PUBLISHED, Kind, Version, merged, read_adopted
+from placet.core.adoption import (
+    FILE,
+    MAX_BYTES,
+    NEVER,
+    PUBLISHED,
+    Adopted,
+    Kind,
+    Version,
+    encoded,
+    merged,
+    read_adopted,
+)
 from placet.core.digest import sha256_hex
 from placet.core.lfs import Pointer
 from placet.core.outputs import Skipped
@@ -93,7 +106,10 @@ def adopt_dvc(wire: Wire, *, dry: bool) -> Adoption:
         if not dry:
             _push_lists(wire, internal, stock.editions)
         known = _known(wire)
-        versions = tuple(_edition(wire, known, one) for one in stock.editions if one.label not in failed)
+        before = {(one.path, one.md5): one.sha256 for one in _recorded(wire).versions}
+        versions = tuple(
+            _edition(wire, known, before, one) for one in stock.editions if one.label not in failed
+        )
         done = [one for one in todo if one.label not in failed]
         _record(wire, versions, dry=dry)
     return Adoption(
@@ -290,8 +306,9 @@ def _known(wire: Wire) -> _Known:
     return _Known(published, proposed)
 
 
-def _edition(wire: Wire, known: _Known, one: Edition) -> Version:
+def _edition(wire: Wire, known: _Known, before: Mapping[tuple[str, str], str], one: Edition) -> Version:
     out = one.of.out
+    md5 = out.md5 + (".dir" if out.is_dir else "")
     sha256 = adopthistory.digests(wire.workspace, one, wire.state, wire.settings.jobs)
     return _stands(
         known,
@@ -299,8 +316,8 @@ def _edition(wire: Wire, known: _Known, one: Edition) -> Version:
             path=one.of.path,
             source="dvc",
             origin=f"commit {one.commit}" if one.commit else "work tree",
-            md5=out.md5 + (".dir" if out.is_dir else ""),
-            sha256=sha256,
+            md5=md5,
+            sha256=sha256 or before.get((one.of.path, md5), ""),
             size=out.size,
             files=out.nfiles if out.is_dir else 1,
         ),
@@ -323,8 +340,6 @@ def _version(known: _Known, kind: Kind, origin: str, one: Tracked) -> Version:
 
 
 def _stands(known: _Known, one: Version) -> Version:
-    import msgspec
-
     key = one.path, one.sha256
     ident, state = known.proposed.get(key, ("", "")) if one.sha256 else ("", "")
     by = known.published.get(key, "") if one.sha256 else ""
@@ -336,8 +351,12 @@ def _record(wire: Wire, versions: Sequence[Version], *, dry: bool) -> None:
     """Write down what was adopted, beside `.dvc`; the same again changes nothing."""
     if dry or not versions:
         return
+    before = _recorded(wire)
+    after = merged(before, versions)
+    if after != before:
+        write_file(wire.project / FILE, encoded(after))
+
+
+def _recorded(wire: Wire) -> Adopted:
     path = wire.project / FILE
-    before = read_file(path, MAX_BYTES) if path.exists() else None
-    data = merged(read_adopted(before), versions)
-    if data != before:
-        write_file(path, data)
+    return read_adopted(read_file(path, MAX_BYTES) if path.exists() else None)
