@@ -52,6 +52,7 @@ from placet.wire.scrub import scrub
 
 if TYPE_CHECKING:
     from placet.engine.telling import Delivery, Trouble
+    from placet.wire.adopt import Adoption
     from placet.wire.lineage import Reporter, Sent
     from placet.wire.notify import Notified, Notifier
 
@@ -344,6 +345,48 @@ class Client(Governed):
         from placet.wire.lineage import Reporter
 
         return Reporter(self._wire)
+
+    def adopt_dvc(self, *, dry: bool = False) -> Adoption:
+        """Bring every version that this DVC project's history names into the internal tier. Idempotent.
+
+        Looked for in the cache and in all remotes of the project; Git is only read. What is adopted counts
+        as never approved, unless the Ctrl repository says that just these bytes were published.
+        """
+        from placet.wire.adopt import adopt_dvc
+
+        return adopt_dvc(self._wire, dry=dry)
+
+    def adopt_lfs(
+        self, source: Path, folder: str, *, revision: str = "HEAD", each: bool = False, dry: bool = False
+    ) -> Adoption:
+        """Bring the files that Git LFS keeps for a revision of a clone, track and push them. Idempotent.
+
+        Args:
+            source: The clone; only read.
+            folder: Of this workspace.
+            revision: Of the clone.
+            each: Each file becomes an artifact of its own; else the folder is one.
+            dry: Only say what would be done.
+        """
+        from placet.wire.adopt import adopt_lfs
+
+        return adopt_lfs(self._wire, source, folder, revision=revision, each=each, dry=dry)
+
+    def adopt_bucket(
+        self, remote: str, folder: str, *, prefix: str = "", each: bool = False, dry: bool = False
+    ) -> Adoption:
+        """Bring the files of a bucket, or of a folder in it, track and push them. Idempotent.
+
+        Args:
+            remote: A DVC remote of this project; only read.
+            folder: Of this workspace.
+            prefix: Only what is below this folder of the remote.
+            each: Each file becomes an artifact of its own; else the folder is one.
+            dry: Only say what would be done.
+        """
+        from placet.wire.adopt import adopt_bucket
+
+        return adopt_bucket(self._wire, remote, folder, prefix=prefix, each=each, dry=dry)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

@@ -27,6 +27,7 @@ _COMMANDS = {
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "doctor"),
     "notify": ("notify",),
+    "adopt": ("adopt",),
     "undo": ("retract",),
     "agent": ("agent",),
     "witness": ("witness",),
