@@ -26,8 +26,8 @@ from placet.engine import freezing
 from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
-from placet.engine.checks import Checked
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.checks import Checked
 from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen

@@ -30,7 +30,7 @@ def find_at(view: View, branch: str, commit: str) -> Case:
     ident = branch.removeprefix(_PREFIX)
     if not layout.is_id(ident):
         raise Invalid(
-            f"{ascii(branch)} is no proposal's branch.",
+            f"{branch!a} is no proposal's branch.",
             kind="proposal-id",
             why="Only proposals and freezes land on main; whatever else is merged there publishes nothing.",
             mend="Propose it: placet propose, or placet policy propose.",
