@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +14,7 @@ from placet.errors import NotFound
 _INDEX = "GIT_INDEX_FILE"
 
 
-class Index(AbstractContextManager["Index"]):
+class Index:
     """The index of the work tree that a folder is in.
 
     Args:
