@@ -29,6 +29,7 @@ from placet.engine import show as showing
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.checks import Checked
 from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
@@ -36,6 +37,7 @@ from placet.engine.gc import Collected
 from placet.engine.lineage import Lineage, drawn, lineage
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
+from placet.engine.pulled import find_at, require_assent
 from placet.engine.retract import Retracted, status
 from placet.engine.retractask import propose_retraction
 from placet.engine.scrubreport import Scrubbed
@@ -61,6 +63,20 @@ _SHORTEST_ID = 4
 
 class Client(Governed):
     """One party's Placet: a node, a reviewer, an administrator or a researcher."""
+
+    def check(self, ident: str, *, commit: str | None = None, approved: bool = False) -> Checked:
+        """Run the policy's checks again: on the bytes where this party may read them, else on the report.
+
+        Args:
+            ident: The proposal; with `commit` by its whole id, or as `proposals/<id>`.
+            commit: Fail unless its branch is at this commit.
+            approved: Fail unless it is approved.
+        """
+        view = self.view()
+        case = view.find(ident) if commit is None else find_at(view, ident, commit)
+        if approved:
+            require_assent(view, case, self.now())
+        return self._check(view, case)
 
     def promote(
         self, ids: Sequence[str] = (), *, shard: tuple[int, int] | None = None, dask: str | None = None

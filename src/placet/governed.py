@@ -229,11 +229,6 @@ class Governed(DataPlane):
         source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
         return diff(view, case, source)
 
-    def check(self, ident: str) -> Checked:
-        """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
-        view = self.view()
-        return self._check(view, view.find(ident))
-
     def decide(
         self,
         ident: str,

@@ -21,7 +21,7 @@ EPILOG = (
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
 _COMMANDS = {
-    "setup": ("init", "keygen", "demo", "hook"),
+    "setup": ("init", "keygen", "demo"),
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
@@ -36,6 +36,7 @@ _COMMANDS = {
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
     "scrub": ("scrub",),
+    "hook": ("hook",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 

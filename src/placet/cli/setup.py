@@ -1,8 +1,7 @@
-"""Commands that set up: init, keygen, demo, and the server's hook."""
+"""Commands that set up: init, keygen, demo."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,15 +86,3 @@ def demo(keep: bool, folder: Path | None) -> None:
     from placet.demo import run
 
     raise click.exceptions.Exit(run(folder, keep=keep, json_output=output.json))
-
-
-@click.command(hidden=True)
-@click.argument("kind", help="pre-receive")
-@click.option("--trust-root", required=True, help="The digest of policy 0.")
-def hook(kind: str, trust_root: str) -> None:
-    """Judge a push, inside the server's hook; `init --ctrl` installs it."""
-    from placet.wire import setup
-
-    if kind != "pre-receive":
-        raise click.BadParameter("only pre-receive")
-    setup.judge_push(sys.stdin.buffer.read(), trust_root)

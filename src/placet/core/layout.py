@@ -60,6 +60,9 @@ _ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-]
 _SUSPECT = re.compile(
     r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|dvc\.yaml|dvc\.lock)(?:[./]|$)|\.dvc$"
 )
+_FORGE = re.compile(
+    r"CODEOWNERS|\.(?:github|gitea|forgejo)/(?:CODEOWNERS|workflows/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}\.ya?ml)"
+)
 _RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
 _DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore"})
 _RESERVED_FILES = _DVC_FILES | {".gitignore", ".gitattributes"}
@@ -306,7 +309,12 @@ def is_known(path: str) -> bool:
     if path.startswith(ARTIFACTS):
         data = path.removeprefix(ARTIFACTS).removesuffix(".dvc")
         return path.endswith(".dvc") and "/" in data and forbidden_artifact(data) is None
-    return path in POLICY_FILES or path == CODEOWNERS or path.startswith((PROPOSALS, FREEZES))
+    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES)) or is_forge_file(path)
+
+
+def is_forge_file(path: str) -> bool:
+    """Is this a file that a forge reads on `main`: code owners, workflows? It binds nobody here."""
+    return _FORGE.fullmatch(path) is not None
 
 
 def manifest_path(proposal: str) -> str:
