@@ -98,7 +98,8 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
         promote: Turn the sensor on from the beginning.
         look_every_s: Seconds between two looks of the sensor.
         io_manager: Also keep what assets return, under this resource key: `io_manager` for all of them.
-        format: As what that keeps objects.
+        folder: Where that keeps them, relative to the workspace.
+        format: In which form: as of `PlacetIOManager`.
         dagster_url: Where Dagster's pages are, for links in proposals.
         code_url: Where the code is, for provenance.
         code_commit: The commit of it that runs here.
@@ -115,6 +116,7 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
     promote: bool = False
     look_every_s: int = 30
     io_manager: str | None = None
+    folder: str = "outputs"
     format: str = "pickle"
     dagster_url: str | None = None
     code_url: str | None = None
@@ -135,7 +137,11 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
         }
         if self.io_manager:
             resources[self.io_manager] = PlacetIOManager(
-                workspace=workspace, push=self.push, remote=self.remote, format=self.format
+                workspace=workspace,
+                folder=self.folder,
+                format=self.format,
+                push=self.push,
+                remote=self.remote,
             )
         made = [_asset(one, context.path) for one in self.outputs]
         checked = [*(made if self.check else []), *self.checked]

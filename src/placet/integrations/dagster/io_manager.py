@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         if not context.has_asset_key:
             if context.upstream_output is None:
                 raise NotFound("This input has no upstream.", kind="not-tracked")
-            return pickle.loads(self._step_file(context.upstream_output).read_bytes())  # noqa: S301 - own
-            step
+            file = self._step_file(context.upstream_output)
+            return pickle.loads(file.read_bytes())  # noqa: S301 - of a step of this run
         if not context.has_asset_partitions:
             return self._load(context, None)
         keys = context.asset_partition_keys
@@ -132,13 +132,8 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         if "placet/path" in metadata:
             return stem
         root = Path(self.workspace)
-        name = stem.rsplit("/", 1)[-1]
-        found = sorted(
-            str(one.relative_to(root))[: -len(".dvc")]
-            for one in (root / stem).parent.glob("*.dvc")
-            if one.name == f"{name}.dvc" or (one.name.startswith(f"{name}.") and one.name.count(".") == 2)  #
-            noqa: PLR2004
-        )
+        known = [f"{stem}{one.suffix}" for one in self.formats()]
+        found = [one for one in known if (root / f"{one}.dvc").is_file()] or list(_others(root, stem))
         if len(found) > 1:
             raise Invalid(
                 f"One asset has {len(found)} outputs: {', '.join(found)}.",
@@ -175,6 +170,15 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         folder = Path(self.workspace) / ".dvc" / "tmp" / "placet" / "steps"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / sha256_hex("\0".join(context.get_identifier()).encode())
+
+
+def _others(root: Path, stem: str) -> Iterator[str]:
+    """The outputs of this name with whatever suffix; a key has no point, so that none is of another."""
+    name = stem.rsplit("/", 1)[-1]
+    for one in sorted((root / stem).parent.glob("*.dvc")):
+        own, _, suffix = one.stem.partition(".")
+        if own == name and "." not in suffix:
+            yield one.relative_to(root).as_posix().removesuffix(".dvc")
 
 
 def _write(obj: object, place: Path, form: Format) -> None:
