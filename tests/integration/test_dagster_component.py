@@ -1,22 +1,14 @@
 """The component as `dg` makes and loads it, its commands as real processes, and processes that have no Dagster."""
 
-import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 
-from governance.nodes import Site
 from placet.client import Client
-from placet.integrations.dagster import PlacetComponent, PlacetResource
-
-EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "dagster-node"
-BIN = Path(sys.executable).parent
+from placet.integrations.dagster import PlacetComponent
 
 
 def load(attributes, files=()):
@@ -209,48 +201,3 @@ def test_a_process_without_dagster_reports_the_data_version(workspace, tmp_path)
     metadata = {key: one.value for key, one in event.metadata.items()}
     assert (metadata["dagster/row_count"], metadata["mine"]) == (1, "x")
     assert metadata["placet/tier"] == "internal-storage"
-
-
-def test_dg_scaffolds_lists_and_checks_it(tmp_path):
-    """In a copy of the example, with the tool that its users have."""
-    project = tmp_path / "project"
-    shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
-    site = Site(tmp_path)
-    environ = {
-        "PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(tmp_path), "PLACET_WORKSPACE": str(site.machine("job")),
-        "PYTHONPATH": str(project / "src"), "VIRTUAL_ENV": str(BIN.parent), "DAGSTER_HOME": str(tmp_path),
-    }  # fmt: skip
-    site.lab.repo.close()
-
-    def dg_says(*words):
-        done = subprocess.run(
-            [BIN / "dg", *words], cwd=project, env=environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    dg_says("scaffold", "defs", "placet.integrations.dagster.PlacetComponent", "more")
-    made = project / "src/dagster_node/defs/more"
-    assert {one.name for one in made.iterdir()} >= {"defs.yaml", "summary.py"}
-    found = yaml.safe_load((made / "defs.yaml").read_text())
-    assert found["type"] == "placet.integrations.dagster.PlacetComponent"
-    assert found["attributes"]["workspace"] == "{{ env.PLACET_WORKSPACE }}"
-    dg_says("check", "yaml")
-    shutil.rmtree(made)
-    listed = json.loads(dg_says("list", "defs", "--json"))
-    assert {one["key"] for one in listed["assets"]} == {"visits", "summary", "ages", "report"}
-    assert {one["name"] for one in listed["sensors"]} == {"placet_merge"}
-
-
-def test_the_resource_is_given_a_workspace_by_the_environment(workspace, monkeypatch):
-    monkeypatch.setenv("PLACET_WORKSPACE", str(workspace))
-
-    @dg.asset
-    def table(placet: PlacetResource) -> dg.MaterializeResult:
-        placet.path("outputs/table.csv").write_text("a\n")
-        return placet.materialize("outputs/table.csv")
-
-    done = dg.materialize(
-        [table], resources={"placet": PlacetResource(workspace=dg.EnvVar("PLACET_WORKSPACE"))}
-    )
-    assert done.success
