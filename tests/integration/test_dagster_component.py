@@ -83,6 +83,11 @@ def test_all_that_a_component_brings(loaded):
     assert defs.resources["io_manager"].workspace == defs.resources["placet"].workspace
 
 
+def test_a_location_of_assets_alone_has_no_job_that_needs_a_key(loaded):
+    defs = loaded({"workspace": "somewhere", "publish": False})
+    assert (list(defs.jobs), list(defs.sensors)) == ([], [])
+
+
 WRITE = "import os; from pathlib import Path; Path(os.environ['PLACET_OUTPUT']).write_text('a,b\\n1,2\\n')"
 READ = """
 from pathlib import Path

@@ -95,6 +95,9 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
         check: Ask the policy about each of `outputs` after it was made.
         checked: The same for assets that are defined elsewhere.
         blocking: Whether what fails stops what is downstream.
+        publish: Bring the jobs and the sensor. They use the node's key and the promoter's credential, and so can
+            the code of assets in the same code location: where that is not trusted with them, say false, and
+            give them a location, and a workspace, of their own.
         promote: Turn the sensor on from the beginning.
         look_every_s: Seconds between two looks of the sensor.
         io_manager: Also keep what assets return, under this resource key: `io_manager` for all of them.
@@ -113,6 +116,7 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
     check: bool = True
     checked: Sequence[dg.ResolvedAssetKey] = Field(default_factory=list)
     blocking: bool = False
+    publish: bool = True
     promote: bool = False
     look_every_s: int = 30
     io_manager: str | None = None
@@ -146,11 +150,12 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
         made = [_asset(one, context.path) for one in self.outputs]
         checked = [*(made if self.check else []), *self.checked]
         job = promotion_job()
+        sensor = merge_sensor(job, interval_s=self.look_every_s, running=self.promote)
         return dg.Definitions(
             assets=made,
             asset_checks=policy_checks(checked, blocking=self.blocking, tier=self.tier),
-            jobs=[job, proposal_job()],
-            sensors=[merge_sensor(job, interval_s=self.look_every_s, running=self.promote)],
+            jobs=[job, proposal_job()] if self.publish else [],
+            sensors=[sensor] if self.publish else [],
             resources=resources,
         )
 

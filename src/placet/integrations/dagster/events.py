@@ -77,14 +77,24 @@ def output_at(instance: dg.DagsterInstance, key: dg.AssetKey, place: int) -> Rec
     return _recorded(records[0]) if records else None
 
 
-def standing(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, tuple[str, str]]:
-    """Partition -> proposal and state that were observed last of an asset."""
-    found: dict[str | None, tuple[str, str]] = {}
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an asset's page says last of a proposal of it."""
+
+    proposal: str = ""
+    state: str = ""
+    link: str | None = None
+
+
+def told(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, Told]:
+    """Partition -> what was observed last of a proposal of an asset."""
+    found: dict[str | None, Told] = {}
     for record in instance.fetch_observations(key, limit=_LOOKED_AT).records:
         event = record.asset_observation
-        if event is not None and "placet/proposal" in event.metadata:
-            texts = _texts(event.metadata)
-            found.setdefault(event.partition, (texts["placet/proposal"], texts.get("placet/state", "")))
+        texts = _texts(event.metadata) if event is not None else {}
+        if event is not None and "placet/proposal" in texts:
+            one = Told(texts["placet/proposal"], texts.get("placet/state", ""), texts.get("placet/link"))
+            found.setdefault(event.partition, one)
     return found
 
 

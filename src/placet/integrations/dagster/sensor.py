@@ -21,7 +21,7 @@ from placet.core.windows import window_problem
 from placet.engine.cases import Case
 from placet.engine.ctrl import View
 from placet.engine.detail import stopped
-from placet.integrations.dagster.events import observation, outputs_of, standing
+from placet.integrations.dagster.events import Told, observation, outputs_of, told
 from placet.integrations.dagster.promotion import PromotionConfig, promotion_job
 from placet.integrations.dagster.resource import PlacetResource
 
@@ -150,9 +150,14 @@ def _events(context: dg.SensorEvaluationContext, client: Client, view: View) -> 
         by_content.update({(artifact.path, subject.value): case for artifact, subject in pairs})
     now = client.now()
     for key in context.repository_def.assets_defs_by_key:
-        told = standing(context.instance, key)
+        before = told(context.instance, key)
         for one in outputs_of(context.instance, key):
-            last, state = told.get(one.partition, ("", ""))
-            case = by_content.get((one.path, one.sha256)) or (view.known(last) if last else None)
-            if case is not None and (case.id, str(view.state(case, now))) != (last, state):
-                yield observation(one, case.id, str(view.state(case, now)))
+            last = before.get(one.partition, Told())
+            case = by_content.get((one.path, one.sha256)) or (
+                view.known(last.proposal) if last.proposal else None
+            )
+            if case is None:
+                continue
+            state = str(view.state(case, now))
+            if (case.id, state) != (last.proposal, last.state):
+                yield observation(one, case.id, state, last.link if case.id == last.proposal else None)
