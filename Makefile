@@ -89,8 +89,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench soak
-	$(BIN)/ruff format --check src tests scripts bench soak
+	$(BIN)/ruff check src tests scripts bench soak examples
+	$(BIN)/ruff format --check src tests scripts bench soak examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -26,10 +26,11 @@ from placet.core.predicates import Checkpoint
 from placet.core.states import State
 from placet.engine import freezing
 from placet.engine import show as showing
+from placet.engine.artifact import require_files
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
-from placet.engine.checks import Checked
+from placet.engine.checks import Checked, check_artifacts
 from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
@@ -38,6 +39,7 @@ from placet.engine.lineage import Lineage, drawn, lineage
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
 from placet.engine.pulled import find_at, require_assent
+from placet.engine.rehearse import Rehearsed, rehearse
 from placet.engine.retract import Retracted, status
 from placet.engine.retractask import propose_retraction
 from placet.engine.scrubreport import Scrubbed
@@ -47,7 +49,7 @@ from placet.engine.witness import Witnessed
 from placet.errors import Invalid, NotFound
 from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
-from placet.wire.ctrl import read_file, write_file
+from placet.wire.ctrl import candidate, read_file, write_file
 from placet.wire.gc import collect
 from placet.wire.pages import Page, Shown, bring_up
 from placet.wire.scrub import scrub
@@ -77,6 +79,24 @@ class Client(Governed):
         if approved:
             require_assent(view, case, self.now())
         return self._check(view, case)
+
+    def rehearse(self, targets: Iterable[str | Path], *, tier: str | None = None) -> Rehearsed:
+        """What a proposal of outputs as they are tracked would hear from policy and checks; proposes nothing.
+
+        Raises:
+            NotFound: kinds `not-tracked`, `not-in-cache`.
+            Refused, Corrupt: as `propose`: a check cannot run as it should.
+        """
+        node = self._node()
+        tracked = [self._wire.tracked(target) for target in targets]
+        require_files(tracked)
+        view, tier = self.view(), tier or layout.DEFAULT_TIER
+        files, jobs = self._wire.artifact_files(tracked), self.settings.jobs
+        policy = view.history.policy
+        checks = check_artifacts(policy, node, tier, files, self._wire.checks, jobs, self._wire.progress)
+        return rehearse(
+            view, [candidate(one) for one in tracked], checks, node=node, tier=tier, now=self.now()
+        )
 
     def promote(
         self, ids: Sequence[str] = (), *, shard: tuple[int, int] | None = None, dask: str | None = None

@@ -104,6 +104,21 @@ class DataPlane:
             self._wire.progress,
         )
 
+    def prove(self, target: str | Path) -> Tracked:
+        """What is tracked at a path, once every byte there has been read and found to be that.
+
+        Raises:
+            NotFound: kind `not-tracked`; kind `not-in-cache`: it cannot be known what its bytes should be.
+            Corrupt: kind `changed-output`: other bytes lie there; kind `cache-corrupt`.
+        """
+        from placet.engine.artifact import load_artifact
+        from placet.engine.unchanged import require_unchanged
+
+        workspace, jobs = self._wire.workspace, self.settings.jobs
+        tracked = load_artifact(workspace, target, self._wire.state, jobs).tracked
+        require_unchanged(workspace, tracked, jobs, self._wire.progress)
+        return tracked
+
     def status(
         self, targets: Iterable[str | Path] = (), *, remote: str | None = None, cloud: bool = False
     ) -> Status:

@@ -276,6 +276,10 @@ class Wire(DataWire):
             repo.fetch()
         return repo
 
+    def tracked(self, target: str | Path) -> Tracked:
+        """A tracked output as the cache holds it."""
+        return load_artifact(self.workspace, target, self.state, self.settings.jobs).tracked
+
     def objects(self, tracked: Sequence[Tracked]) -> Iterator[tuple[str, str]]:
         """Key and SHA-256 of every object of tracked artifacts, as the cache holds them."""
         for one in tracked:
