@@ -23,6 +23,7 @@ from placet.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from placet.core.agentform import AgentForm
+    from placet.core.mlflowform import MlflowForm
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent"})
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "mlflow"})
 _KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
@@ -79,6 +80,7 @@ class Settings:
         jobs: Transfers at once.
         gc: Who uses what may be collected.
         agent: How the agent runs, if anything was set.
+        mlflow: Which MLflow server is kept true to the ledger, if one is.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -97,6 +99,7 @@ class Settings:
     jobs: int = 64
     gc: GcSettings = GcSettings()
     agent: AgentForm | None = None
+    mlflow: MlflowForm | None = None
     jobs_given: bool = False
 
     @property
@@ -265,6 +268,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
         agent=_agent(values["agent"]) if "agent" in values else None,
+        mlflow=_mlflow(values["mlflow"]) if "mlflow" in values else None,
         jobs_given="jobs" in values,
     )
 
@@ -330,6 +334,12 @@ def _agent(value: object) -> AgentForm:
     from placet.core.agentform import read_agent
 
     return read_agent(value)
+
+
+def _mlflow(value: object) -> MlflowForm:
+    from placet.core.mlflowform import read_mlflow
+
+    return read_mlflow(value)
 
 
 def _jobs(value: object) -> int:

@@ -30,6 +30,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     ),
     "sound": (_I, "a scrub found everything that was published, and nothing else; counts of what it noted"),
     "unsound": (_C, "a scrub found what is wrong, missing or alien: counts; `placet scrub` tells which"),
+    "mlflow": (_I, "an MLflow server was brought up to date; `changes` says how much had to be changed"),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),

@@ -32,6 +32,7 @@ _COMMANDS = {
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
     "scrub": ("scrub",),
+    "mlflow": ("mlflow",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 
