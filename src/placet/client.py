@@ -22,6 +22,7 @@ from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import Weakness, lint
+from placet.core.outputs import Tracking
 from placet.core.predicates import Checkpoint
 from placet.core.states import State
 from placet.engine import freezing
@@ -31,6 +32,7 @@ from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
 from placet.engine.checks import Checked, check_artifacts
+from placet.engine.copyout import Held, held_in_clone
 from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
@@ -96,6 +98,24 @@ class Client(Governed):
         checks = check_artifacts(policy, node, tier, files, self._wire.checks, jobs, self._wire.progress)
         return rehearse(
             view, [candidate(one) for one in tracked], checks, node=node, tier=tier, now=self.now()
+        )
+
+    def outputs(self, targets: Iterable[str | Path] = ()) -> Sequence[Tracking]:
+        """As `DataPlane.outputs`; in a clone of a Ctrl repository the artifacts as they were published."""
+        clone = self._wire.clone
+        return super().outputs(targets) if clone is None else clone.workspace.select(targets)
+
+    def held(self, output: Tracking) -> Held:
+        """As `DataPlane.held`; in a clone of a Ctrl repository what was published, proven by SHA-256.
+
+        Raises:
+            Refused: kind `retracted`.
+        """
+        clone = self._wire.clone
+        if clone is None:
+            return super().held(output)
+        return self._or_fetched(
+            output, lambda: held_in_clone(clone, output.path, self._wire.state, self.settings.jobs)
         )
 
     def promote(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from placet.core.agentform import AgentForm
     from placet.core.forgeform import ForgeForm
     from placet.core.lineageform import LineageForm
+    from placet.core.mlflowform import MlflowForm
     from placet.core.notifyform import NotifyForm
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "notify"})
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "mlflow", "notify"})
 _KEYS = frozenset({"node", "person", "witness", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
@@ -86,6 +87,7 @@ class Settings:
         agent: How the agent runs, if anything was set.
         lineage: Which OpenLineage backend is told of publications, if one is.
         notify: Who is told what, if anybody is.
+        mlflow: Which MLflow server is kept true to the ledger, if one is.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -107,6 +109,7 @@ class Settings:
     agent: AgentForm | None = None
     lineage: LineageForm | None = None
     notify: NotifyForm | None = None
+    mlflow: MlflowForm | None = None
     jobs_given: bool = False
 
     @property
@@ -280,6 +283,7 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         agent=_agent(values["agent"]) if "agent" in values else None,
         lineage=_lineage(values["lineage"]) if "lineage" in values else None,
         notify=_notify(values["notify"]) if "notify" in values else None,
+        mlflow=_mlflow(values["mlflow"]) if "mlflow" in values else None,
         jobs_given="jobs" in values,
     )
 
@@ -364,6 +368,12 @@ def _forge(value: object) -> ForgeForm | None:
 
     found = read_forge(value)
     return found if found.kind != "git" else None
+
+
+def _mlflow(value: object) -> MlflowForm:
+    from placet.core.mlflowform import read_mlflow
+
+    return read_mlflow(value)
 
 
 def _jobs(value: object) -> int:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "policy": ("policy",),
     "scrub": ("scrub",),
     "hook": ("hook",),
+    "mlflow": ("mlflow",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 
