@@ -21,7 +21,6 @@ WANTED = {
     "/repos/{owner}/{repo}/activity": "get",
     "/repos/{owner}/{repo}/branches/{branch}": "get",
     "/repos/{owner}/{repo}/branches/{branch}/protection": "get",
-    "/repos/{owner}/{repo}/codeowners/errors": "get",
     "/repos/{owner}/{repo}/commits/{ref}/status": "get",
     "/repos/{owner}/{repo}/commits/{ref}/statuses": "get",
     "/repos/{owner}/{repo}/contents/{path}": "get put",

@@ -69,7 +69,6 @@ class FakeGitHub:
         self.statuses, self.activity, self.hooks, self.rulesets = {}, [], {}, {}
         self.settings = {"delete_branch_on_merge": True, "default_branch": "published"}
         self.protection = {}
-        self.codeowners = None
         self.files = {}
         self.actions_approve = True
         self.sees_bypass = True
@@ -414,13 +413,6 @@ def workflow(hub, account, values, query, body):
     return Reply(200, example | {"can_approve_pull_request_reviews": hub.actions_approve})
 
 
-@on("GET", REPOSITORY + "/codeowners/errors")
-def codeowners(hub, account, values, query, body):
-    if hub.codeowners is None:
-        raise Refusal(404, "Not Found", status="404")
-    return Reply(200, {"errors": hub.codeowners})
-
-
 @on("GET", REPOSITORY + "/activity")
 def activity(hub, account, values, query, body):
     found = [one for one in reversed(hub.activity) if one[1] == query.get("ref", one[1])]
@@ -731,7 +723,11 @@ def file(hub, account, values, query, body):
     if (query["ref"], values["path"]) not in hub.files:
         raise Refusal(404, "Not Found", status="404")
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)["content"]
-    return Reply(200, example | {"path": values["path"], "type": "file"})
+    data = hub.files[query["ref"], values["path"]]
+    sha = hashlib.sha1(data).hexdigest()
+    content = base64.encodebytes(data).decode()
+    known = {"path": values["path"], "type": "file", "sha": sha, "encoding": "base64", "content": content}
+    return Reply(200, example | known)
 
 
 @on("PUT", REPOSITORY + "/contents/{path}")
@@ -739,7 +735,6 @@ def new_file(hub, account, values, query, body):
     if any(one["name"] == "Placet: what lands" for one in hub.rulesets.values()) and body["branch"] == "main":
         raise Refusal(409, "Repository rule violations found", status="409")
     sha = hub.push(body["branch"])
-    hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"]).decode()
-    hub.codeowners = []
+    hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"])
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)
     return Reply(201, example | {"commit": example["commit"] | {"sha": sha}})

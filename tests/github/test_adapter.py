@@ -412,7 +412,7 @@ def test_protection_is_set_up_once_and_closes_every_hole(scene):
     ]
     assert len(scene.hub.hooks) == 1
     assert scene.hub.hooks[1]["config"]["secret"] == COMMISSION.secret
-    assert "/.placet/ @dana" in scene.hub.files["main", ".github/CODEOWNERS"]
+    assert b".placet/policy.yaml @dana" in scene.hub.files["main", "CODEOWNERS"]
 
 
 def test_the_status_is_bound_to_the_app():
@@ -464,9 +464,6 @@ def setting(**values):
     return change
 
 
-OWNERS_ERROR = {
-    "line": 2, "column": 11, "kind": "Unknown owner", "message": "Unknown owner", "path": ".github/CODEOWNERS",
-}  # fmt: skip
 HOLES = {
     "deletion of main": (without(1, "deletion"), "main can be deleted"),
     "forced push to main": (without(1, "non_fast_forward"), "main can be rewritten"),
@@ -478,8 +475,11 @@ HOLES = {
     "a team": (bypassed(1, "Team", 8), "team 8"),
     "others land": (bypassed(2, "User", 9), "user 9"),
     "organisation": (bypassed(2, "OrganizationAdmin", 1), "owners of the organisation"),
-    "no CODEOWNERS": (lambda hub: setattr(hub, "codeowners", None), "no right CODEOWNERS"),
-    "wrong CODEOWNERS": (lambda hub: hub.codeowners.append(OWNERS_ERROR), "no right CODEOWNERS"),
+    "no CODEOWNERS": (lambda hub: hub.files.clear(), "CODEOWNERS does not name them"),
+    "another CODEOWNERS": (
+        lambda hub: hub.files.update({("main", ".github/CODEOWNERS"): b"* @eve"}),
+        "dana may change",
+    ),
     "not active": (lambda hub: hub.rulesets[1].update(enforcement="disabled"), "main can be deleted"),
     "published deletion": (without(1, "deletion"), "published can be deleted"),
     "published rewriting": (without(1, "non_fast_forward"), "published-* can be rewritten"),

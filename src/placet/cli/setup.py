@@ -99,3 +99,14 @@ def hook(kind: str, trust_root: str) -> None:
     if kind != "pre-receive":
         raise click.BadParameter("only pre-receive")
     setup.judge_push(sys.stdin.buffer.read(), trust_root)
+
+
+@click.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path), help="Where placet.toml is.")
+def git_token(folder: Path) -> None:
+    """Write a GitHub App's token to where Git reads it; Git's credential helper runs it."""
+    from placet.config import load_settings
+    from placet.wire.data import SystemClock
+    from placet.wire.forge import renew_app_token
+
+    renew_app_token(load_settings(folder), SystemClock())
