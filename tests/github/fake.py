@@ -734,7 +734,7 @@ def file(hub, account, values, query, body):
 def new_file(hub, account, values, query, body):
     if any(one["name"] == "Placet: what lands" for one in hub.rulesets.values()) and body["branch"] == "main":
         raise Refusal(409, "Repository rule violations found", status="409")
-    sha = hub.push(body["branch"])
     hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"])
+    sha = hub.push(body["branch"])
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)
     return Reply(201, example | {"commit": example["commit"] | {"sha": sha}})

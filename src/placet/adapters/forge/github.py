@@ -83,11 +83,13 @@ def connect(
         transport: Instead of a network.
     """
     closing = closing or ExitStack()
+    token: Callable[[], str]
     tokens: AppTokens | None = None
     if isinstance(credential, App):
-        tokens = app_tokens(place, repository, credential, installation, transport)
+        token = tokens = app_tokens(place, repository, credential, installation, transport)
         closing.callback(tokens.close)
-    token = tokens if isinstance(credential, App) else credential
+    else:
+        token = credential
     http = ForgeHttp(replace(place, headers=lambda: headers_of(token())), transport)
     closing.callback(http.close)
     return GitHubForge(http, repository, main=main, name=name, app=tokens)
