@@ -17,7 +17,7 @@ WANTED = {
     "/app/installations/{installation_id}/access_tokens": "post",
     "/apps/{app_slug}": "get",
     "/repos/{owner}/{repo}": "get patch",
-    "/repos/{owner}/{repo}/actions/permissions/workflow": "get",
+    "/repos/{owner}/{repo}/actions/permissions/workflow": "get put",
     "/repos/{owner}/{repo}/activity": "get",
     "/repos/{owner}/{repo}/branches/{branch}": "get",
     "/repos/{owner}/{repo}/branches/{branch}/protection": "get",

@@ -42,10 +42,10 @@ class Reply:
 class Refusal(Exception):
     """An error that GitHub answers with."""
 
-    def __init__(self, status, message, **more):
+    def __init__(self, code, message, **more):
         super().__init__(message)
         self.reply = Reply(
-            status, {"message": message, "documentation_url": "https://docs.github.com/rest", **more}
+            code, {"message": message, "documentation_url": "https://docs.github.com/rest", **more}
         )
 
 
@@ -85,7 +85,7 @@ class FakeGitHub:
         """One request, as HTTP has it."""
         if self.instead:
             return self.instead.popleft()
-        moved = self._moved(path)
+        moved = self._moved(method, path)
         if isinstance(moved, Reply):
             return moved
         self.asked_for.append((method, moved, dict(query)))
@@ -103,11 +103,12 @@ class FakeGitHub:
         self.spec.check_answer(method, moved, reply.status, reply.body)
         return self._tagged(reply, headers) if method == "GET" and reply.status == 200 else reply
 
-    def _moved(self, path):
+    def _moved(self, method, path):
         found = re.match(r"/repos/([^/]+/[^/]+)(.*)", path)
         if found and found[1] in self.former:
             target = f"{self.api}/repositories/{self.number}{found[2]}"
-            return Reply(301, {"message": "Moved Permanently", "url": target}, {"location": target})
+            status = 301 if method == "GET" else 307
+            return Reply(status, {"message": "Moved", "url": target}, {"location": target})
         return path.replace(f"/repositories/{self.number}", f"/repos/{self.owner}/{self.name}", 1)
 
     def _check_headers(self, headers, body):
@@ -211,6 +212,8 @@ class FakeGitHub:
 
     def cut(self, branch):
         branch = branch.removeprefix("refs/heads/")
+        if branch not in self.heads:
+            return
         self.activity.append(
             (self.tick(), f"refs/heads/{branch}", self.heads.pop(branch), NOTHING, "branch_deletion")
         )
@@ -396,8 +399,9 @@ def repository(hub, account, values, query, body):
     if f"{values['owner']}/{values['repo']}" != f"{hub.owner}/{hub.name}":
         raise Refusal(404, "Not Found", status="404")
     found = hub.spec.example("GET", REPOSITORY)
+    found = {key: one for key, one in found.items() if key not in {"parent", "source", "template_repository"}}
     found["owner"]["login"] = hub.owner
-    found |= {"id": hub.number, "name": hub.name, "full_name": f"{hub.owner}/{hub.name}", "archived": False}
+    found |= {"id": hub.number, "name": hub.name, "full_name": f"{hub.owner}/{hub.name}", "archived": False, "language": None}
     return Reply(200, found | hub.settings)
 
 
@@ -413,13 +417,19 @@ def workflow(hub, account, values, query, body):
     return Reply(200, example | {"can_approve_pull_request_reviews": hub.actions_approve})
 
 
+@on("PUT", REPOSITORY + "/actions/permissions/workflow")
+def change_workflow(hub, account, values, query, body):
+    hub.actions_approve = body["can_approve_pull_request_reviews"]
+    return Reply(204)
+
+
 @on("GET", REPOSITORY + "/activity")
 def activity(hub, account, values, query, body):
     found = [one for one in reversed(hub.activity) if one[1] == query.get("ref", one[1])]
     size, start = min(int(query.get("per_page", 30)), 100), int(query.get("after", "0"))
     example = hub.spec.example("GET", REPOSITORY + "/activity")
     some = [
-        example | {"id": start + place, "ref": ref, "before": before, "after": after, "timestamp": when, "activity_type": kind}
+        example | {"id": start + place, "ref": ref, "before": before, "after": after, "timestamp": when, "activity_type": kind, "actor": None}
         for place, (when, ref, before, after, kind) in enumerate(found[start : start + size], 1)
     ]  # fmt: skip
     link = f'<{hub.api}/repositories/{hub.number}/activity?per_page={size}&after={start + size}>; rel="next"'

@@ -232,11 +232,11 @@ class GitHubForge:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
         app = self._app.number() if self._app is not None else None
         me = ("Integration", app) if app is not None else ("User", self._me.id)
-        github_rules.protect(self._http, self._known, commission, me, app)
+        github_rules.protect(self._http, self._looked_up(), commission, me, app)
 
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""
-        return github_holes.holes(self._http, self._known, commission)
+        return github_holes.holes(self._http, self._looked_up(), commission)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -244,6 +244,11 @@ class GitHubForge:
     def _known(self) -> Repository:
         """The repository by its name of today: GitHub redirects from a former one, but filters by the new."""
         return self._http.get(f"/repos/{self._given}", Repository)
+
+    def _looked_up(self) -> Repository:
+        """The same, as it is now."""
+        self.__dict__.pop("_known", None)
+        return self._known
 
     def _send(self, method: str, path: str, body: object, form: type[T]) -> T:
         return self._http.call(method, path, body=body).read(form)
@@ -255,8 +260,8 @@ class GitHubForge:
     def _pull(self, branch: str) -> Pull | None:
         found = self._find(branch)
         if found is None:
-            before = self.__dict__.pop("_known").full_name
-            if self._known.full_name != before:
+            before = self._known.full_name
+            if self._looked_up().full_name != before:
                 return self._find(branch)
         return found
 
@@ -334,7 +339,7 @@ class GitHubForge:
         return self._http.get("/user", User)
 
     def _method(self) -> str:
-        known = self._known
+        known = self._looked_up()
         ways = {
             "merge": known.allow_merge_commit,
             "squash": known.allow_squash_merge,

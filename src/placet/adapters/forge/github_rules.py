@@ -55,6 +55,9 @@ def protect(
     if http.maybe(f"{at}/branches/{quote(wanted.published[0], safe='')}", Branch) is not None:
         settings["default_branch"] = wanted.published[0]
     http.call("PATCH", at, body=settings).read(Created)
+    with contextlib.suppress(Conflict):  # an organisation may have decided it
+        no_approvals = {"can_approve_pull_request_reviews": False}
+        http.call("PUT", f"{at}/actions/permissions/workflow", body=no_approvals)
     if wanted.hook is not None:
         _hook(http, at, wanted.hook, wanted.secret)
 
