@@ -18,7 +18,7 @@ from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
 from placet.engine.freeze import frozen
-from placet.engine.lineage import Descent
+from placet.engine.lineage import warnings
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
 _TIMED = WAITING | {State.APPROVED, State.LANDED}
@@ -203,7 +203,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         landed=case.landed,
         published=published.entry.body.time if published else None,
         sequence=published.entry.body.sequence if published else None,
-        warnings=Descent(view).warnings(case),
+        warnings=warnings(view, case),
     )
 
 
