@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
+.PHONY: setup demo test test-ci test-mix test-large test-azure test-rgw test-minio test-gitea test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
 
 setup: $(STAMP)
 
@@ -41,6 +41,18 @@ test-rgw: setup
 test-minio: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-minio.lock
 	$(BIN)/python -m pytest -m minio -rs tests/minio
+
+# The forge's contract, the end-to-end path and docs/how-to/gitea.md on Gitea itself, which Go builds once (minutes) from
+# its module proxy; says so and does nothing where there is no Go.
+test-gitea: setup
+	-$(BIN)/python -m placet.testing.gitea
+	$(BIN)/python -m pytest -s -m gitea -rs tests/gitea
+
+# The action and the hooks installed as users' machines do; actionlint, where Go is at hand to build it.
+CI_TOOLS := $(CURDIR)/$(VENV)/ci-tools
+test-ci: setup
+	if command -v go >/dev/null; then GOBIN="$(CI_TOOLS)" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; fi
+	PATH="$(CI_TOOLS):$$PATH" $(BIN)/python -m pytest -m "install or not install" -rs tests/ci
 
 # Signing keys in a PKCS#11 token: SoftHSM from Debian (apt install softhsm2). `make test` skips these tests without it.
 test-hsm: setup
@@ -77,8 +89,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench soak
-	$(BIN)/ruff format --check src tests scripts bench soak
+	$(BIN)/ruff check src tests scripts bench soak examples
+	$(BIN)/ruff format --check src tests scripts bench soak examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -104,7 +116,7 @@ soak: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
-	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 -c requirements.lock -o requirements-agent.lock
+	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 --extra forge --extra lineage --extra notify -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock

@@ -41,6 +41,7 @@ from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
 from placet.wire.origin import origin
+from placet.wire.pages import announced, written
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Governed(DataPlane):
                 now=self.now(),
             )
 
-        return self._announce(self._pushed(push, view), message)
+        return self._announce(self._pushed(push, view))
 
     def list(
         self,
@@ -212,7 +213,8 @@ class Governed(DataPlane):
     def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self._warned(self.view())
-        return detail(view, view.find(ident), self.now())
+        case = view.find(ident)
+        return written(self._wire, case, detail(view, case, self.now()))
 
     def diff(self, ident: str, *, rows: int = 0) -> Diff:
         """What a proposal changes against what is published; file by file where the bytes are readable.
@@ -226,11 +228,6 @@ class Governed(DataPlane):
         store = self._wire.reviewer_store(case.manifest.body.node)
         source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
         return diff(view, case, source)
-
-    def check(self, ident: str) -> Checked:
-        """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
-        view = self.view()
-        return self._check(view, view.find(ident))
 
     def decide(
         self,
@@ -283,11 +280,14 @@ class Governed(DataPlane):
         return review.withdraw(view, view.find(ident), self._wire.signer(), reason=reason, now=self.now())
 
     def merge(self, ident: str) -> str:
-        """Land an approved proposal on `main`, where the forge is plain Git; returns the commit."""
+        """Land an approved proposal on `main`, on the forge or by a push; returns the landing commit."""
         view = self.view()
         case = view.find(ident)
-        if self._wire.forge.merge(case.id, layout.proposal_ref(case.id)):
-            return self.view().main
+        if case.landed is None:
+            head = review.mergeable(view, case, self.now())
+            if self._wire.forge.merge(layout.proposal_ref(case.id), head):
+                view = self.view()
+                case = view.find(ident)
         return review.merge(view, case, author=self.settings.identity, now=self.now())
 
     def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:
@@ -314,7 +314,7 @@ class Governed(DataPlane):
                 seen, data, self._wire.signer(), person=self._person(), message=message, now=self.now()
             )
 
-        return self._announce(self._pushed(push, self.view()), message)
+        return self._announce(self._pushed(push, self.view()))
 
     def explain(
         self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
@@ -370,9 +370,8 @@ class Governed(DataPlane):
                 raise
             return push(self.view())
 
-    def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
-        self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)
-        return proposed
+    def _announce(self, proposed: proposing.Proposed) -> proposing.Proposed:
+        return announced(self._wire, proposed, self.view, self.now())
 
     def _node(self) -> str:
         if self.settings.node is None:

@@ -60,7 +60,7 @@ def test_it_is_the_predicate_of_slsas_build_provenance():
 def test_what_is_required_of_slsas_predicate_is_always_there():
     assert wire(made()) == {
         "buildDefinition": {"buildType": RUN["build_type"], "externalParameters": {}},
-        "runDetails": {"builder": {"id": RUN["builder"]}},
+        "runDetails": {"builder": {"id": RUN["builder"]}, "metadata": {}},
     }
 
 

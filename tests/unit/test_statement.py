@@ -130,14 +130,18 @@ ALL = {
         predicates.Observation(
             **BASE,
             manifest=SHA,
+            witness="w",
+            n=2,
+            previous=SHB,
             forge="gitea",
-            user="7",
-            review="9",
+            user=7,
+            review=9,
+            commit="d" * 40,
             content=SHB,
             verdict="approve",
-            witness="w",
+            policy=SHA,
         ),
-        "site-b",
+        "w",
     ),
 }
 

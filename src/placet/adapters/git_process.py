@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 import threading
@@ -80,6 +81,21 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
         "GIT_LITERAL_PATHSPECS": "1",
         "LC_ALL": "C",
     }
+
+
+def credential(origin: str, file: Path) -> dict[str, str]:
+    """What lets Git read a forge's access token from a file, for this origin alone.
+
+    It is in no URL, argument or variable, and no other helper is asked or told. Needs Git 2.31.
+    """
+    read = f'{{ echo username=x-access-token; echo password="$(cat {shlex.quote(str(file))})"; }}'
+    helper = f'!f() {{ if test "$1" = get; then {read}; fi; }}; f'
+    settings = [("helper", ""), ("helper", helper)]
+    named = [(f"credential.{origin}.{key}", value) for key, value in settings]
+    found = {"GIT_CONFIG_COUNT": str(len(named))}
+    for number, (key, value) in enumerate(named):
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
 
 
 @guard(7)

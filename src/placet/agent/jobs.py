@@ -14,6 +14,7 @@ from placet.agent.retries import Retries, stays
 from placet.client import Client
 from placet.core.agentform import AgentForm
 from placet.core.statement import parse_time
+from placet.engine.announce import Announced
 from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
 from placet.engine.retract import Retracted
@@ -21,6 +22,7 @@ from placet.errors import Bug, Corrupt, PlacetError
 
 NOTIFY = "notify"
 _RETRACT_S = 60.0
+_FORGE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Desk:
         alarms: What was said already.
         retractions: When they were gone on with: the client, its branches then, and when they are due again.
         board: What keeps failing, of all lanes of the workspace.
+        shown: What the forge shows of proposals.
     """
 
     workspace: str
@@ -44,6 +47,7 @@ class Desk:
     alarms: set[Alarm] = field(default_factory=set)
     retractions: tuple[Client, Mapping[str, str], float | None] | None = None
     board: Board = field(default_factory=Board)
+    shown: dict[str, Announced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,14 @@ class Job:
         every_s: Seconds between two runs, in a thread of its own; None = when something is new in the Ctrl
             repository, one such job after the other.
         apart: When something is new, but in a thread of its own: promotion never waits for it.
+        hears: Also when a webhook says that something happened, wherever.
     """
 
     name: str
     run: Callable[[Client, Desk], float | None]
     every_s: float | None = None
     apart: bool = False
+    hears: bool = False
 
 
 def promote(client: Client, desk: Desk) -> float | None:
@@ -115,6 +121,36 @@ def work(client: Client, desk: Desk) -> float | None:
     return min((one for one in waits if one is not None), default=None)
 
 
+def announce(client: Client, desk: Desk) -> float | None:
+    """Bring pull requests up to date; a forge that fails is tried again, and holds nothing else up."""
+    try:
+        pages = client.announce(desk.shown)
+    except PlacetError as error:
+        say("page-failed", workspace=desk.workspace, retry_s=_FORGE_S, **words(error))
+        return _FORGE_S
+    for one in pages:
+        fields = {"workspace": desk.workspace, "proposal": one.id}
+        if one.error is not None:
+            say("page-failed", **fields, retry_s=_FORGE_S, **words(one.error))
+        elif one.changed:
+            say("page", **fields, url=one.url)
+    return _FORGE_S if any(one.error for one in pages) else None
+
+
+def witness(client: Client, desk: Desk) -> float | None:
+    """Sign what reviews there are, then bring the pull requests up to date."""
+    failed = False
+    for one in client.witness():
+        fields = {"workspace": desk.workspace, "proposal": one.id}
+        for new in one.noted:
+            say("witnessed", **fields, person=new.person, review=new.review, verdict=new.verdict)
+        if one.error is not None:
+            failed = True
+            say("not-witnessed", **fields, retry_s=_FORGE_S, **words(one.error))
+    again = announce(client, desk)
+    return _FORGE_S if failed else again
+
+
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     """Compare a publication tier with everything published there; loud if it is not sound."""
     found = client.scrub(
@@ -162,7 +198,12 @@ def lineage(client: Client, desk: Desk) -> float | None:
 
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
-    table = [Job("promote", work), Job(NOTIFY, notify, apart=True), Job("lineage", lineage, apart=True)]
+    table = [
+        Job("promote", work),
+        Job("announce", announce),
+        Job(NOTIFY, notify, apart=True),
+        Job("lineage", lineage, apart=True),
+    ]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
         table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))

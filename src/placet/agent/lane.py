@@ -15,6 +15,7 @@ from placet.ports import Progress
 
 FULL_S = 600.0
 _MOST_S = 300.0
+_QUIET_S = 1.0
 
 
 class Interruptible:
@@ -79,6 +80,11 @@ class Lane:
         if self._every_s is None:
             self._wake.set()
 
+    def hear(self) -> None:
+        """Something happened on the forge."""
+        if any(job.hears for job in self._jobs):
+            self._wake.set()
+
     def end(self) -> None:
         """The agent stops: what is under way ends at its next step."""
         self.progress.told.set()
@@ -101,6 +107,7 @@ class Lane:
                 self._reload.clear()
                 self._renew()
             wait = self.cycle()
+            self._stop.wait(_QUIET_S if self._every_s is not None else 0)
         self.close()
 
     def cycle(self) -> float:

@@ -106,9 +106,11 @@ class Service:
         )
 
     def wake(self) -> None:
-        """Look at every Ctrl repository now."""
+        """Look at every Ctrl repository now, and at what a forge has to say."""
         for one in self._served:
             one.watch.wake()
+            for lane in one.lanes:
+                lane.hear()
 
     def _serve(self, folder: Path, jobs: Sequence[Job]) -> _Served:
         name = str(folder)

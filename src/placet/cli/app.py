@@ -21,19 +21,23 @@ EPILOG = (
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
 _COMMANDS = {
-    "setup": ("init", "keygen", "demo", "hook"),
+    "setup": ("init", "keygen", "demo"),
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "doctor"),
     "notify": ("notify",),
+    "adopt": ("adopt",),
     "undo": ("retract",),
     "agent": ("agent",),
+    "witness": ("witness",),
     "freeze": ("freeze", "unfreeze", "freezes"),
     "lineage": ("lineage",),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
     "scrub": ("scrub",),
+    "hook": ("hook",),
+    "mlflow": ("mlflow",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 

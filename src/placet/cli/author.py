@@ -12,6 +12,7 @@ import click
 from placet.cli import proposals
 from placet.cli.output import output
 from placet.core.states import State
+from placet.errors import Partial
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,10 +40,11 @@ def propose(paths: Sequence[str], message: str, tier: str, inputs: Sequence[str]
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        found = client.propose(
+        made = client.propose(
             paths, message=message, tier=tier or None, inputs=inputs, provenance=_provenance(file)
         )
-        output.show(found, proposed)
+        output.show(made, proposed)
+    require_announced(made)
 
 
 @click.command("list")
@@ -129,3 +131,15 @@ def proposed(found: Proposed, console: Console) -> None:
     console.print(found.id)
     if not found.created:
         console.print(f"It was there already, and is {found.case_state}.")
+    if found.url:
+        console.print(found.url, markup=False)
+
+
+def require_announced(found: Proposed) -> None:
+    """Exit with 3 where the forge does not show a proposal yet."""
+    if found.unannounced:
+        output.warn(
+            ("The proposal is pushed, but the forge does not show it yet:", found.unannounced,
+             "Run the same command again; an agent or a witness does it too.")
+        )  # fmt: skip
+        raise click.exceptions.Exit(Partial.exit_code)

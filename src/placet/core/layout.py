@@ -19,6 +19,7 @@ POLICY = ".placet/policy.yaml"
 DVC_CONFIG = ".dvc/config"
 GITIGNORE = ".gitignore"
 DVC_GITIGNORE = ".dvc/.gitignore"
+CODEOWNERS = "CODEOWNERS"  # on `main`, for a hosted forge; binds nobody
 POLICY_FILES = (POLICY, DVC_CONFIG, GITIGNORE, DVC_GITIGNORE)
 
 ARTIFACTS = "artifacts/"
@@ -58,6 +59,9 @@ _WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-](?:/(?!$)|$))+")
 _SUSPECT = re.compile(
     r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|dvc\.yaml|dvc\.lock)(?:[./]|$)|\.dvc$"
+)
+_FORGE = re.compile(
+    r"CODEOWNERS|\.(?:github|gitea|forgejo)/(?:CODEOWNERS|workflows/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}\.ya?ml)"
 )
 _RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
 _DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore"})
@@ -305,7 +309,12 @@ def is_known(path: str) -> bool:
     if path.startswith(ARTIFACTS):
         data = path.removeprefix(ARTIFACTS).removesuffix(".dvc")
         return path.endswith(".dvc") and "/" in data and forbidden_artifact(data) is None
-    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES))
+    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES)) or is_forge_file(path)
+
+
+def is_forge_file(path: str) -> bool:
+    """Is this a file that a forge reads on `main`: code owners, workflows? It binds nobody here."""
+    return _FORGE.fullmatch(path) is not None
 
 
 def manifest_path(proposal: str) -> str:
@@ -316,6 +325,11 @@ def manifest_path(proposal: str) -> str:
 def decision_path(proposal: str, person: str, number: int) -> str:
     """Where a person's n-th decision on a proposal is."""
     return f"{folder(proposal)}decisions/{person}-{number}.json"
+
+
+def observation_path(proposal: str, witness: str, number: int) -> str:
+    """Where a witness's n-th observation about a proposal is."""
+    return f"{folder(proposal)}observations/{witness}-{number}.json"
 
 
 def withdrawal_path(proposal: str) -> str:
@@ -341,7 +355,22 @@ def proposal_of(path: str) -> tuple[str, str] | None:
 
 def decision_of(name: str) -> tuple[str, int] | None:
     """Person and number of a decision's name within the folder (`decisions/<person>-<n>.json`)."""
-    match = re.fullmatch(r"decisions/(.+)-([1-9][0-9]{0,5})\.json", name)
+    return _numbered("decisions", name)
+
+
+def observation_of(name: str) -> tuple[str, int] | None:
+    """Witness and number of an observation's name within the folder (`observations/<witness>-<n>.json`)."""
+    return _numbered("observations", name)
+
+
+def is_observation(path: str) -> bool:
+    """Is this the path of an observation about some proposal?"""
+    found = proposal_of(path)
+    return found is not None and observation_of(found[1]) is not None
+
+
+def _numbered(folder: str, name: str) -> tuple[str, int] | None:
+    match = re.fullmatch(rf"{folder}/(.+)-([1-9][0-9]{{0,5}})\.json", name)
     if match is None or not is_name(match[1]):
         return None
     return match[1], int(match[2])

@@ -102,7 +102,8 @@ class PublishedLine:
             raise self._bad(f"has an entry of kind {entry.body.kind}, which belongs at the beginning")
         if commit.message.strip() != f"{entry.body.kind} {entry.body.proposal}":
             raise self._bad(f"has commit {commit.id[:12]} whose message is not its entry")
-        if entry.body.decisions != counted_digests(case) or entry.body.manifest != case.manifest.digest:
+        said = (entry.body.manifest, entry.body.decisions, entry.body.observations)
+        if said != (case.manifest.digest, counted_digests(case), observed_digests(case)):
             raise self._bad(f"has entry {entry.body.sequence} with other decisions than those that count")
         expected = next_blobs(self.history, publication, case, entry.body.kind)
         expected[layout.ledger_path(entry.body.sequence)] = _blob(
@@ -149,6 +150,7 @@ class PublishedLine:
             named != (policy.digest, self.history.repository, layout.published_name(self.tier))
             or any(empty)
             or entry.body.decisions
+            or entry.body.observations
             or not entry.is_about(layout.POLICY, policy.digest)
         ):
             raise self._bad("has a genesis entry of another policy, repository or branch")
@@ -284,6 +286,7 @@ def next_blobs(history: History, publication: Publication, case: Case, kind: Ent
     blobs[layout.manifest_path(case.id)] = case.blob
     for chain in chains(case).values():
         blobs.update({one.path: one.blob for one in chain})
+    blobs.update({one.path: one.blob for one in case.counted_observations()})
     return blobs
 
 
@@ -308,6 +311,11 @@ def counted_digests(case: Case) -> tuple[str, ...]:
     """The digests of the decisions that count, in the order of their paths."""
     counted = [one for chain in chains(case).values() for one in chain]
     return tuple(one.decision.digest for one in sorted(counted, key=lambda one: one.path))
+
+
+def observed_digests(case: Case) -> tuple[str, ...]:
+    """The digests of the observations that count, in the order of their paths."""
+    return tuple(one.sighting.digest for one in case.counted_observations())
 
 
 def pending_policy(history: History, publication: Publication) -> Adopted | None:

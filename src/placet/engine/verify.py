@@ -21,6 +21,7 @@ from placet.core.predicates import Artifact
 from placet.core.statement import parse_time
 from placet.engine.ctrl import View
 from placet.engine.lineage import marks
+from placet.engine.observed import FORGE, approvals
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
 from placet.engine.takenback import left_over, taken_back
@@ -39,7 +40,8 @@ class Verified:
 
     Attributes:
         path: In the Ctrl repository, without `.dvc`.
-        approvals: Who approved it, having seen what.
+        approvals: Who approved it, having seen what; on a forge, by whose word.
+        observations: The digests of the witnesses' observations that count.
         problem: What is wrong with the bytes; empty if nothing is.
     """
 
@@ -59,6 +61,7 @@ class Verified:
     receipt: str
     sequence: int
     published: str
+    observations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,11 @@ def _steps(
     decisions = {digest for one in found for digest in one.decisions}
     people = sorted({name.partition(" ")[0] for one in found for name in one.approvals})
     yield Step("decisions", True, f"{len(decisions)}; approved by {_names(people)}")
+    sightings = {digest for one in found for digest in one.observations}
+    told = sorted({name.partition(" ")[0] for one in found for name in one.approvals if FORGE in name})
+    if sightings:
+        words = f"{len(sightings)} observations; forge-attested, not signed: {_names(told)}"
+        yield Step("forge", True, words)
     numbers = sorted({one.policy for one in found})
     yield Step("effective policy", True, f"number {_names(map(str, numbers))} allows them")
     last = view.history.policy.form.number
@@ -353,20 +361,14 @@ def verified(
         data=data,
         problem=problem,
         node=node,
-        approvals=tuple(_approvals(published)),
+        approvals=tuple(approvals(case)),
         decisions=body.decisions,
         policy=numbers[case.policy.digest],
         receipt=published.receipt.digest,
         sequence=body.sequence,
         published=body.time,
+        observations=body.observations,
     )
-
-
-def _approvals(published: Published) -> Iterator[str]:
-    for one in published.case.decisions:
-        body = one.decision.body
-        if body.verdict == "approve":
-            yield f"{body.person} ({body.seen.level})"
 
 
 @guard(2, 3)

@@ -22,6 +22,7 @@ from placet.engine.doctor import Finding, Level, Role, failed, guarded
 from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
+from placet.wire.forge import commission
 from placet.wire.keys import webhook_secret
 from placet.wire.lineage import Reporter
 from placet.wire.notify import Notifier
@@ -57,8 +58,8 @@ def _tools() -> Iterator[Finding]:
 
 def _settings(wire: Wire) -> Iterator[Finding]:
     settings = wire.settings
-    who = settings.node or settings.person
-    mend = "Write node or person to placet.toml; `placet init` makes one to fill in."
+    who = settings.node or settings.person or settings.witness
+    mend = "Write node, person or witness to placet.toml; `placet init` makes one to fill in."
     yield Finding("settings", "ok" if who else "warn", f"{who or 'nobody'}, {settings.root}", mend)
     if settings.key:
         yield guarded("key", lambda: wire.signer().public)
@@ -80,9 +81,11 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
     except PlacetError as error:
         yield failed("Ctrl repository", error)
         return
-    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire))
+    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire), settings.witness)
     yield doctor.check_checks(view.history.policy, wire.checks)
-    if settings.node or settings.person:
+    if settings.forge is not None:
+        yield from _forge(wire, view, settings.forge.known_as)
+    elif settings.node or settings.person:
         yield doctor.check_gate(wire.repo, view.main)
     if settings.ctrl.startswith(("http://", "https://")):
         yield _clock(wire, "the Ctrl repository's server", settings.ctrl)
@@ -90,6 +93,18 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
         yield from _places(wire, view)
     if settings.retraction:
         yield from _retraction(wire, view)
+
+
+def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
+    """What the repository's protection on the forge leaves open."""
+    try:
+        holes = wire.forge.holes(commission(view.history.policy, name))
+    except PlacetError as error:
+        yield failed(f"forge {name}", error)
+        return
+    yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
+    if not holes:
+        yield Finding(f"forge {name}", "ok", "main and the published branches are protected")
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:
