@@ -301,7 +301,7 @@ class GitHubForge:
     def _record(self, pull: Pull) -> Record:
         """What a pull request's branch was at, and when; nothing if the record is behind."""
         ref = f"refs/heads/{pull.head.ref}"
-        query = {"ref": ref, "per_page": _PAGE}
+        query: dict[str, str | int] = {"ref": ref, "per_page": _PAGE}
         if not pull.own:
             return Record()
         found = [one for one in self._http.pages(f"{self._at}/activity", Activity, query) if one.ref == ref]
