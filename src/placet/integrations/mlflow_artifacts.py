@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +18,6 @@ from urllib.parse import unquote
 
 from mlflow.entities import FileInfo
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.utils.file_utils import create_tmp_dir
 
 from placet.core import layout
 from placet.core.digest import digest_chunks
@@ -80,7 +80,7 @@ class PlacetArtifactRepository(ArtifactRepository):
         """
         if dst_path is not None and not Path(dst_path).is_dir():
             raise NotFound(f"There is no folder {dst_path}.", kind="no-file")
-        folder = Path(dst_path or create_tmp_dir()).absolute()
+        folder = Path(dst_path or tempfile.mkdtemp()).absolute()
         with found(self._at) as place:
             name, outputs = self._meant(place, artifact_path)
             try:
@@ -89,7 +89,7 @@ class PlacetArtifactRepository(ArtifactRepository):
                 if error.kind != "no-version" or place.published:
                     raise
                 return str(self._copy_proposed(place, name, folder))
-        if not copied:
+        if not copied and artifact_path:
             raise NotFound(f"There is no artifact {artifact_path!r} in {self.artifact_uri}.", kind=_NOT_THERE)
         return str(_to(folder, name, place.path, is_file=copied == [name]))
 
