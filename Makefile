@@ -8,7 +8,7 @@ LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-in
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-ci test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
+.PHONY: setup demo test test-ci test-mix test-large test-azure test-rgw test-minio test-gitea test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
 
 setup: $(STAMP)
 
@@ -41,6 +41,12 @@ test-rgw: setup
 test-minio: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-minio.lock
 	$(BIN)/python -m pytest -m minio -rs tests/minio
+
+# The forge's contract, the end-to-end path and docs/how-to/gitea.md on Gitea itself, which Go builds once (minutes) from
+# its module proxy; says so and does nothing where there is no Go.
+test-gitea: setup
+	-$(BIN)/python -m placet.testing.gitea
+	$(BIN)/python -m pytest -s -m gitea -rs tests/gitea
 
 # The action and the hooks installed as users' machines do; actionlint, where Go is at hand to build it.
 CI_TOOLS := $(CURDIR)/$(VENV)/ci-tools
@@ -83,8 +89,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench soak
-	$(BIN)/ruff format --check src tests scripts bench soak
+	$(BIN)/ruff check src tests scripts bench soak examples
+	$(BIN)/ruff format --check src tests scripts bench soak examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -84,6 +84,7 @@ NO_GUARDS = {
     "placet.engine.review:merge": _OWN,
     "placet.engine.review:withdraw": _OWN,
     "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
+    "placet.engine.witness:Witness.require_known": _OWN,
     "placet.engine.thaw:Lookout.__call__": "ends a copy sooner; who refuses is `look_again`, asked again at the end",
     "placet.engine.transfer:_read_object": "a stock remote's object, which an MD5 names; what is governed goes by SHA-256",
     "placet.engine.transfer:bounded": _LIMIT,

@@ -21,8 +21,15 @@ def test_the_action_installs_itself_by_hash(tmp_path):
     ident = lab.propose()
     job = Job(tmp_path / "job", {"server_url": "https://git.example.org", "repository": "x/y", "token": "x"})
     job.env["PIP_NO_CACHE_DIR"] = "1"
-    job.github |= {"head_ref": f"proposals/{ident}", "event": {"pull_request": {"head": {"sha": lab.branch(ident)}}}}
-    given = {"trust_root": f"sha256:{lab.trust_root}", "ctrl": str(tmp_path / "ctrl.git"), "python": sys.executable}
+    job.github |= {
+        "head_ref": f"proposals/{ident}",
+        "event": {"pull_request": {"head": {"sha": lab.branch(ident)}}},
+    }
+    given = {
+        "trust_root": f"sha256:{lab.trust_root}",
+        "ctrl": str(tmp_path / "ctrl.git"),
+        "python": sys.executable,
+    }
     assert run_action(job, "integrations/ci/check", **given) == 0, job.out
     assert "Placet**: passed" in job.summary
     lab.repo.close()
@@ -32,7 +39,9 @@ def test_pre_commit_makes_placets_environment(tmp_path):
     git(tmp_path, "clone", "-q", str(ROOT), "placet")
     commit = git(tmp_path / "placet", "rev-parse", "HEAD").strip()
     text = blocks("pre-commit.md", "yaml")[0]
-    text = text.replace("https://git.example.org/OWNER/placet", str(tmp_path / "placet")).replace("0" * 40, commit)
+    text = text.replace("https://git.example.org/OWNER/placet", str(tmp_path / "placet")).replace(
+        "0" * 40, commit
+    )
     git(tmp_path, "init", "-q", "-b", "main", "work")
     stage(tmp_path / "work", {".pre-commit-config.yaml": text, "a.csv": "a\n", "tests/b.csv": "b\n"})
     env = ENV | {"PRE_COMMIT_HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}

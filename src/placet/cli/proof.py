@@ -142,6 +142,7 @@ def _lines(found: Report, most: int | None) -> Iterator[tuple[str, str]]:
     shown = most if most is None or not found.problems else 2
     yield from _some("freeze: ", found.freezes, shown, "yellow")
     yield from _some("alarm: ", found.alarms, shown, "yellow")
+    yield from _some("warning: ", found.warnings, shown, "yellow")
     yield from _some("PROBLEM: ", found.problems, most, "red")
     yield from ((text, "") for text in found.limits)
     yield "Everything that is here is exactly what was approved." if found.ok else "NOT verified.", "bold"

@@ -78,7 +78,7 @@ def return_(ident: str, on: Sequence[tuple[str, str]], manifest: str, message: s
 @click.command()
 @ident_argument
 def merge(ident: str) -> None:
-    """Land an approved proposal on `main`, where the forge is plain Git."""
+    """Land an approved proposal on `main`: by its pull request on a forge, else by a push."""
     from placet.client import Client
 
     with Client() as client:

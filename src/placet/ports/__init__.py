@@ -17,9 +17,29 @@ from typing import IO, Literal, Protocol, Self, TypeVar
 from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
-from placet.ports.forge import Account, Commission, Forge, Hole, PullRequest, Review, StatusState
+from placet.ports.forge import (
+    PLAIN,
+    Account,
+    Commission,
+    Forge,
+    Hole,
+    PullRequest,
+    Remark,
+    Review,
+    StatusState,
+)
 
-__all__ = ["Account", "Commission", "Forge", "Hole", "PullRequest", "Review", "StatusState"]
+__all__ = [
+    "PLAIN",
+    "Account",
+    "Commission",
+    "Forge",
+    "Hole",
+    "PullRequest",
+    "Remark",
+    "Review",
+    "StatusState",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -514,7 +534,8 @@ class Remembered:
         main: The last tip of `main` that was accepted.
         position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
-        decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
+        decisions: Proposal that is not over yet -> person, or `witness:<name>` -> (number, digest) of their
+            highest decision or observation.
         freezes: Digest of a freeze that nobody ended -> its scope, person, reason and time.
     """
 

@@ -4,8 +4,11 @@ A forge's word is evidence, never proof: nothing here decides. Every adapter pas
 in `placet.testing`. Errors are those of `placet.errors`; of every call, if not said otherwise:
 
     Unavailable: kind `forge-unreachable`: no answer, or a rate limit; `details["retry_s"]` where it was told.
-    Refused: kind `forge-refused`: the credential may not do this.
+    Refused: kind `forge-refused`: the credential may not do this, or the forge says no.
+    NotFound: kind `forge-missing`: the repository or pull request is not there, or not for this credential.
     Invalid: kind `forge-answer`: an answer that is not what the forge's documentation says.
+
+A branch is named as Git's refs are (`refs/heads/proposals/<id>`) or without `refs/heads/`.
 """
 
 from __future__ import annotations
@@ -16,12 +19,18 @@ from typing import Literal, Protocol
 
 from placet.core.predicates import Verdict
 
+PLAIN = "git"
+"""The name of the forge that is plain Git: it has no pages."""
+
 StatusState = Literal["pending", "success", "failure", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody on a forge: `id` never changes and is never given to another; `login` may be both."""
+    """Somebody on a forge: `id` never changes and is never given to another; `login` may be both.
+
+    Whoever was deleted is account 0, `ghost`.
+    """
 
     id: int
     login: str
@@ -53,7 +62,8 @@ class Review:
     """One review.
 
     Attributes:
-        commit: What was reviewed, as the forge recorded it when the review was submitted.
+        commit: What was reviewed, as the forge recorded it when the review was submitted; empty where it does
+            not tell, as after a forced push.
         verdict: None for a comment that neither approves nor returns.
         time: RFC 3339 UTC, whole seconds.
     """
@@ -63,6 +73,16 @@ class Review:
     commit: str
     verdict: Verdict | None
     dismissed: bool
+    text: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody said under a pull request, outside of reviews; `time` as of a review."""
+
+    id: int
+    account: Account
     text: str
     time: str
 
@@ -83,7 +103,8 @@ class Commission:
         main: The branch that proposals land on.
         published: Globs of the published branches, which agents alone may push to.
         status: The commit status that must be there before a merge.
-        agents: Logins that may push to the published branches.
+        agents: Logins that may push to the published branches; empty: who they are is not known.
+        owners: Accounts that are asked about every change of the policy (CODEOWNERS); empty: not known.
         hook: Address of an agent's webhook, if there is to be one.
         secret: The webhook's secret.
     """
@@ -92,6 +113,7 @@ class Commission:
     published: Sequence[str]
     status: str
     agents: Sequence[str] = ()
+    owners: Sequence[int] = ()
     hook: str | None = None
     secret: str | None = None
 
@@ -105,15 +127,22 @@ class Forge(Protocol):
         ...
 
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
-        """Make the pull request of a pushed branch, or update it; its address, if it has one. Idempotent."""
+        """Make the pull request of a pushed branch, or update it; its address, if it has one. Idempotent.
+
+        Of one that was merged nothing is changed; beside one that was closed a new one is made.
+        """
         ...
 
     def pull(self, branch: str) -> PullRequest | None:
-        """The newest pull request from this branch (`proposals/<id>`) to `main`, if there is one."""
+        """The newest pull request from this branch of the repository itself to `main`, if there is one."""
         ...
 
     def reviews(self, number: int) -> Sequence[Review]:
         """All submitted reviews of a pull request, oldest first; drafts of reviews are not told."""
+        ...
+
+    def remarks(self, number: int) -> Sequence[Remark]:
+        """What was said under a pull request outside of reviews, oldest first."""
         ...
 
     def request(self, number: int, accounts: Sequence[int]) -> None:
@@ -121,7 +150,7 @@ class Forge(Protocol):
         ...
 
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
-        """Set the commit status `placet`; nothing is sent if it is so already."""
+        """Set the commit status `placet`, text cut to 140 characters; nothing is sent if it is so already."""
         ...
 
     def comment(self, number: int, text: str) -> None:
@@ -132,8 +161,15 @@ class Forge(Protocol):
         """Close a pull request without merging it. Idempotent."""
         ...
 
-    def merge(self, proposal: str, branch: str) -> bool:
-        """Merge on the forge, if its head is still the commit that the branch is at; False: push instead."""
+    def merge(self, branch: str, head: str) -> bool:
+        """Merge a branch's pull request on the forge, with exactly this head; False: there is none, so push.
+
+        Idempotent: true too if it was merged before.
+
+        Raises:
+            Conflict: kind `ref-moved`: its head is another commit; nothing was merged.
+            Refused: kind `forge-refused`: the repository's protection or a conflict stands against it.
+        """
         ...
 
     def protect(self, commission: Commission) -> None:

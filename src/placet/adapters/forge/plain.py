@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from placet.ports import Commission, Hole, PullRequest, Review, StatusState
+from placet.ports import PLAIN, Commission, Hole, PullRequest, Remark, Review, StatusState
 
 
 class PlainForge:
     """Nothing to do beyond Git itself: no pages, no accounts, no reviews; its protection is the gate."""
 
-    name = "git"
+    name = PLAIN
 
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """A branch has no page of its own."""
@@ -23,6 +23,11 @@ class PlainForge:
         return None
 
     def reviews(self, number: int) -> Sequence[Review]:
+        """There are none."""
+        del number
+        return ()
+
+    def remarks(self, number: int) -> Sequence[Remark]:
         """There are none."""
         del number
         return ()
@@ -43,9 +48,9 @@ class PlainForge:
         """There is none."""
         del number
 
-    def merge(self, proposal: str, branch: str) -> bool:
+    def merge(self, branch: str, head: str) -> bool:
         """Merging is a push."""
-        del proposal, branch
+        del branch, head
         return False
 
     def protect(self, commission: Commission) -> None:

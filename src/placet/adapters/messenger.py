@@ -1,0 +1,116 @@
+"""Messages by Apprise: e-mail, Slack, Teams, Matrix, webhooks and what else it speaks.
+
+A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and of its
+HTTP client's nothing is kept that a thread of this module says.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from placet.errors import Invalid, NotFound, Unavailable
+
+_LIMIT_S = 60.0
+_LEAST, _MOST = 200, 20_000
+_THREAD = "placet-message"
+_TALKERS = ("urllib3.connectionpool", "urllib3.util.retry", "requests", "asyncio")
+
+
+class AppriseMessenger:
+    """One target. What it is sent is plain text, and is given to the service as such.
+
+    Args:
+        name: The target's, for errors.
+        url: Apprise's; one.
+
+    Raises:
+        NotFound: kind `no-apprise`: the extra is not installed.
+        Invalid: kind `notify-url`: Apprise does not know such a URL.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        self._name = name
+        self._service = _open(name, url)
+        self._busy: threading.Thread | None = None
+
+    @property
+    def limit(self) -> int:
+        """Characters that the text of a message may have."""
+        return max(_LEAST, min(int(self._service.body_maxlen), _MOST))
+
+    def send(self, title: str, text: str, *, loud: bool) -> None:
+        """Send one message; a service that does not end its answer is left alone after a minute.
+
+        Raises:
+            Unavailable: kind `not-told`.
+        """
+        if self._busy is not None and self._busy.is_alive():
+            raise self._failed("It has not answered the message before.")
+        sent: list[bool] = []
+        arguments = (title, text, loud, sent)
+        self._busy = threading.Thread(target=self._send, args=arguments, name=_THREAD, daemon=True)
+        self._busy.start()
+        self._busy.join(_LIMIT_S)
+        if self._busy.is_alive():
+            raise self._failed(f"It did not answer within {_LIMIT_S:.0f} s.")
+        if sent != [True]:
+            raise self._failed("The service cannot be reached, or refused the message.")
+
+    def _send(self, title: str, text: str, loud: bool, sent: list[bool]) -> None:
+        from apprise import Apprise, NotifyFormat, NotifyType
+
+        kind = NotifyType.WARNING if loud else NotifyType.INFO
+        try:
+            found = Apprise([self._service], asset=self._service.asset).notify(
+                body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
+            )
+            sent.append(found is True)
+        except Exception:  # noqa: BLE001 - whatever a plug-in of Apprise's raises may name its URL
+            sent.append(False)
+
+    def _failed(self, why: str) -> Unavailable:
+        return Unavailable(
+            f"The target {self._name} of [notify] was not told.",
+            kind="not-told",
+            why=why,
+            mend="Look at its URL and at the service, then: placet notify --test",
+        )
+
+
+def _foreign(_: logging.LogRecord) -> bool:
+    return threading.current_thread().name != _THREAD
+
+
+def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
+    try:
+        from apprise import Apprise, AppriseAsset
+    except ImportError as error:
+        raise NotFound(
+            "Apprise is not installed.", kind="no-apprise", mend="pip install 'placet[notify]'"
+        ) from error
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    for one in _TALKERS:
+        logging.getLogger(one).addFilter(_foreign)
+    asset = AppriseAsset(
+        app_id="Placet",
+        app_desc="Placet",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        image_path_mask="",
+        async_mode=False,
+        interpret_emojis=False,
+        pgp_autogen=False,
+        pem_autogen=False,
+    )
+    service = Apprise.instantiate(url, asset=asset)
+    if service is None:
+        raise Invalid(
+            f"The URL of the target {name} of [notify] is none that Apprise knows.",
+            kind="notify-url",
+            why="It is not shown, since it may hold a credential.",
+            mend="See docs/how-to/notify.md.",
+        )
+    return service

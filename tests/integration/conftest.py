@@ -1,0 +1,30 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A DVC project with a local remote, and nothing of this machine's settings."""
+    for key, value in {
+        "HOME": tmp_path / "home",
+        "PLACET_HOME": tmp_path / "home" / "placet",
+        "DVC_SITE_CACHE_DIR": tmp_path / "site",
+        "DVC_GLOBAL_CONFIG_DIR": tmp_path / "global",
+        "DVC_SYSTEM_CONFIG_DIR": tmp_path / "system",
+        "DVC_NO_ANALYTICS": "1",
+        "DAGSTER_HOME": tmp_path / "dagster",
+    }.items():
+        monkeypatch.setenv(key, str(value))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "dagster").mkdir()
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    dvc = Path(sys.executable).parent / "dvc"
+    subprocess.run([dvc, "init", "-q", "--no-scm"], cwd=folder, check=True)
+    subprocess.run(
+        [dvc, "remote", "add", "-q", "-d", "internal-storage", tmp_path / "remote"], cwd=folder, check=True
+    )
+    return folder
