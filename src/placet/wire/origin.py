@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
-from placet import __version__
 from placet.core import layout
 from placet.core.provenance import MANUAL, Provenance, Resource
 from placet.engine.artifact import load_artifact
@@ -26,7 +26,7 @@ def origin(wire: Wire, given: Provenance | None, inputs: Iterable[str | Path], r
     if given is None or given.build_definition is None:
         if not used:
             return given or Provenance()
-        given = Provenance.of(build_type=MANUAL, builder=f"pkg:pypi/placet@{__version__}")
+        given = Provenance.of(build_type=MANUAL, builder=f"pkg:pypi/placet@{version('placet')}")
     return given.using(used)
 
 
