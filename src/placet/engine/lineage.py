@@ -257,7 +257,8 @@ def marks(view: View, published: Iterable[tuple[str, str]]) -> Iterator[str]:
 def drawn(found: Lineage) -> str:
     """A lineage as an SVG."""
     boxes = [Box(one.key, one.steps, tuple(_lines(one)), _style(one)) for one in found.nodes]
-    return svg(f"Lineage of {found.id}", boxes, [(one.used, one.made) for one in found.edges])
+    arrows = dict.fromkeys((one.used, one.made) for one in found.edges)
+    return svg(f"Lineage of {found.id}", boxes, list(arrows))
 
 
 def _lines(one: Node) -> Iterator[str]:
