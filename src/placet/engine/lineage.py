@@ -146,8 +146,8 @@ def _lines(one: Node) -> Iterator[str]:
     yield f"{one.state} {one.key[:12]}, {one.by}" if one.kind == "proposal" else one.uri
     if one.digest:
         yield one.digest
-    if one.retracted:
-        yield "RETRACTED"
+    if one.retracted and one.state != State.RETRACTED:
+        yield "partly retracted"
     if one.made_from_retracted:
         yield "made from what was retracted"
 
