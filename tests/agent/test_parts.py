@@ -224,7 +224,7 @@ def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
         )
 
     form = AgentForm(scrub_hours=0.5, scrub_remote="r", scrub_rate=9)
-    _, job = jobs_of(form)
+    job = next(one for one in jobs_of(form) if one.name == "scrub")
     assert (job.name, job.every_s, len(jobs_of(AgentForm()))) == ("scrub", 1800, 1)
     one = lane(job, client=SimpleNamespace(scrub=scrub))
     assert [one.cycle(), one.cycle()] == [1800, 1800]
