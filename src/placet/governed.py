@@ -41,7 +41,7 @@ from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
 from placet.wire.origin import origin
-from placet.wire.pages import announced, written
+from placet.wire.pages import announced, shown_again, written
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class Governed(DataPlane):
                 mend=f"placet return {case.id[:12]} -m REASON",
             )
         seen = review.seen_bytes(case) if checked and checked.on == "bytes" else review.seen_report(case)
-        return review.decide(
+        done = review.decide(
             view,
             case,
             self._wire.signer(),
@@ -273,11 +273,16 @@ class Governed(DataPlane):
             days=days,
             shown=manifest,
         )
+        self._show_again(case.id)
+        return done
 
     def withdraw(self, ident: str, *, reason: str) -> str:
         """Take an own proposal back. Idempotent."""
         view = self.view()
-        return review.withdraw(view, view.find(ident), self._wire.signer(), reason=reason, now=self.now())
+        case = view.find(ident)
+        done = review.withdraw(view, case, self._wire.signer(), reason=reason, now=self.now())
+        self._show_again(case.id)
+        return done
 
     def merge(self, ident: str) -> str:
         """Land an approved proposal on `main`, on the forge or by a push; returns the landing commit."""
@@ -285,6 +290,7 @@ class Governed(DataPlane):
         case = view.find(ident)
         if case.landed is None:
             head = review.mergeable(view, case, self.now())
+            self._show_again(case.id)
             if self._wire.forge.merge(layout.proposal_ref(case.id), head):
                 view = self.view()
                 case = view.find(ident)
@@ -372,6 +378,9 @@ class Governed(DataPlane):
 
     def _announce(self, proposed: proposing.Proposed) -> proposing.Proposed:
         return announced(self._wire, proposed, self.view, self.now())
+
+    def _show_again(self, ident: str) -> None:
+        shown_again(self._wire, ident, self.view, self.now())
 
     def _node(self) -> str:
         if self.settings.node is None:

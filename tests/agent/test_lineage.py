@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from agent.site import PLACET, Agent, Site
 from governance.lab import PUBLISHED
 from integration.test_openlineage import served
@@ -24,12 +26,21 @@ def shell(site: Site, script: str, **environ):
     return done.stdout
 
 
+@pytest.fixture
+def workspace(seaweed, tmp_path):
+    """A site whose credential may write to its internal tier, as a job's."""
+    made = Site.make(seaweed, tmp_path / "site", internal="writer")
+    yield made
+    made.lab.repo.close()
+
+
 def land(site, ident):
     site.lab.decide(ident, "alice", "bob")
     site.lab.merge(ident)
 
 
-def test_the_how_to_page_works_as_it_is_written(site):
+def test_the_how_to_page_works_as_it_is_written(workspace):
+    site = workspace
     text = PAGE.read_text()
     by_hand, with_slsa, see, send = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     (slsa,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
@@ -53,7 +64,8 @@ def test_the_how_to_page_works_as_it_is_written(site):
     _read_the_crate(site, means, python)
     with served() as backend:
         settings = toml.replace("http://127.0.0.1:5000", backend.url)
-        (site.folder / "placet.toml").open("a").write(settings)
+        own = site.folder / "placet.toml"
+        own.write_text(own.read_text() + settings)
         (site.folder / "lineage.token").touch(0o600)
         (site.folder / "lineage.token").write_text("key")
         assert shell(site, send) == "3 events told\n"
@@ -92,7 +104,8 @@ def test_an_agent_tells_what_it_published_and_is_not_kept_by_a_backend_that_is_d
             assert agent.stop() == 0
 
 
-def test_json_of_lineage_and_wrong_uses(site):
+def test_json_of_lineage_and_wrong_uses(workspace):
+    site = workspace
     ident = site.land()
     found = json.loads(site.run("lineage", ident, "--json").stdout)
     assert [one["key"] for one in found["nodes"]] == [ident]

@@ -1,4 +1,8 @@
-"""Deliveries of forges: GitHub's own test vector, GitHub's own examples, and what Gitea and Forgejo send."""
+"""Deliveries of forges: GitHub's published test vector, and its own payloads under every forge's header.
+
+The payloads in `webhooks` are of npm `@octokit/webhooks-examples` 7.6.1 (MIT). Gitea itself sends in
+`tests/gitea/test_webhook.py`.
+"""
 
 import hmac
 import io
@@ -71,9 +75,9 @@ def test_githubs_published_vector_is_right_under_every_forges_header(agent, forg
 @pytest.mark.parametrize("file", PAYLOADS, ids=lambda file: file.stem)
 def test_a_forges_own_payload_wakes_once_and_is_not_read(agent, file, forge):
     body = json.dumps(json.loads(file.read_bytes()), separators=(",", ":"), ensure_ascii=False).encode()
-    for status, woken in ((204, 1), (204, 1)):
-        assert agent.deliver(body, FORGES[forge](sign(body))) == status
-        assert agent.woken == woken
+    for _ in range(2):
+        assert agent.deliver(body, FORGES[forge](sign(body))) == 204
+        assert agent.woken == 1
 
 
 @pytest.mark.parametrize(
@@ -104,4 +108,4 @@ def test_a_signature_for_a_part_of_a_long_body_is_no_signature_of_it(agent):
 
 
 def test_there_are_payloads():
-    assert {file.stem.split("-")[0] for file in PAYLOADS} >= {"github"}
+    assert [file.stem for file in PAYLOADS] == ["github-ping", "github-pull_request_review", "github-push"]

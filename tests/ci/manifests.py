@@ -13,11 +13,12 @@ NOT_OURS = {"kustomize.config.k8s.io/v1beta1"}
 
 
 def documents(folder):
-    """(file, document) of every manifest below a folder, generated settings and kustomize's own left out."""
+    """(file, document) of every manifest below a folder, also inside another; kustomize's own left out."""
     for path in sorted((ROOT / folder).rglob("*.yaml")):
         for one in YAML(typ="safe").load_all(path):
             if isinstance(one, dict) and "apiVersion" in one and one["apiVersion"] not in NOT_OURS:
                 yield path.relative_to(ROOT), one
+                yield from ((path.relative_to(ROOT), inner) for inner in named(one, ".*/source/resource"))
 
 
 @cache

@@ -52,15 +52,8 @@ def test_pre_commit_as_written(repo, tmp_path_factory):
     sh(re.search(r"```text\n(git rm.*?)```", (PAGES / "pre-commit.md").read_text(), re.DOTALL)[1], repo)
     git(repo, "add", "patients.csv.dvc")
     assert "Passed" in git(repo, "commit", "-m", "tracked")
-    stage(
-        repo,
-        {
-            "odd.csv.dvc": (repo / "patients.csv.dvc")
-            .read_text()
-            .replace("- md5", "-   md5")
-            .replace("\n  ", "\n    ")
-        },
-    )
+    odd = (repo / "patients.csv.dvc").read_text().replace("patients", "odd").replace("\n  ", "\n    ")
+    stage(repo, {"odd.csv.dvc": odd.replace("- md5", "-   md5")})
     assert "It was rewritten" in git(repo, "commit", "-m", "x", expect=1)
     git(repo, "add", "odd.csv.dvc")
     assert "Passed" in git(repo, "commit", "-m", "rewritten")

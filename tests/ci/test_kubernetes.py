@@ -86,7 +86,7 @@ def test_a_kustomization_has_all_that_it_names_and_names_all_that_is_there(folde
 
 @pytest.mark.parametrize("folder", [ARGO, AGENT])
 def test_everything_that_is_referred_to_is_there(folder):
-    there = {(one["kind"], one["metadata"]["name"]) for _, one in documents(folder)}
+    there = {(one["kind"], one["metadata"].get("name")) for _, one in documents(folder)}
     claims = {
         name
         for _, one in documents(folder)

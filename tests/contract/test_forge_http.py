@@ -200,6 +200,11 @@ def test_pages_follow_the_query_of_a_link_and_no_host():
     ]
 
 
+def test_a_link_that_is_none_is_passed_over():
+    for link in ("", "<", '<https://[x?page=2>; rel="prev"', "rel=next", "<?page=2>; rel=prev; rel=nextish"):
+        assert [one.id for one in Server(ok([{"id": 1}], link=link)).http.pages("things", Thing, {})] == [1]
+
+
 def test_pages_go_on_while_the_count_says_so():
     pages = [ok([{"id": 1}, {"id": 2}], x_total_count="3"), ok([{"id": 3}], x_total_count="3")]
     server = Server(*pages)

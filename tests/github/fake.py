@@ -42,10 +42,10 @@ class Reply:
 class Refusal(Exception):
     """An error that GitHub answers with."""
 
-    def __init__(self, status, message, **more):
+    def __init__(self, code, message, **more):
         super().__init__(message)
         self.reply = Reply(
-            status, {"message": message, "documentation_url": "https://docs.github.com/rest", **more}
+            code, {"message": message, "documentation_url": "https://docs.github.com/rest", **more}
         )
 
 
@@ -69,7 +69,6 @@ class FakeGitHub:
         self.statuses, self.activity, self.hooks, self.rulesets = {}, [], {}, {}
         self.settings = {"delete_branch_on_merge": True, "default_branch": "published"}
         self.protection = {}
-        self.codeowners = None
         self.files = {}
         self.actions_approve = True
         self.sees_bypass = True
@@ -86,7 +85,7 @@ class FakeGitHub:
         """One request, as HTTP has it."""
         if self.instead:
             return self.instead.popleft()
-        moved = self._moved(path)
+        moved = self._moved(method, path)
         if isinstance(moved, Reply):
             return moved
         self.asked_for.append((method, moved, dict(query)))
@@ -104,11 +103,12 @@ class FakeGitHub:
         self.spec.check_answer(method, moved, reply.status, reply.body)
         return self._tagged(reply, headers) if method == "GET" and reply.status == 200 else reply
 
-    def _moved(self, path):
+    def _moved(self, method, path):
         found = re.match(r"/repos/([^/]+/[^/]+)(.*)", path)
         if found and found[1] in self.former:
             target = f"{self.api}/repositories/{self.number}{found[2]}"
-            return Reply(301, {"message": "Moved Permanently", "url": target}, {"location": target})
+            status = 301 if method == "GET" else 307
+            return Reply(status, {"message": "Moved", "url": target}, {"location": target})
         return path.replace(f"/repositories/{self.number}", f"/repos/{self.owner}/{self.name}", 1)
 
     def _check_headers(self, headers, body):
@@ -212,6 +212,8 @@ class FakeGitHub:
 
     def cut(self, branch):
         branch = branch.removeprefix("refs/heads/")
+        if branch not in self.heads:
+            return
         self.activity.append(
             (self.tick(), f"refs/heads/{branch}", self.heads.pop(branch), NOTHING, "branch_deletion")
         )
@@ -397,8 +399,15 @@ def repository(hub, account, values, query, body):
     if f"{values['owner']}/{values['repo']}" != f"{hub.owner}/{hub.name}":
         raise Refusal(404, "Not Found", status="404")
     found = hub.spec.example("GET", REPOSITORY)
+    found = {key: one for key, one in found.items() if key not in {"parent", "source", "template_repository"}}
     found["owner"]["login"] = hub.owner
-    found |= {"id": hub.number, "name": hub.name, "full_name": f"{hub.owner}/{hub.name}", "archived": False}
+    found |= {
+        "id": hub.number,
+        "name": hub.name,
+        "full_name": f"{hub.owner}/{hub.name}",
+        "archived": False,
+        "language": None,
+    }
     return Reply(200, found | hub.settings)
 
 
@@ -414,11 +423,10 @@ def workflow(hub, account, values, query, body):
     return Reply(200, example | {"can_approve_pull_request_reviews": hub.actions_approve})
 
 
-@on("GET", REPOSITORY + "/codeowners/errors")
-def codeowners(hub, account, values, query, body):
-    if hub.codeowners is None:
-        raise Refusal(404, "Not Found", status="404")
-    return Reply(200, {"errors": hub.codeowners})
+@on("PUT", REPOSITORY + "/actions/permissions/workflow")
+def change_workflow(hub, account, values, query, body):
+    hub.actions_approve = body["can_approve_pull_request_reviews"]
+    return Reply(204)
 
 
 @on("GET", REPOSITORY + "/activity")
@@ -427,7 +435,7 @@ def activity(hub, account, values, query, body):
     size, start = min(int(query.get("per_page", 30)), 100), int(query.get("after", "0"))
     example = hub.spec.example("GET", REPOSITORY + "/activity")
     some = [
-        example | {"id": start + place, "ref": ref, "before": before, "after": after, "timestamp": when, "activity_type": kind}
+        example | {"id": start + place, "ref": ref, "before": before, "after": after, "timestamp": when, "activity_type": kind, "actor": None}
         for place, (when, ref, before, after, kind) in enumerate(found[start : start + size], 1)
     ]  # fmt: skip
     link = f'<{hub.api}/repositories/{hub.number}/activity?per_page={size}&after={start + size}>; rel="next"'
@@ -731,15 +739,18 @@ def file(hub, account, values, query, body):
     if (query["ref"], values["path"]) not in hub.files:
         raise Refusal(404, "Not Found", status="404")
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)["content"]
-    return Reply(200, example | {"path": values["path"], "type": "file"})
+    data = hub.files[query["ref"], values["path"]]
+    sha = hashlib.sha1(data).hexdigest()
+    content = base64.encodebytes(data).decode()
+    known = {"path": values["path"], "type": "file", "sha": sha, "encoding": "base64", "content": content}
+    return Reply(200, example | known)
 
 
 @on("PUT", REPOSITORY + "/contents/{path}")
 def new_file(hub, account, values, query, body):
     if any(one["name"] == "Placet: what lands" for one in hub.rulesets.values()) and body["branch"] == "main":
         raise Refusal(409, "Repository rule violations found", status="409")
+    hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"])
     sha = hub.push(body["branch"])
-    hub.files[body["branch"], values["path"]] = base64.b64decode(body["content"]).decode()
-    hub.codeowners = []
     example = hub.spec.example("PUT", REPOSITORY + "/contents/{path}", 201)
     return Reply(201, example | {"commit": example["commit"] | {"sha": sha}})

@@ -59,7 +59,7 @@ class GitHubScene:
             raise httpx.ConnectError("no route", request=request)
         path = request.url.raw_path.decode().partition("?")[0]
         reply = self.hub.ask(request.method, path, dict(request.url.params), request.headers, request.content)
-        return httpx.Response(reply.status, headers=reply.headers, content=reply.data)
+        return httpx.Response(reply.status, headers=reply.headers, stream=httpx.ByteStream(reply.data))
 
     def me(self):
         return Account(977, "placet-app[bot]") if self.as_app else self.hub.account("placet-bot")

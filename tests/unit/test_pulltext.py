@@ -36,7 +36,7 @@ PLAIN = re.compile(r"[A-Za-z0-9 ,.;:()'-]*")
 
 
 def detail(text, **changes):
-    return dataclasses.replace(Filler(text)(Detail), **changes)
+    return dataclasses.replace(Filler(text)(Detail), **{"id": "ab" * 16, **changes})
 
 
 def changes(text, *paths):
@@ -49,15 +49,27 @@ def changes(text, *paths):
     return Diff("i" * 32, "m" * 64, "report", tuple(artifacts), (text, f"+{text}"))
 
 
+def inline(children):
+    """The run's page is the one link, and shows where it leads."""
+    shown = None
+    for child in children:
+        if child.type == "link_open" and child.markup == "autolink":
+            shown = child.attrs["href"]
+        elif shown is None:
+            yield child.type, child.content if child.type == "text" else ""
+        elif child.type == "link_close":
+            shown = None
+        else:
+            assert child.content == shown
+
+
 def outside(body):
     """Everything in a text that is no code: kinds of tokens, and words."""
     for token in MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(body):
         if token.type in {"fence", "code_block"}:
             yield token.type, "" if token.info in {"text", ""} else token.info
         elif token.type == "inline":
-            yield from (
-                (child.type, child.content if child.type == "text" else "") for child in token.children
-            )
+            yield from inline(token.children)
         else:
             yield token.type, token.tag
 

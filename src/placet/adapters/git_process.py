@@ -83,12 +83,21 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def credential(origin: str, file: Path) -> dict[str, str]:
+def credential(origin: str, file: Path, renew: Sequence[str] = ()) -> dict[str, str]:
     """What lets Git read a forge's access token from a file, for this origin alone.
 
     It is in no URL, argument or variable, and no other helper is asked or told. Needs Git 2.31.
+
+    Args:
+        origin: `https://host[:port]`.
+        file: Where the token is.
+        renew: The command that writes it anew, if it ends: run where the file is older than 45 minutes.
     """
-    read = f'{{ echo username=x-access-token; echo password="$(cat {shlex.quote(str(file))})"; }}'
+    name = shlex.quote(str(file))
+    read = f'{{ echo username=x-access-token; echo password="$(cat {name})"; }}'
+    if renew:
+        fresh = f'test -n "$(find {name} -mmin -45 2>/dev/null)"'
+        read = f"{{ {fresh} || {shlex.join(renew)} >&2; }} && {read}"
     helper = f'!f() {{ if test "$1" = get; then {read}; fi; }}; f'
     settings = [("helper", ""), ("helper", helper)]
     named = [(f"credential.{origin}.{key}", value) for key, value in settings]

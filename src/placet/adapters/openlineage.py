@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 
 import attr
@@ -29,11 +30,10 @@ from openlineage.client.transport.file import FileConfig, FileTransport
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpConfig, HttpTransport, TokenProvider
 from openlineage.client.transport.transport import Transport
 
-from placet import __version__
 from placet.core.lineageevent import Dataset, LineageEvent
 from placet.errors import PlacetError, Refused, Unavailable
 
-_PRODUCER = f"urn:placet:{__version__}"
+_PRODUCER = f"urn:placet:{version('placet')}"
 _RETRY = {"total": 1, "connect": 1, "read": 0, "backoff_factor": 0.3, "allowed_methods": ["POST"]}
 _CLIENT_ERRORS = range(400, 500)
 _LATER = {408, 425, 429}

@@ -200,7 +200,7 @@ def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
     table = [
         Job("promote", work),
-        Job("announce", announce),
+        Job("announce", announce, apart=True),
         Job(NOTIFY, notify, apart=True),
         Job("lineage", lineage, apart=True),
     ]

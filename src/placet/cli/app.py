@@ -21,7 +21,7 @@ EPILOG = (
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
 _COMMANDS = {
-    "setup": ("init", "keygen", "demo"),
+    "setup": ("init", "keygen", "demo", "git-token"),
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
@@ -56,7 +56,8 @@ class _Lazy(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = import_module(f"placet.cli.{_MODULES[cmd_name]}")
-        found: click.Command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        name = cmd_name.replace("-", "_")
+        found: click.Command = getattr(module, name, None) or getattr(module, f"{name}_")
         return found
 
 

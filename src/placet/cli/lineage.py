@@ -108,6 +108,8 @@ def _tree(found: Lineage, key: str, *, up: bool) -> list[tuple[str, str | None]]
             out.append((f"{'  ' * depth}{text}{' (see above)' if again else ''}", style))
             if not again and depth < _DEEP:
                 walk(far, depth + 1)
+            elif not again and far in beside:
+                out.append((f"{'  ' * depth}  ... and more", None))
 
     walk(key, 0)
     return out

@@ -86,3 +86,14 @@ def demo(keep: bool, folder: Path | None) -> None:
     from placet.demo import run
 
     raise click.exceptions.Exit(run(folder, keep=keep, json_output=output.json))
+
+
+@click.command(hidden=True)
+@click.argument("folder", type=click.Path(path_type=Path), help="Where placet.toml is.")
+def git_token(folder: Path) -> None:
+    """Write a GitHub App's token to where Git reads it; Git's credential helper runs it."""
+    from placet.config import load_settings
+    from placet.wire.data import SystemClock
+    from placet.wire.forge import renew_app_token
+
+    renew_app_token(load_settings(folder), SystemClock())

@@ -42,7 +42,8 @@ def _once() -> None:
         found = client.witness()
         pages = client.announce()
     output.show(found, _witnessed, name="proposals")
-    error = next((one.error for one in (*found, *pages) if one.error is not None), None)
+    errors = [*(one.error for one in found), *(one.error for one in pages)]
+    error = next((one for one in errors if one is not None), None)
     if error is not None:
         output.warn((str(error),))
         raise click.exceptions.Exit(error.exit_code)

@@ -169,7 +169,8 @@ def _run(facts: Facts, artifacts: Sequence[Entity]) -> Iterable[Entity]:
             "codeRepository": code.uri,
             **_told(version=code.digest.get("gitCommit") or origin.code_version),
         }
-    yield from {str(one["@id"]): one for one in inputs}.values()
+    own = {one["@id"] for one in artifacts}
+    yield from {str(one["@id"]): one for one in inputs if one["@id"] not in own}.values()
 
 
 def _input(number: int, one: Resource) -> Entity:

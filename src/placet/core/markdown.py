@@ -59,13 +59,16 @@ def link(url: str) -> str:
 
 @guard(29, 32)
 def title(text: str, limit: int = 80) -> str:
-    """The first line of a text for where no code can stand: letters, numbers and few signs."""
-    first = next(iter(text.strip().splitlines()), "")
-    kept = "".join(
-        one if unicodedata.category(one)[0] in _TITLE or one in ",.-" else " " for one in first[:500]
-    )
-    short = " ".join(re.sub(r"-(?=[0-9])", " ", kept).split())
+    """The first line of a text that says something, for where no code can stand: letters, numbers, few signs."""
+    short = next((kept for line in text.splitlines()[:100] if (kept := _plain(line))), "")
     return short if len(short) <= limit else f"{short[:limit].rstrip()}..."
+
+
+def _plain(line: str) -> str:
+    kept = "".join(
+        one if unicodedata.category(one)[0] in _TITLE or one in ",.-" else " " for one in line[:500]
+    )
+    return " ".join(re.sub(r"-(?=[0-9])", " ", kept).split())
 
 
 def _longest(text: str) -> int:

@@ -99,6 +99,11 @@ class Case:
         """The digest of all that the proposal consists of, as an observation names it."""
         return content_digest({layout.manifest_path(self.id): self.manifest.digest, **self.metafiles()})
 
+    def records(self) -> dict[str, str]:
+        """Path -> blob of its decisions and observations."""
+        signed = {one.path: one.blob for one in self.decisions}
+        return {**signed, **{one.path: one.blob for one in self.observations}}
+
     def said(self) -> dict[str, Said]:
         """What people said on forges, by the word of witnesses that may count."""
         return said(self.policy, self.manifest.body, (one.sighting for one in self.observations))

@@ -26,7 +26,7 @@ from placet.engine.detailviews import (
     observations,
 )
 from placet.engine.freeze import frozen
-from placet.engine.lineage import Descent
+from placet.engine.lineage import warnings
 from placet.engine.observed import told_by
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
@@ -143,7 +143,7 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         landed=case.landed,
         published=published.entry.body.time if published else None,
         sequence=published.entry.body.sequence if published else None,
-        warnings=Descent(view).warnings(case),
+        warnings=warnings(view, case),
         observations=tuple(observations(case)),
     )
 

@@ -106,8 +106,7 @@ def _require_all_decisions(view: View, ref: str, case: Case) -> None:
     branch = view.open.get(case.id)
     if branch is None:
         return
-    wanted = [(one.path, one.blob) for one in (*branch.decisions, *branch.observations)]
-    wanted += [branch.withdrawal] if branch.withdrawal else []
+    wanted = [*branch.records().items(), *([branch.withdrawal] if branch.withdrawal else [])]
     for path, blob in wanted:
         if view.history.tree.get(path, ("", ""))[1] != blob:
             raise refuse(ref, f"It leaves out {path}, which the proposal's branch holds.")
@@ -155,9 +154,8 @@ def _late(case: Case, now: datetime) -> bool:
 
 
 def _record_of(case: Case, change: Change) -> bool:
-    records = {(one.path, one.blob) for one in (*case.decisions, *case.observations)}
-    records.add((layout.manifest_path(case.id), case.blob))
-    return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
+    records = {**case.records(), layout.manifest_path(case.id): case.blob}
+    return records.get(change.path) == change.blob or (change.path, change.blob) == case.withdrawal
 
 
 @guard(9, 17, 21)

@@ -333,7 +333,7 @@ class History:
 
     def _read_record(self, commit: Commit, case: Case, path: str, policy: Policy) -> None:
         mode, blob = self.tree.get(path, ("", ""))
-        known = {one.path: one.blob for one in (*case.decisions, *case.observations)}
+        known = case.records()
         if path == layout.manifest_path(case.id) or known.get(path) == blob:
             return
         if mode != _REGULAR or path in known:

@@ -182,8 +182,6 @@ class Descent:
 
     def warnings(self, case: Case) -> tuple[str, ...]:
         """What was retracted of all that a proposal was made from, over any number of steps."""
-        if not self._gone:
-            return ()
         out: dict[str, None] = {}
         seen, todo = {case.id}, [case]
         while todo:
@@ -243,11 +241,17 @@ def lineage(view: View, case: Case, now: datetime) -> Lineage:
     )
 
 
+def warnings(view: View, case: Case) -> tuple[str, ...]:
+    """What was retracted of all that a proposal was made from, one sentence each."""
+    return Descent(view).warnings(case) if _anything_gone(view) else ()
+
+
 def marks(view: View, published: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Of these artifacts, by path and proposal, those that were made from something that was retracted."""
-    descent = Descent(view)
-    for path, proposal in published:
-        yield from (f"{path}: {text}" for text in descent.warnings(view.history.cases[proposal]))
+    if _anything_gone(view):
+        descent = Descent(view)
+        for path, proposal in published:
+            yield from (f"{path}: {text}" for text in descent.warnings(view.history.cases[proposal]))
 
 
 def drawn(found: Lineage) -> str:
@@ -346,6 +350,11 @@ def _resource(one: Resource, steps: int) -> Node:
     digest = ", ".join(f"{name}:{value}" for name, value in sorted(one.digest.items()))
     key = f"{one.uri} {digest}".strip()
     return Node(key, "resource", steps, one.name or one.uri, uri=one.uri, digest=digest)
+
+
+def _anything_gone(view: View) -> bool:
+    known = (view.latest(tier) for tier in view.publications)
+    return any(one is not None and one.retractions for one in known)
 
 
 def _digests(one: Resource) -> Sequence[str]:

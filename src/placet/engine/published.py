@@ -262,7 +262,8 @@ class PublishedLine:
         changed = {path: blob for path, blob in after.items() if before.get(path, "") != blob}
         wanted = {path: (_REGULAR if blob else "", blob) for path, blob in changed.items()}
         if found != wanted:
-            odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
+            paths = found.keys() | wanted.keys()
+            odd = sorted(path for path in paths if found.get(path) != wanted.get(path))[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
 
     def _bad(self, problem: str) -> Corrupt:

@@ -46,7 +46,7 @@ def pull_text(found: Detail, changes: Diff) -> PullText:
         f"---\n{_more(short)} What counts is signed and in Git, not what stands here."
         " Placet writes this text, and writes it again when something changes."
     )
-    head = title(found.message) or found.kind
+    head = title(found.message) or title(found.kind)
     return PullText(f"{head} ({short})", "\n".join(part for part in parts if part))
 
 

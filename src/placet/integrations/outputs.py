@@ -83,6 +83,18 @@ def keep(
         return Kept(tracked, remote or client.internal_remote())
 
 
+def proven_version(client: Client, file: Path, remote: str | None = None) -> str:
+    """The data version of an output, all its bytes read; what is not here is brought from the internal tier.
+
+    Raises:
+        NotFound: kind `not-tracked`.
+        Corrupt: kind `changed-output`: other bytes lie there than are tracked.
+    """
+    if not file.exists():
+        patiently(lambda: client.pull([file], remote=remote or client.internal_remote()))
+    return data_version(client.prove(file))
+
+
 @contextmanager
 def turn(workspace: Path, path: str, *, reads: bool = False) -> Iterator[None]:
     """One writer of an output at a time, or many readers; the system ends it when a process ends."""

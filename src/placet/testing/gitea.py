@@ -185,8 +185,9 @@ class Gitea:
     def rename(self, login: str, fresh: str) -> None:
         """Give somebody another login; their token stays valid."""
         self.call("root", "POST", f"admin/users/{login}/rename", {"new_username": fresh})
-        for known in (self._passwords, self._tokens, self._clients):
-            known[fresh] = known.pop(login)  # type: ignore[attr-defined]
+        self._passwords[fresh] = self._passwords.pop(login)
+        self._tokens[fresh] = self._tokens.pop(login)
+        self._clients[fresh] = self._clients.pop(login)
 
     def token(self, login: str, scopes: Sequence[str] = _SCOPES) -> str:
         """An access token of somebody, the same each time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -16,17 +16,18 @@ from placet.adapters import keys
 from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git_process import credential
 from placet.core import layout
+from placet.core.digest import sha256_hex
 from placet.core.forgeform import ForgeForm
 from placet.core.policy import Policy
 from placet.errors import Invalid, NotFound
 from placet.ports import Clock, Commission, Forge
+from placet.wire.forgetoken import file_of, token
 
 if TYPE_CHECKING:
     from placet.adapters.forge.http import Place
     from placet.config import Settings
 
 STATUS = "placet"
-_TOKEN = re.compile(r"[!-~]{1,1000}")
 
 
 def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
@@ -55,7 +56,10 @@ def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
         place = _place(settings, form, f"{form.origin(settings.ctrl)}/{API}", headers, clock)
         http = closing.enter_context(contextlib.closing(ForgeHttp(place)))
         return GiteaForge(http, owner, name, name=form.known_as)
-    raise Invalid(f"There is no forge {form.kind!r} in this version.", kind="settings")
+    from placet.wire import github
+
+    place = _place(settings, form, github.api(settings, form), {}, clock)
+    return github.open_github(settings, form, place, closing)
 
 
 def commission(
@@ -87,44 +91,41 @@ def git_credential(settings: Settings) -> Mapping[str, str]:
         NotFound, Unavailable, Refused: as of a key file.
     """
     form, ctrl = settings.forge, urlsplit(settings.ctrl or "")
-    if form is None or form.token is None or ctrl.scheme not in {"http", "https"}:
+    if form is None or ctrl.scheme not in {"http", "https"} or (form.token is None and form.app is None):
         return {}
     origin = form.origin(settings.ctrl)
     if urlsplit(origin)[:2] != (ctrl.scheme, ctrl.netloc.rpartition("@")[2]):
         return {}
-    token(settings, form)
-    return credential(f"{ctrl.scheme}://{urlsplit(origin).netloc}", _file(settings, form.token))
+    origin = f"{ctrl.scheme}://{urlsplit(origin).netloc}"
+    if form.token is not None:
+        token(settings, form)
+        return credential(origin, file_of(settings, form.token))
+    renew = (sys.executable, "-P", "-m", "placet", "git-token", str(settings.root))
+    return credential(origin, app_token_file(settings, form), renew)
 
 
-def token(settings: Settings, form: ForgeForm) -> str:
-    """The access token, from its file.
+def renew_app_token(settings: Settings, clock: Clock) -> Path:
+    """Write a GitHub App's token of the next hour to where Git reads it.
 
     Raises:
-        Invalid: kind `settings`: none is set, or the file holds something else.
-        NotFound, Unavailable, Refused: as of a key file.
+        Invalid: kind `settings`: no App is set.
+        NotFound, Unavailable, Refused: as of a key file, and as of the forge.
     """
-    if form.token is None:
-        raise Invalid(
-            f"No token of {form.known_as} is set.",
-            kind="settings",
-            mend='Make one on the forge, and write to [forge] of placet.toml: token = "forge.token"',
-        )
-    file = _file(settings, form.token)
-    try:
-        found = keys.read_secret(file).decode("ascii", "replace").strip()
-    except NotFound as error:
-        raise NotFound(
-            f"There is no access token at {file}.",
-            kind=error.kind,
-            mend=f"Make one on {form.known_as}; then (umask 077; cat > {file}), paste it, Ctrl-D.",
-        ) from error
-    if not _TOKEN.fullmatch(found):
-        raise Invalid(f"{file} holds no access token: one line without spaces.", kind="settings")
-    return found
+    form = settings.forge
+    if form is None or form.app is None:
+        raise Invalid("No GitHub App is set.", kind="settings")
+    from placet.wire import github
+
+    file = app_token_file(settings, form)
+    fresh = github.app_token(settings, form, _place(settings, form, github.api(settings, form), {}, clock))
+    keys.write_secret(file, fresh.encode("ascii"))
+    return file
 
 
-def _file(settings: Settings, text: str) -> Path:
-    return settings.root / Path(text).expanduser()
+def app_token_file(settings: Settings, form: ForgeForm) -> Path:
+    """Where an App's token is kept while it lasts."""
+    name = "\0".join([form.origin(settings.ctrl), *form.place(settings.ctrl), str(form.app)])
+    return settings.home / "forge" / f"{sha256_hex(name.encode())[:16]}.token"
 
 
 def _place(settings: Settings, form: ForgeForm, base: str, headers: Mapping[str, str], clock: Clock) -> Place:
@@ -134,7 +135,7 @@ def _place(settings: Settings, form: ForgeForm, base: str, headers: Mapping[str,
         base=base,
         headers=lambda: headers,
         now=clock.now,
-        ca=str(_file(settings, form.ca)) if form.ca else None,
+        ca=str(file_of(settings, form.ca)) if form.ca else None,
         proxy=_proxy(base, config.environment()),
     )
 

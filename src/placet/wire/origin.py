@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from placet.core import layout
-from placet.core.provenance import MANUAL, Provenance, Resource
+from placet.core.provenance import MANUAL, Algorithm, Provenance, Resource
 from placet.engine.artifact import load_artifact
 from placet.errors import Invalid
 from placet.wire.ctrl import Wire
@@ -41,5 +41,5 @@ def _resource(wire: Wire, text: str, repository: str) -> Resource:
             mend=f"placet track {found.path}",
         )
     uri = layout.artifact_uri(repository, wire.settings.node or "", found.path)
-    algorithm = "dirHash" if found.is_dir else "sha256"
+    algorithm: Algorithm = "dirHash" if found.is_dir else "sha256"
     return Resource(name=found.path[-300:], uri=uri, digest={algorithm: found.digests.sha256})

@@ -44,6 +44,17 @@ def announced(wire: Wire, made: Proposed, look: Callable[[], View], now: datetim
     return replace(made, url=page.url) if page else made
 
 
+def shown_again(wire: Wire, ident: str, look: Callable[[], View], now: datetime) -> None:
+    """Bring a proposal's page up to date, since something was decided; what fails is said, and left."""
+    try:
+        view = look() if wire.forge.name != PLAIN else None
+        case = view.open.get(ident) if view is not None else None
+        if view is not None and case is not None:
+            announce(view, case, wire.forge, now)
+    except PlacetError as error:
+        log.warning("The forge does not show it yet: %s", error)
+
+
 def written(wire: Wire, case: Case, found: Detail) -> Detail:
     """The same proposal with what people wrote about it on the forge, where that can be read."""
     try:

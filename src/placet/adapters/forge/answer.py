@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -103,7 +103,7 @@ def next_page(answer: Answer) -> dict[str, str] | None:
     for part in answer.headers.get("link", "").split(","):
         found = re.match(r"\s*<([^>]*)>((?:\s*;[^;]*)*)", part)
         if found and re.search(r';\s*rel="?next"?\s*(?:;|$)', found[2]):
-            return dict(parse_qsl(urlsplit(found[1]).query))
+            return dict(parse_qsl(found[1].partition("?")[2]))
     return None
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from placet.adapters.forge import github_rules
+from placet.adapters.forge import github_holes, github_rules
+from placet.adapters.forge.answer import branch_name, cut, same_text
 from placet.adapters.forge.github_answers import (
     Activity,
     Comment,
@@ -23,7 +25,7 @@ from placet.adapters.forge.github_answers import (
 )
 from placet.adapters.forge.github_auth import App, AppTokens
 from placet.adapters.forge.github_record import Record
-from placet.adapters.forge.http import ForgeHttp, Place, branch_name, cut, same_text
+from placet.adapters.forge.http import ForgeHttp, Place
 from placet.errors import Conflict, Refused
 from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
 
@@ -65,6 +67,7 @@ def connect(
     main: str = "main",
     name: str = "github",
     installation: int | None = None,
+    closing: ExitStack | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> GitHubForge:
     """A repository with an account's token, or as a GitHub App.
@@ -76,17 +79,32 @@ def connect(
         main: The branch that proposals land on.
         name: What the policy calls this forge.
         installation: The number of the App's installation; looked up if it is not given.
+        closing: What its connections end with.
         transport: Instead of a network.
     """
-    if not isinstance(credential, App):
+    closing = closing or ExitStack()
+    token: Callable[[], str]
+    tokens: AppTokens | None = None
+    if isinstance(credential, App):
+        token = tokens = app_tokens(place, repository, credential, installation, transport)
+        closing.callback(tokens.close)
+    else:
         token = credential
-        http = ForgeHttp(replace(place, headers=lambda: headers_of(token())), transport)
-        return GitHubForge(http, repository, main=main, name=name)
-    app = credential
+    http = ForgeHttp(replace(place, headers=lambda: headers_of(token())), transport)
+    closing.callback(http.close)
+    return GitHubForge(http, repository, main=main, name=name, app=tokens)
+
+
+def app_tokens(
+    place: Place,
+    repository: str,
+    app: App,
+    installation: int | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> AppTokens:
+    """The tokens of an App for one repository; arguments as of `connect`."""
     itself = ForgeHttp(replace(place, headers=lambda: headers_of(app.jwt())), transport)
-    tokens = AppTokens(itself, repository, place.now, installation)
-    http = ForgeHttp(replace(place, headers=lambda: headers_of(tokens())), transport)
-    return GitHubForge(http, repository, main=main, name=name, app=tokens.app)
+    return AppTokens(itself, repository, place.now, installation)
 
 
 class GitHubForge:
@@ -97,7 +115,7 @@ class GitHubForge:
         repository: `owner/name`, as it was when it was set: a renamed one is found by what it was called.
         main: The branch that proposals land on.
         name: What the policy calls this forge in `people.*.forges`: accounts of two servers are not the same.
-        app: The number of the GitHub App that this is; None for an account's token.
+        app: The tokens of the GitHub App that this is; None for an account's token.
     """
 
     def __init__(
@@ -107,7 +125,7 @@ class GitHubForge:
         *,
         main: str = "main",
         name: str = "github",
-        app: Callable[[], int] | None = None,
+        app: AppTokens | None = None,
     ) -> None:
         self._http = http
         self._given = repository
@@ -212,13 +230,13 @@ class GitHubForge:
 
     def protect(self, commission: Commission) -> None:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
-        app = self._app() if self._app is not None else None
+        app = self._app.number() if self._app is not None else None
         me = ("Integration", app) if app is not None else ("User", self._me.id)
-        github_rules.protect(self._http, self._known, commission, me, app)
+        github_rules.protect(self._http, self._looked_up(), commission, me, app)
 
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""
-        return github_rules.holes(self._http, self._known, commission)
+        return github_holes.holes(self._http, self._looked_up(), commission)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -226,6 +244,11 @@ class GitHubForge:
     def _known(self) -> Repository:
         """The repository by its name of today: GitHub redirects from a former one, but filters by the new."""
         return self._http.get(f"/repos/{self._given}", Repository)
+
+    def _looked_up(self) -> Repository:
+        """The same, as it is now."""
+        self.__dict__.pop("_known", None)
+        return self._known
 
     def _send(self, method: str, path: str, body: object, form: type[T]) -> T:
         return self._http.call(method, path, body=body).read(form)
@@ -237,8 +260,8 @@ class GitHubForge:
     def _pull(self, branch: str) -> Pull | None:
         found = self._find(branch)
         if found is None:
-            before = self.__dict__.pop("_known").full_name
-            if self._known.full_name != before:
+            before = self._known.full_name
+            if self._looked_up().full_name != before:
                 return self._find(branch)
         return found
 
@@ -278,7 +301,7 @@ class GitHubForge:
     def _record(self, pull: Pull) -> Record:
         """What a pull request's branch was at, and when; nothing if the record is behind."""
         ref = f"refs/heads/{pull.head.ref}"
-        query = {"ref": ref, "per_page": _PAGE}
+        query: dict[str, str | int] = {"ref": ref, "per_page": _PAGE}
         if not pull.own:
             return Record()
         found = [one for one in self._http.pages(f"{self._at}/activity", Activity, query) if one.ref == ref]
@@ -308,7 +331,7 @@ class GitHubForge:
     def _is_mine(self, comment: Comment) -> bool:
         app = comment.performed_via_github_app
         if self._app is not None:
-            return app is not None and app.id == self._app()
+            return app is not None and app.id == self._app.number()
         return comment.user is not None and comment.user.id == self._me.id
 
     @cached_property
@@ -316,7 +339,7 @@ class GitHubForge:
         return self._http.get("/user", User)
 
     def _method(self) -> str:
-        known = self._known
+        known = self._looked_up()
         ways = {
             "merge": known.allow_merge_commit,
             "squash": known.allow_squash_merge,

@@ -293,13 +293,8 @@ class Branch(msgspec.Struct, frozen=True):
 class Content(msgspec.Struct, frozen=True):
     """A file that is there."""
 
-    path: str
-
-
-class OwnersErrors(msgspec.Struct, frozen=True):
-    """What is wrong with CODEOWNERS."""
-
-    errors: tuple[dict[str, object], ...]
+    sha: Sha
+    content: Text | None = None
 
 
 class WorkflowRights(msgspec.Struct, frozen=True):

@@ -91,9 +91,13 @@ class AppTokens:
                 self._token = self._fresh()
             return self._token.token
 
-    def app(self) -> int:
+    def number(self) -> int:
         """The App's number."""
         return self._http.get("/app", Integration).id
+
+    def close(self) -> None:
+        """End its connections."""
+        self._http.close()
 
     def _fresh(self) -> InstallationToken:
         if self._installation is None:

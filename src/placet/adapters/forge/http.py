@@ -187,7 +187,7 @@ class ForgeHttp:
             answer = self._known(method, url, data)
             if answer.status not in _REDIRECTS:
                 return answer
-            target = urljoin(url, answer.headers.get("location", ""))
+            target = _joined(url, answer.headers.get("location", ""))
             if _origin(target) != _origin(url):
                 raise odd(f"it redirects to another host, {_host(target)!r}; nothing was sent there")
             if method != "GET" and answer.status not in _KEEPS_METHOD:
@@ -222,7 +222,7 @@ class ForgeHttp:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise odd("it is compressed, though nobody asked for that")
             parts, size = [], 0
-            for part in response.iter_raw():
+            for part in response.iter_bytes():
                 parts.append(part)
                 size += len(part)
                 if size > _MAX_ANSWER:
@@ -294,6 +294,13 @@ class ForgeHttp:
                 if len(word) >= _LEAST_SECRET:
                     text = text.replace(word, "***")
         return text
+
+
+def _joined(url: str, target: str) -> str:
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        raise odd("it redirects to what is no address") from None
 
 
 def _host(url: str) -> str:

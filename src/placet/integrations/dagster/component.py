@@ -95,9 +95,9 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
         check: Ask the policy about each of `outputs` after it was made.
         checked: The same for assets that are defined elsewhere.
         blocking: Whether what fails stops what is downstream.
-        publish: Bring the jobs and the sensor. They use the node's key and the promoter's credential, and so can
-            the code of assets in the same code location: where that is not trusted with them, say false, and
-            give them a location, and a workspace, of their own.
+        publish: Bring the jobs and the sensor. They use the node's key and the promoter's credential, and so
+            can the code of assets in the same code location: where that is not trusted with them, say false,
+            and give them a location, and a workspace, of their own.
         promote: Turn the sensor on from the beginning.
         look_every_s: Seconds between two looks of the sensor.
         io_manager: Also keep what assets return, under this resource key: `io_manager` for all of them.
@@ -199,7 +199,7 @@ def _inputs(
         for dep in spec.deps:
             made = _same(context, outputs_of(context.instance, dep.asset_key))
             for one in made:
-                if outputs.data_version(client.prove(placet.root / one.path)) != one.version:
+                if outputs.proven_version(client, placet.root / one.path, placet.remote) != one.version:
                     raise Conflict(
                         f"{one.path} is not the version that Dagster recorded.",
                         kind="other-version",

@@ -113,11 +113,8 @@ class PlacetIOManager(dg.ConfigurableIOManager):
 
     def _verify(self, context: dg.InputContext, path: str, partition: str | None) -> None:
         """Refuse what is not tracked so, or not what Dagster recorded; bring what is gone from the tier."""
-        file = Path(self.workspace) / path
         with PlacetResource(workspace=self.workspace).client() as client:
-            if not file.exists():
-                outputs.patiently(lambda: client.pull([file], remote=self.remote or client.internal_remote()))
-            found = outputs.data_version(client.prove(file))
+            found = outputs.proven_version(client, Path(self.workspace) / path, self.remote)
         recorded = _recorded(context, path, partition)
         if recorded is not None and recorded != found:
             raise Conflict(
