@@ -436,6 +436,17 @@ def test_protection_is_set_up_once_and_closes_every_hole(scene):
     assert b".placet/policy.yaml @dana" in scene.hub.files["main", "CODEOWNERS"]
 
 
+def test_nothing_is_merged_before_the_status_says_so(scene, pull):
+    scene.account("another-agent")
+    scene.forge.protect(replace(COMMISSION, agents=("another-agent",)))
+    scene.forge.status(pull.head, "pending", "1 of 2 approvals missing")
+    with pytest.raises(Refused):
+        scene.forge.merge(BRANCH, pull.head)
+    assert scene.forge.pull(BRANCH) == pull
+    scene.forge.status(pull.head, "success", "approved")
+    assert scene.forge.merge(BRANCH, pull.head) is True
+
+
 def test_the_status_is_bound_to_the_app():
     scene = GitHubScene(app=True)
     scene.forge.protect(replace(COMMISSION, agents=("placet-app[bot]",)))
