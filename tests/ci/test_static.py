@@ -88,7 +88,9 @@ def test_promotion_takes_nothing_from_the_forge(file):
 def test_what_is_given_on_is_what_is_taken():
     (job,) = load("integrations/ci/github/check.yml")["jobs"].values()
     inputs = load(REUSABLE[0])["on"]["workflow_call"]["inputs"]
-    assert {name for name, one in inputs.items() if one.get("required")} <= job["with"].keys() <= inputs.keys()
+    assert (
+        {name for name, one in inputs.items() if one.get("required")} <= job["with"].keys() <= inputs.keys()
+    )
     (step,) = [one for one in load(REUSABLE[0])["jobs"]["check"]["steps"] if one["name"] == "Check"]
     assert (ROOT / step["uses"].removeprefix("$/") / "action.yml").is_file()
     assert {"trust-root"} <= step["with"].keys() <= load(ACTION)["inputs"].keys()
