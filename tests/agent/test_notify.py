@@ -352,7 +352,6 @@ def test_the_how_to_page_works_as_it_is_written(party, mail, hook):
     (party.folder / "alice.url").chmod(0o600)
     toml.write_text(toml.read_text() + person)
     party.notify("--test", "alice")
-    party.notify("--test", "alice")
 
 
 def test_a_url_of_another_kind_is_invalid():
