@@ -468,7 +468,7 @@ def test_a_run_that_was_cut_off_goes_on(project, bucket, monkeypatch):
     monkeypatch.setattr(adopt.Bringer, "_take", real)
     journal = next((project.root / ".dvc" / "tmp" / "placet" / "adopt").glob("*.jsonl"))
     with journal.open("ab") as stream:
-        stream.write(b'["half a li')
+        stream.write(b'\n["half a li')
     with Client(jobs=1) as client:
         found = client.adopt_bucket("old", "in")
     assert (found.new, found.present) == (13, 7)

@@ -401,7 +401,13 @@ def repository(hub, account, values, query, body):
     found = hub.spec.example("GET", REPOSITORY)
     found = {key: one for key, one in found.items() if key not in {"parent", "source", "template_repository"}}
     found["owner"]["login"] = hub.owner
-    found |= {"id": hub.number, "name": hub.name, "full_name": f"{hub.owner}/{hub.name}", "archived": False, "language": None}
+    found |= {
+        "id": hub.number,
+        "name": hub.name,
+        "full_name": f"{hub.owner}/{hub.name}",
+        "archived": False,
+        "language": None,
+    }
     return Reply(200, found | hub.settings)
 
 

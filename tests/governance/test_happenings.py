@@ -118,7 +118,7 @@ def test_past_the_gate(world, eyes):
     eyes()
     lab.force("refs/heads/main", _merged(lab, ident))
     found = eyes()
-    assert kinds(found) == ["quarantined", "alarm"] or kinds(found) == ["quarantined"]
+    assert kinds(found)[:1] == ["quarantined"]
     assert "without valid approvals" in found[0].text and {"alice", "bob"} <= found[0].concerns
 
 
@@ -131,23 +131,19 @@ def _merged(lab, ident):
 
 
 def test_taken_back(world, eyes):
-    from governance.test_retract import DATA
-
-    ident = world.publish(data=DATA)
+    ident = world.publish()
     eyes()
-    done = world.lab
-    asked = world.propose("outputs/a.csv", "site-b")
-    said = only(eyes(), "proposed")
-    assert said.proposal == asked and "take back outputs/a.csv" in said.text
-    world.lab.decide(asked, "alice", saw="report") if world.lab.state(asked) == "PROPOSED" else None
-    with contextlib.suppress(Exception):
-        world.lab.merge(asked)
-    world.retractor("site-b").run([asked])
-    found = eyes()
-    assert "retracted" in kinds(found)
-    said = next(one for one in found if one.kind == "retracted")
-    assert "a name was left in" in said.text and said.paths == ("outputs/a.csv",)
-    assert ident != asked and done is world.lab
+    asked = world.propose(ident)
+    said = only(eyes(), "approved")
+    assert said.text.startswith(
+        "The proposal of dana to take back outputs/a.csv needs nobody else's approval;"
+    )
+    world.lab.merge(asked)
+    (done,) = world.retractor().run([asked])
+    assert done.error is None
+    said = only(eyes(), "retracted")
+    assert "dana takes back outputs/a.csv" in said.text and "“a name was left in”" in said.text
+    assert said.proposal == asked and "dana" in said.concerns
 
 
 def test_frozen_and_not_any_more(world, eyes):
@@ -197,9 +193,6 @@ def test_a_lost_memory_costs_repeats_and_no_history(world, eyes):
     assert again() == []
 
 
-HOSTILE = "outputs/evil.com/@everyone [x](y) .csv"
-
-
 def test_hostile_words_are_harmless(world, eyes):
     lab = world.lab
     lab.propose("outputs/@everyone (evil.com).csv", message="<script>alert(1)</script> http://evil.com *now*")
@@ -207,16 +200,6 @@ def test_hostile_words_are_harmless(world, eyes):
     whole = json.dumps([said.text, said.subject, said.paths], ensure_ascii=False)
     assert not any(one in whole for one in ("@", "<", "http:", "evil.com", "*"))
     assert "‹script›" in said.text and "evil․com" in said.text
-
-
-def test_many_artifacts_are_counted(world):
-    lab = world.lab
-    from placet.engine.happenings import _named
-
-    class Case:
-        paths = tuple(f"outputs/{number}.csv" for number in range(9))
-
-    assert _named(Case()).endswith("4.csv and 4 more") and lab
 
 
 # --- who is told, and when ---------------------------------------------------------------------

@@ -105,6 +105,7 @@ def test_it_fits_on_80_columns(command):
 
 VOCABULARY = set(re.findall(r"[A-Za-z#>:]+", (ROOT.parent / "src/placet/cli/proposals.py").read_text())) | {
     "UTC",
+    "forge-attested",
     "in",
     "days",
     "ago",

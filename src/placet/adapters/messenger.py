@@ -1,7 +1,7 @@
 """Messages by Apprise: e-mail, Slack, Teams, Matrix, webhooks and what else it speaks.
 
-A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and of its
-HTTP client's nothing is kept that a thread of this module says.
+A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and that
+of its HTTP client while a message is sent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,36 @@ from placet.errors import Invalid, NotFound, Unavailable
 
 _LIMIT_S = 60.0
 _LEAST, _MOST = 200, 20_000
-_THREAD = "placet-message"
 _TALKERS = ("urllib3.connectionpool", "urllib3.util.retry", "requests", "asyncio")
+
+
+class _Silence(logging.Filter):
+    """Nothing passes while a message is sent; Apprise has threads of its own, so none says whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._sending = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """May this be logged?"""
+        del record
+        return not self._sending
+
+    def __enter__(self) -> None:
+        """A message is sent from now on."""
+        self._count(1)
+
+    def __exit__(self, *_: object) -> None:
+        """It has ended."""
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._sending += more
+
+
+_silence = _Silence()
 
 
 class AppriseMessenger:
@@ -49,8 +77,7 @@ class AppriseMessenger:
         if self._busy is not None and self._busy.is_alive():
             raise self._failed("It has not answered the message before.")
         sent: list[bool] = []
-        arguments = (title, text, loud, sent)
-        self._busy = threading.Thread(target=self._send, args=arguments, name=_THREAD, daemon=True)
+        self._busy = threading.Thread(target=self._send, args=(title, text, loud, sent), daemon=True)
         self._busy.start()
         self._busy.join(_LIMIT_S)
         if self._busy.is_alive():
@@ -63,10 +90,11 @@ class AppriseMessenger:
 
         kind = NotifyType.WARNING if loud else NotifyType.INFO
         try:
-            found = Apprise([self._service], asset=self._service.asset).notify(
-                body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
-            )
-            sent.append(found is True)
+            with _silence:
+                found = Apprise([self._service], asset=self._service.asset).notify(
+                    body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
+                )
+            sent.append(bool(found))
         except Exception:  # noqa: BLE001 - whatever a plug-in of Apprise's raises may name its URL
             sent.append(False)
 
@@ -79,10 +107,6 @@ class AppriseMessenger:
         )
 
 
-def _foreign(_: logging.LogRecord) -> bool:
-    return threading.current_thread().name != _THREAD
-
-
 def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
     try:
         from apprise import Apprise, AppriseAsset
@@ -92,7 +116,7 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         ) from error
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     for one in _TALKERS:
-        logging.getLogger(one).addFilter(_foreign)
+        logging.getLogger(one).addFilter(_silence)
     asset = AppriseAsset(
         app_id="Placet",
         app_desc="Placet",
@@ -101,6 +125,7 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         image_url_logo="",
         image_path_mask="",
         async_mode=False,
+        http_redirects=False,
         interpret_emojis=False,
         pgp_autogen=False,
         pem_autogen=False,

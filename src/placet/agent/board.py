@@ -75,5 +75,7 @@ class Board:
             for name, one in noted.items()
             if one is not None and not one.lasting and now < one.since + patience_s
         }
-        found = {name: one and one.trouble for name, one in noted.items() if name not in early}
+        found = {
+            name: one.trouble if one is not None else None for name, one in noted.items() if name not in early
+        }
         return found, min(early.values(), default=None)

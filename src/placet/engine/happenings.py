@@ -160,6 +160,8 @@ def _sentence(case: Case, kind: Kind, who: tuple[str, ...], *, landed: bool) -> 
     what, people = _named(case), ", ".join(who)
     body = case.manifest.body
     verb = {"publish": "publish", "policy": "change", "retract": "take back"}[body.kind]
+    alone = f"The proposal of {body.signer} to {verb} {what} needs nobody else's approval"
+    assent = alone if who == (body.signer,) else f"{people} approved {what}"
     return {
         "proposed": f"{people} proposes to {verb} {what}.",
         "returned": f"{people} returned {what}.",
@@ -167,7 +169,7 @@ def _sentence(case: Case, kind: Kind, who: tuple[str, ...], *, landed: bool) -> 
         "withdrawn": f"The proposal of {body.signer} to {verb} {what} was withdrawn.",
         "expired": f"The proposal of {body.signer} to {verb} {what} has expired.",
         "stale": f"The proposal of {body.signer} to {verb} {what} is stale: {defang(case.stale, _WORDS)}.",
-        "approved": f"{people} approved {what}; it {'is on main' if landed else 'can be merged'}.",
+        "approved": f"{assent}; it {'is on main' if landed else 'can be merged'}.",
         "quarantined": f"{what} of {body.signer} is on main without valid approvals; it is not published.",
         "published": f"Policy {case.policy.form.number + 1} of {body.signer} holds.",
     }[kind]

@@ -94,9 +94,8 @@ def log_input(
             here, subject = _location(place.client, held, at.node), _subject(held)
     source = PlacetDatasetSource(here.uri)
     digest = (here.sha256 or "")[:_DIGEST_CHARS]
-    mlflow.log_input(
-        MetaDataset(source, name=here.path[:_LINE], digest=digest), context, {SUBJECT_TAG: subject}
-    )
+    dataset = MetaDataset(source, name=here.path[:_LINE], digest=digest)  # type: ignore[abstract]
+    mlflow.log_input(dataset, context, {SUBJECT_TAG: subject})
     return here
 
 

@@ -11,12 +11,12 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from mlflow.entities import FileInfo
+from mlflow.entities.file_info import FileInfo
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 from placet.core import layout
@@ -30,7 +30,6 @@ from placet.errors import Conflict, Invalid, NotFound
 from placet.integrations.mlflow_place import Place, found
 
 _WRITING = threading.Lock()
-_NOT_THERE = "no-artifact"
 
 
 class PlacetArtifactRepository(ArtifactRepository):
@@ -67,8 +66,8 @@ class PlacetArtifactRepository(ArtifactRepository):
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """What lies directly under a path; nothing if it is a file, or not there."""
         with found(self._at) as place:
-            name, outputs = self._meant(place, path)
-            return _listing(place, outputs, name, place.path)
+            listings = (_listing(place, name) for name in self._names(place, path))
+            return next((one for one in listings if one), [])
 
     def download_artifacts(self, artifact_path: str | None, dst_path: str | None = None) -> str:
         """Copy a file or a folder to this disk, each file proven by its SHA-256; where it is then.
@@ -82,54 +81,44 @@ class PlacetArtifactRepository(ArtifactRepository):
             raise NotFound(f"There is no folder {dst_path}.", kind="no-file")
         folder = Path(dst_path or tempfile.mkdtemp()).absolute()
         with found(self._at) as place:
-            name, outputs = self._meant(place, artifact_path)
-            try:
-                copied = [path for one in outputs for path in self._copy(place, one, name, folder)]
-            except NotFound as error:
-                if error.kind != "no-version" or place.published:
-                    raise
-                return str(self._copy_proposed(place, name, folder))
-        if not copied and artifact_path:
-            raise NotFound(f"There is no artifact {artifact_path!r} in {self.artifact_uri}.", kind=_NOT_THERE)
-        return str(_to(folder, name, place.path, is_file=copied == [name]))
+            copies = (self._copy(place, name, folder) for name in self._names(place, artifact_path))
+            copied = next((one for one in copies if one is not None), None)
+        if copied is None and artifact_path:
+            raise NotFound(
+                f"There is no artifact {artifact_path!r} in {self.artifact_uri}.", kind="no-artifact"
+            )
+        return str(copied or folder)
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Nothing: outputs are removed in the workspace, and their objects by `placet gc`."""
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        with found(self._at) as place:
-            name, outputs = self._meant(place, remote_file_path)
-            for one in outputs:
-                for path, part in _parts(place.held(one)):
-                    if path == name:
-                        place.client.copy_out(part, Path(local_path))
-                        return
-        raise NotFound(f"There is no artifact {remote_file_path!r} in {self.artifact_uri}.", kind=_NOT_THERE)
+        with tempfile.TemporaryDirectory(prefix="placet-") as folder:
+            shutil.move(self.download_artifacts(remote_file_path, folder), local_path)
 
-    def _meant(self, place: Place, path: str | None) -> tuple[str, list[Tracking]]:
-        """What an artifact path means in the project, and the outputs at, around or below that.
+    def _names(self, place: Place, path: str | None) -> Iterator[str]:
+        """What an artifact path may mean in the project.
 
         MLflow cuts the last part off a URI, percent-encoded as it is, and gives it as a path: so a path is
         taken as it is, and where that is nothing, decoded.
         """
-        name, outputs = "", []
         for text in dict.fromkeys((path or "", unquote(path or ""))):
-            name = _join(place.path, self._at.below(text).path[len(self._at.path) :])
-            outputs = place.outputs(name)
-            if outputs:
-                break
-        return name, outputs
+            yield _join(place.path, self._at.below(text).path[len(self._at.path) :])
 
-    def _copy(self, place: Place, output: Tracking, name: str, folder: Path) -> list[str]:
-        """Copy what is at or below `name` of an output; the paths that there were."""
-        wanted = {
-            path: part
-            for path, part in _parts(place.held(output))
-            if not name or layout.at_or_below(path, name)
-        }
-        for path, part in wanted.items():
-            place.client.copy_out(part, _to(folder, path, place.path, is_file=True))
-        return list(wanted)
+    def _copy(self, place: Place, name: str, folder: Path) -> Path | None:
+        """Copy what is at or below a path of the project; where it is then, or None if there is nothing."""
+        copied = []
+        try:
+            for output in place.outputs(name):
+                for path, part in _parts(place.held(output)):
+                    if not name or layout.at_or_below(path, name):
+                        place.client.copy_out(part, _to(folder, path, place.path, is_file=True))
+                        copied.append(path)
+        except NotFound as error:
+            if error.kind != "no-version" or place.published:
+                raise
+            return self._copy_proposed(place, name, folder)
+        return _to(folder, name, place.path, is_file=copied == [name]) if copied else None
 
     def _copy_proposed(self, place: Place, name: str, folder: Path) -> Path:
         with place.proposed(name) as (root, _):
@@ -183,10 +172,11 @@ def _to(folder: Path, path: str, top: str, *, is_file: bool) -> Path:
     return folder / (path.removeprefix(f"{top}/") if top else path)
 
 
-def _listing(place: Place, outputs: Iterable[Tracking], name: str, top: str) -> list[FileInfo]:
+def _listing(place: Place, name: str) -> list[FileInfo]:
+    """What lies directly under a path of the project."""
     out: dict[str, FileInfo] = {}
-    above = f"{name}/" if name else ""
-    for one in outputs:
+    top, above = place.path, f"{name}/" if name else ""
+    for one in place.outputs(name):
         if one.path.startswith(above) and one.path != name:
             inside = [(one.path, one.out.size, one.out.is_dir)]
         else:

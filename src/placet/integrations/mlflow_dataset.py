@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow.artifacts import download_artifacts
 from mlflow.data.dataset_source import DatasetSource
 
 from placet.core.location import Location, parse_location
+from placet.integrations.mlflow_artifacts import PlacetArtifactRepository
 
 
 class PlacetDatasetSource(DatasetSource):
@@ -32,7 +32,7 @@ class PlacetDatasetSource(DatasetSource):
 
     def load(self, dst_path: str | None = None) -> str:
         """Copy it to this disk, each file proven by its SHA-256; where it is then."""
-        return str(download_artifacts(artifact_uri=self.uri, dst_path=dst_path))
+        return PlacetArtifactRepository(self.uri).download_artifacts("", dst_path)
 
     @staticmethod
     def _get_source_type() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -22,13 +21,13 @@ from placet.core.forgeform import ForgeForm
 from placet.core.policy import Policy
 from placet.errors import Invalid, NotFound
 from placet.ports import Clock, Commission, Forge
+from placet.wire.forgetoken import file_of, token
 
 if TYPE_CHECKING:
     from placet.adapters.forge.http import Place
     from placet.config import Settings
 
 STATUS = "placet"
-_TOKEN = re.compile(r"[!-~]{1,1000}")
 
 
 def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
@@ -127,38 +126,6 @@ def app_token_file(settings: Settings, form: ForgeForm) -> Path:
     """Where an App's token is kept while it lasts."""
     name = "\0".join([form.origin(settings.ctrl), *form.place(settings.ctrl), str(form.app)])
     return settings.home / "forge" / f"{sha256_hex(name.encode())[:16]}.token"
-
-
-def token(settings: Settings, form: ForgeForm) -> str:
-    """The access token, from its file.
-
-    Raises:
-        Invalid: kind `settings`: none is set, or the file holds something else.
-        NotFound, Unavailable, Refused: as of a key file.
-    """
-    if form.token is None:
-        raise Invalid(
-            f"No token of {form.known_as} is set.",
-            kind="settings",
-            mend='Make one on the forge, and write to [forge] of placet.toml: token = "forge.token"',
-        )
-    file = file_of(settings, form.token)
-    try:
-        found = keys.read_secret(file).decode("ascii", "replace").strip()
-    except NotFound as error:
-        raise NotFound(
-            f"There is no access token at {file}.",
-            kind=error.kind,
-            mend=f"Make one on {form.known_as}; then (umask 077; cat > {file}), paste it, Ctrl-D.",
-        ) from error
-    if not _TOKEN.fullmatch(found):
-        raise Invalid(f"{file} holds no access token: one line without spaces.", kind="settings")
-    return found
-
-
-def file_of(settings: Settings, text: str) -> Path:
-    """A file that the settings name."""
-    return settings.root / Path(text).expanduser()
 
 
 def _place(settings: Settings, form: ForgeForm, base: str, headers: Mapping[str, str], clock: Clock) -> Place:

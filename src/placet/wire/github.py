@@ -12,7 +12,7 @@ from placet.adapters.forge.http import Place
 from placet.config import Settings
 from placet.core.forgeform import ForgeForm
 from placet.errors import Invalid
-from placet.wire.forge import file_of, token
+from placet.wire.forgetoken import file_of, token
 
 
 def api(settings: Settings, form: ForgeForm) -> str:
