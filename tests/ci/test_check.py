@@ -118,6 +118,10 @@ def test_another_trust_root_fails(job, lab, proposal):
     assert found == 13 and "not passed" in job.summary
 
 
+def test_without_a_trust_root_nothing_is_believed(job, lab, proposal):
+    assert check(job, lab, f"proposals/{proposal}", lab.branch(proposal), trust_root="") == 2
+
+
 @pytest.mark.parametrize("approved", ["", "True"])
 def test_what_is_not_true_or_false_is_refused(job, lab, proposal, approved):
     assert check(job, lab, f"proposals/{proposal}", lab.branch(proposal), approved=approved) == 2
