@@ -25,6 +25,7 @@ from placet.errors import Refused
 from placet.ports import Commission, Hole
 
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
+_UNSEEN = "unseen"
 _WHERE = "Settings, Rules, Rulesets"
 
 
@@ -95,7 +96,7 @@ def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str
     for kind, text in _LANDING.items():
         what = text.format(status=wanted.status)
         yield from _lacking(wanted.main, what, _others(_around(guards, kind), agents))
-    if _around(guards, "dismissal"):
+    if any(one.kind == "dismissal" for one in guards):
         yield Hole(
             f"On {wanted.main} GitHub dismisses reviews with each push, a signed decision among them.",
             f"{_WHERE}: do not dismiss stale approvals; Placet itself counts a review for its content only.",
@@ -132,8 +133,9 @@ def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -
 
 
 def _around(guards: Sequence[_Guard], kind: str) -> list[frozenset[str] | None]:
-    """Who may go around each rule of a kind."""
-    return [one.around for one in guards if one.kind == kind]
+    """Who may go around each rule of a kind; None too where there may be one that cannot be seen."""
+    found = [one.around for one in guards if one.kind == kind]
+    return found or [None for one in guards if one.kind == _UNSEEN]
 
 
 def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> list[frozenset[str] | None]:
@@ -194,14 +196,14 @@ def _guards(http: ForgeHttp, at: str, branch: str, status: str) -> list[_Guard]:
     name = quote(branch, safe="")
     found: list[_Guard] = []
     around: dict[int, frozenset[str] | None] = {}
-    for rule in http.pages(f"{at}/rules/branches/{name}", Rule, PAGE):
-        if rule.ruleset_id not in around:
-            around[rule.ruleset_id] = _bypass(http, at, rule.ruleset_id)
-        found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]
     try:
+        for rule in http.pages(f"{at}/rules/branches/{name}", Rule, PAGE):
+            if rule.ruleset_id not in around:
+                around[rule.ruleset_id] = _bypass(http, at, rule.ruleset_id)
+            found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]
         protection = http.maybe(f"{at}/branches/{name}/protection", BranchProtection)
     except Refused:
-        return found
+        return [*found, _Guard(_UNSEEN, None)]
     return [*found, *_classic(protection, status)] if protection else found
 
 
