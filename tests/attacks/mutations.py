@@ -247,7 +247,7 @@ ELSEWHERE: dict[str, str] = {
     "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",
     "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
     "placet.engine.copyout:require_same": "tests/integration/test_mlflow.py::"
-     "test_bytes_that_are_not_those_are_never_handed_out",
+    "test_bytes_that_are_not_those_are_never_handed_out",
     "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
     "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
     "placet.engine.clone:require_known_config": _RESEARCHER
