@@ -216,6 +216,14 @@ def test_a_service_that_never_ends_its_answer_is_left_alone(hook, monkeypatch):
     box.wait(1)
 
 
+def test_no_redirect_takes_a_message_elsewhere(hook):
+    box, port = hook
+    box.redirect = f"http://127.0.0.1:{port}/elsewhere"
+    with pytest.raises(Unavailable):
+        AppriseMessenger("one", f"json://127.0.0.1:{port}/a").send("t", "x", loud=False)
+    assert [path for path, _, _ in box.messages] == ["/a"]
+
+
 def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(NotFound, match="Apprise") as caught:
@@ -351,7 +359,6 @@ def test_the_how_to_page_works_as_it_is_written(party, mail, hook):
     (party.folder / "alice.url").write_text(f"json://127.0.0.1:{http_port}/alice")
     (party.folder / "alice.url").chmod(0o600)
     toml.write_text(toml.read_text() + person)
-    party.notify("--test", "alice")
     party.notify("--test", "alice")
 
 

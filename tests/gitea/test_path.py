@@ -43,11 +43,10 @@ def pull(server, ident):
 
 
 def approve(stage, server, ident):
+    """Both reviewers sign; the second one's `approve` sets the commit status that the protection asks for."""
     for name in ("alice", "bob"):
         stage[name].placet("approve", ident)
-    found = pull(server, ident)
-    world.forge(server, "site-a-agent").status(found.head, "success", "approved")
-    return found
+    return pull(server, ident)
 
 
 def button(server, login, number, how="merge", **more):

@@ -262,6 +262,21 @@ def test_a_review_of_a_commit_that_nobody_has_is_none(lab, monkeypatch):
 # --- several witnesses ------------------------------------------------------------------------------
 
 
+def test_a_review_whose_commit_the_forge_does_not_tell_any_more_is_taken_back(lab, monkeypatch):
+    _, number = lab.opened()
+    lab.review(number, "bob")
+    assert lab.look() == [("bob", "approve")]
+    kind = type(lab.forge)
+    known = kind.reviews
+    monkeypatch.setattr(
+        kind, "reviews", lambda self, one: [dataclasses.replace(two, commit="") for two in known(self, one)]
+    )
+    assert lab.look() == [("bob", "none")]
+    assert lab.look() == []
+    lab.review(number, "carol")
+    assert lab.look() == []
+
+
 def test_witnesses_who_differ_let_nothing_pass():
     lab = ForgeLab.make(None, witnesses(OTHER))
     ident, number = lab.opened()

@@ -133,7 +133,7 @@ def test_commands_make_outputs_of_verified_inputs(loaded, workspace, tmp_path):
         read=READ,
         part=PART,
     )
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         make(defs, instance, "a")
         make(defs, instance, "parts", partition_key="x")
         make(defs, instance, "parts", partition_key="y")
@@ -166,7 +166,7 @@ def test_a_command_that_fails_or_writes_nothing_leaves_the_output_as_it_was(
     )
     (workspace / "outputs").mkdir()
     (workspace / "outputs/a.csv").write_text("before")
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         make(defs, instance, "a", good=False)
     assert [one.name for one in (workspace / "outputs").iterdir()] == ["a.csv"]
     assert (workspace / "outputs/a.csv").read_text() == "before"
@@ -197,7 +197,7 @@ def test_a_process_without_dagster_reports_the_data_version(workspace, tmp_path)
         )
         return run.get_materialize_result()
 
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize([piped], instance=instance)
     (event,) = done.asset_materializations_for_node("piped")
     with Client(workspace) as client:

@@ -44,9 +44,8 @@ def site(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def instance(tmp_path):
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as made:
+def instance():
+    with dg.DagsterInstance.ephemeral() as made:
         yield made
 
 

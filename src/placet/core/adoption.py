@@ -17,8 +17,9 @@ FILE = "placet-adopted.json"
 MAX_BYTES = 1 << 28
 
 Kind = Literal["dvc", "lfs", "bucket"]
-NEVER = "never approved"
-PUBLISHED = "published"
+Standing = Literal["never approved", "published"]
+NEVER: Standing = "never approved"
+PUBLISHED: Standing = "published"
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,7 +40,7 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     sha256: str
     size: int | None
     files: int | None
-    standing: Literal["never approved", "published"] = NEVER
+    standing: Standing = NEVER
     proposal: str = ""
     state: str = ""
 

@@ -172,7 +172,7 @@ def news(repo: Repo, case: Case, reviews: Sequence[Review], forge: str, witness:
             continue
         number, commit = (said.review, said.commit) if said else (0, "")
         if review is not None:
-            number, commit = review.id, review.commit
+            number, commit = review.id, review.commit or commit
         if said is None or (said.verdict, said.review, said.policy) != (verdict, number, case.policy.digest):
             out.append(News(person, forge, user, number, commit, verdict))
     return out
@@ -233,6 +233,8 @@ def record(
 @guard(10)
 def holds(repo: Repo, case: Case, commit: str) -> bool:
     """Does a commit hold exactly what is proposed, so that a review of it was one of this?"""
+    if not commit:
+        return False
     try:
         blob = repo.find(commit, layout.manifest_path(case.id))
         if blob is None or parse(repo.read(blob, MAX_ENVELOPE), Manifest).digest != case.manifest.digest:
