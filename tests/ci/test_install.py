@@ -20,6 +20,7 @@ def test_the_action_installs_itself_by_hash(tmp_path):
     lab.clock.time = datetime.now(UTC)
     ident = lab.propose()
     job = Job(tmp_path / "job", {"server_url": "https://git.example.org", "repository": "x/y", "token": "x"})
+    job.limit_s = 1800
     job.env["PIP_NO_CACHE_DIR"] = "1"
     job.github |= {
         "head_ref": f"proposals/{ident}",
