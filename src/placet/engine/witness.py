@@ -24,7 +24,7 @@ from placet.engine.cases import Case, may_judge
 from placet.engine.ctrl import View, Watch
 from placet.engine.detail import is_closed
 from placet.engine.review import DECIDABLE
-from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
+from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import Clock, Forge, RefUpdate, Repo, Review, Signer, TrustMemory
 
 _RACES = 5
@@ -69,7 +69,7 @@ class Witness:
     def run(self) -> list[Witnessed]:
         """Look at the reviews of every proposal that this witness is heard about; idempotent.
 
-        A proposal that fails keeps none of the others from being looked at.
+        A proposal that fails keeps no other from being looked at; a forge that does not answer does.
 
         Raises:
             Refused: kind `not-a-witness`.
@@ -81,6 +81,8 @@ class Witness:
                 done.append(Witnessed(ident, self._look(ident)))
             except PlacetError as error:
                 done.append(Witnessed(ident, (), error))
+                if isinstance(error, Unavailable):
+                    break
         return done
 
     def _look(self, ident: str) -> tuple[Noted, ...]:

@@ -9,6 +9,7 @@ import msgspec
 from placet.ports import Account, PullRequest
 
 _Sha = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}(?:[0-9a-f]{24})?)?\Z")]
+_Login = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")]
 _Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]{1,2000}\Z")]
 
 
@@ -20,7 +21,7 @@ class User(_Form, frozen=True, kw_only=True):
     """An account."""
 
     id: int
-    login: str
+    login: _Login
 
 
 class FoundUsers(_Form, frozen=True, kw_only=True):
@@ -94,8 +95,9 @@ class Comment(_Form, frozen=True, kw_only=True):
 
 
 class Status(_Form, frozen=True, kw_only=True):
-    """A commit's status."""
+    """A commit's status; the newest has the highest id."""
 
+    id: int
     context: str
     status: str
     description: str = ""

@@ -26,6 +26,7 @@ from placet.ports import Commission, Hole
 
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
 _UNSEEN = "unseen"
+INIT = "placet init --forge, by an administrator of the repository"
 _WHERE = "Settings, Rules, Rulesets"
 
 
@@ -38,12 +39,12 @@ class _Guard:
 
 
 _KEPT = {
-    "deletion": "can be deleted",
-    "non_fast_forward": "can be rewritten by a forced push",
+    "deletion": ("can be deleted", "Restrict deletions"),
+    "non_fast_forward": ("can be rewritten by a forced push", "Block force pushes"),
 }
 _LANDING = {
-    "pull_request": "takes pushes that no pull request shows",
-    "status": "takes merges whatever the commit status {status} says",
+    "pull_request": ("takes pushes that no pull request shows", "Require a pull request before merging"),
+    "status": ("takes merges whatever the commit status {status} says", "Require status checks to pass"),
 }
 
 
@@ -91,11 +92,11 @@ def _of_repository(http: ForgeHttp, at: str, known: Repository, wanted: Commissi
 
 
 def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str]) -> Iterator[Hole]:
-    for kind, text in _KEPT.items():
-        yield from _lacking(wanted.main, text, _around(guards, kind))
-    for kind, text in _LANDING.items():
+    for kind, (text, rule) in _KEPT.items():
+        yield from _lacking(wanted.main, text, rule, _around(guards, kind))
+    for kind, (text, rule) in _LANDING.items():
         what = text.format(status=wanted.status)
-        yield from _lacking(wanted.main, what, _others(_around(guards, kind), agents))
+        yield from _lacking(wanted.main, what, rule, _others(_around(guards, kind), agents))
     if any(one.kind == "dismissal" for one in guards):
         yield Hole(
             f"On {wanted.main} GitHub dismisses reviews with each push, a signed decision among them.",
@@ -113,14 +114,14 @@ def _of_owners(http: ForgeHttp, at: str, guards: Sequence[_Guard], wanted: Commi
     if not _around(guards, "owners"):
         yield Hole(
             f"The branch {main} takes changes of the policy that no code owner has reviewed.",
-            f"{_WHERE}: require reviews of code owners on {main}.",
+            f"{INIT}; or {_WHERE}: 'Require review from Code Owners' for {main}.",
         )
 
 
 def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -> Iterator[Hole]:
-    for kind, text in _KEPT.items():
-        yield from _lacking(glob, text, _around(guards, kind))
-    mend = f"{_WHERE}: restrict updates of {glob}, and let only the agents bypass that."
+    for kind, (text, rule) in _KEPT.items():
+        yield from _lacking(glob, text, rule, _around(guards, kind))
+    mend = f"{INIT}; or {_WHERE}: 'Restrict updates' for {glob}, which agents alone bypass."
     updates = _around(guards, "update")
     strangers = _others(updates, agents)
     if not updates:
@@ -147,9 +148,9 @@ def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> 
     return [None if one is None else frozenset(name for name in one if not is_agent(name)) for one in around]
 
 
-def _lacking(branch: str, what: str, around: Sequence[frozenset[str] | None]) -> Iterator[Hole]:
+def _lacking(branch: str, what: str, rule: str, around: Sequence[frozenset[str] | None]) -> Iterator[Hole]:
     if not around:
-        yield Hole(f"The branch {branch} {what}.", f"{_WHERE}: add the rule for {branch}.")
+        yield Hole(f"The branch {branch} {what}.", f"{INIT}; or {_WHERE}: {rule!r} for {branch}.")
     elif frozenset() in around:
         return
     elif None in around:
@@ -172,7 +173,7 @@ def _listed(names: frozenset[str]) -> str:
 
 
 def _of_hook(http: ForgeHttp, at: str, url: str) -> Iterator[Hole]:
-    mend = "Settings, Webhooks: mend it, or set the repository up again with `placet init`."
+    mend = f"{INIT}, with --hook {url}; or Settings, Webhooks."
     try:
         hook = next((one for one in http.pages(f"{at}/hooks", Hook, PAGE) if one.config.url == url), None)
     except Refused:

@@ -69,6 +69,7 @@ class ForgeHttp:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self._not_before = 0.0
+        self._secret: set[str] = set()
         secure = urlsplit(place.base).scheme == "https"
         self._client = httpx.Client(
             transport=transport,
@@ -217,7 +218,9 @@ class ForgeHttp:
         until = time.monotonic() + _WHOLE_S
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "placet"}
         headers |= {"content-type": "application/json"} if data is not None else {}
-        headers |= {**more, **self._place.headers()}
+        own = self._place.headers()
+        self._secret = {word for one in own.values() for word in one.split() if len(word) >= _LEAST_SECRET}
+        headers |= {**more, **own}
         with self._client.stream(method, url, headers=headers, content=data) as response:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise odd("it is compressed, though nobody asked for that")
@@ -289,10 +292,8 @@ class ForgeHttp:
 
     def _without_secrets(self, text: str) -> str:
         """A hostile forge may say what it was sent."""
-        for value in self._place.headers().values():
-            for word in value.split():
-                if len(word) >= _LEAST_SECRET:
-                    text = text.replace(word, "***")
+        for word in self._secret:
+            text = text.replace(word, "***")
         return text
 
 
