@@ -72,13 +72,17 @@ def excerpt(whole: dict[str, Any], version: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, *, example: bool = False) -> Any:
-    """Without what is only read by people; examples stay whole."""
+    """Without what is only read by people; of examples, and of lists in them, the first."""
     if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if not isinstance(value, dict) or example:
+        return [_plain(one, example=example) for one in (value[:1] if example else value)]
+    if not isinstance(value, dict):
         return value
+    if example:
+        return {key: _plain(one, example=True) for key, one in value.items()}
     kept = {key: one for key, one in value.items() if not _is_words(key, one)}
-    return {key: _plain(one, example=key in {"example", "examples", "default"}) for key, one in kept.items()}
+    if isinstance(kept.get("examples"), dict):
+        kept["examples"] = dict(list(kept["examples"].items())[:1])
+    return {key: _plain(one, example=key == "examples") for key, one in kept.items()}
 
 
 def _is_words(key: str, value: Any) -> bool:

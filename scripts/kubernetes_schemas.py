@@ -1,14 +1,14 @@
 """Make tests/ci/schemas/kubernetes.json: the kinds that our manifests have, every unknown key refused.
 
-Argo's kinds follow from hera's models, which its makers generate from Argo's own schemas; those of Kubernetes from
-what `kubernetes-validate` ships. Both are Apache-2.0 and come from PyPI. Only for who changes a version, or uses
-another kind: python3.11 scripts/kubernetes_schemas.py
+Argo's kinds follow from hera's models, which its makers generate from Argo's own schemas; those of Kubernetes
+from what `kubernetes-validate` ships. Both are Apache-2.0 and come from PyPI. Only for who changes a version
+or uses another kind: python3.11 scripts/kubernetes_schemas.py
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
+import subprocess  # noqa: TID251 - a script
 import sys
 import tempfile
 import venv
@@ -25,7 +25,8 @@ import json
 from hera.events.models.github.com.argoproj.argo_events.pkg.apis.events import v1alpha1 as events
 from hera.workflows.models.io.argoproj.workflow import v1alpha1 as workflows
 from pydantic.json_schema import models_json_schema
-kinds = [workflows.Workflow, workflows.WorkflowTemplate, workflows.CronWorkflow, events.EventSource, events.Sensor]
+kinds = [workflows.Workflow, workflows.WorkflowTemplate, workflows.CronWorkflow]
+kinds += [events.EventSource, events.Sensor]
 _, schema = models_json_schema([(one, "validation") for one in kinds], ref_template="#/definitions/{model}")
 print(json.dumps(schema["$defs"]))
 """
@@ -48,7 +49,7 @@ _SAID = frozenset({"description", "title", "default", "examples"})
 
 
 def strict(value: Any, *, names: bool = False) -> Any:
-    """A schema without its words, in which an object has no keys but its own; `names`: keys are properties."""
+    """A schema without its words, whose objects have no keys but their own; `names`: keys are properties."""
     if isinstance(value, list):
         return [strict(one) for one in value]
     if not isinstance(value, dict):
@@ -90,8 +91,8 @@ def argo(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Argo's kinds."""
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary", ":all:", HERA], check=True)
-    done = subprocess.run([python, "-c", ARGO], capture_output=True, text=True, check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary", ":all:", HERA], check=True)  # noqa: S603
+    done = subprocess.run([python, "-c", ARGO], capture_output=True, text=True, check=True)  # noqa: S603
     definitions = {f"argo.{name}": one for name, one in strict(json.loads(done.stdout), names=True).items()}
     text = json.dumps(definitions).replace('"#/definitions/', '"#/definitions/argo.')
     definitions = json.loads(text)
@@ -109,11 +110,10 @@ def kubernetes(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Kubernetes' own kinds."""
     package, version = KUBERNETES
     argv = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), package]
-    subprocess.run(argv, check=True)
+    subprocess.run(argv, check=True)  # noqa: S603
     with zipfile.ZipFile(next(folder.glob("kubernetes_validate-*.whl"))) as wheel:
-        name = next(
-            one for one in wheel.namelist() if f"/{version}." in one and one.endswith("-local/_definitions.json")
-        )
+        ending = "-local/_definitions.json"
+        name = next(one for one in wheel.namelist() if f"/{version}." in one and one.endswith(ending))
         definitions = json.loads(wheel.read(name).replace(b"#/$defs/", b"#/definitions/"))["$defs"]
     kinds = {kind: f"io.k8s.api.{one}" for kind, one in KINDS.items()}
     return kinds, strict(reachable(definitions, list(kinds.values())), names=True)
@@ -123,9 +123,11 @@ def main() -> None:
     """Write the file."""
     with tempfile.TemporaryDirectory() as temp:
         (one, first), (other, second) = argo(Path(temp)), kubernetes(Path(temp))
-    source = f"{HERA} and {' of '.join(reversed(KUBERNETES))}, Apache-2.0; made by scripts/kubernetes_schemas.py"
+    package, version = KUBERNETES
+    source = f"{HERA}, {version} of {package}; Apache-2.0; made by scripts/kubernetes_schemas.py"
     found = {"source": source, "kinds": {**one, **other}}
-    lines = [f'"{name}":{json.dumps(value, separators=(",", ":"))}' for name, value in sorted({**first, **second}.items())]
+    every = sorted({**first, **second}.items())
+    lines = [f'"{name}":{json.dumps(value, separators=(",", ":"))}' for name, value in every]
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1)[:-2] + ',\n "definitions": {\n' + ",\n".join(lines) + "\n}}\n")
 

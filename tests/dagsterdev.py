@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-LIMIT_S = 180
+LIMIT_S = 400
 CONFIG = """\
 telemetry: {enabled: false}
 nux: {enabled: false}

@@ -12,11 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Box:
-    """What came, in order; `refuse` makes the server say no, `hold` makes it keep silent."""
+    """What came, in order; `refuse` makes the server say no, `redirect` point elsewhere, `hold` keep silent."""
 
     def __init__(self):
         self.messages = []
         self.refuse = False
+        self.redirect = None
+        self.reached = threading.Event()
         self.hold = threading.Event()
         self.hold.set()
         self._came = threading.Condition()
@@ -74,10 +76,13 @@ class _Hook(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
         box = self.server.box
+        box.reached.set()
         box.hold.wait(60)
         if not box.refuse:
             box.take((self.path, dict(self.headers), json.loads(body)))
-        self.send_response(403 if box.refuse else 200)
+        self.send_response(403 if box.refuse else 307 if box.redirect else 200)
+        if box.redirect:
+            self.send_header("location", box.redirect)
         self.send_header("content-length", "0")
         self.end_headers()
 

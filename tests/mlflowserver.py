@@ -23,8 +23,9 @@ QUIET = {
 
 
 @contextmanager
-def server(folder: Path, python: str = sys.executable):
-    """Its address. The plug-ins are found by it as by any program of its environment."""
+def server(folder: Path):
+    """Its address. `make test-mlflow` names the Python of another environment, which has the full `mlflow`."""
+    python = os.environ.get("PLACET_MLFLOW_PYTHON") or sys.executable
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -200,6 +200,7 @@ _LOOKS = (
     "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
     "sacro:Sacro", "secrets:Secrets", "types:Type",
 )  # fmt: skip
+_ON_GITHUB = "tests/github/test_adapter.py::"
 _OBSERVED, _PULL = "tests/governance/test_observations.py::", "tests/unit/test_pulltext.py::"
 _SIGHTED = {
     "core.assent:accepted": "test_without_the_guard_a_forge_would_speak_where_no_rule_asks_it",
@@ -247,7 +248,7 @@ ELSEWHERE: dict[str, str] = {
     "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",
     "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
     "placet.engine.copyout:require_same": "tests/integration/test_mlflow.py::"
-     "test_bytes_that_are_not_those_are_never_handed_out",
+    "test_bytes_that_are_not_those_are_never_handed_out",
     "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
     "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
     "placet.engine.clone:require_known_config": _RESEARCHER
@@ -301,6 +302,8 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
     **{f"placet.{guard}": _RETRACT + test for guard, test in _UNDOING.items()},
     **{f"placet.{guard}": _OBSERVED + test for guard, test in _SIGHTED.items()},
+    "placet.adapters.forge.github_record:Record.reviewed": _ON_GITHUB
+    + "test_without_the_guard_an_approval_would_follow_a_forced_push",
     **{
         f"placet.core.markdown:{one}": _PULL + "test_without_the_guard_it_would"
         for one in ("block", "code", "link", "title")

@@ -110,6 +110,15 @@ def test_outputs_of_dvc_are_refused_whatever_is_allowed(repo):
     }
 
 
+def test_each_project_of_a_repository_has_outputs_of_its_own(repo):
+    files = {
+        "sub/.dvc/config": "", "sub/deep/a.bin.dvc": PLAIN.replace(b"a.csv", b"a.bin"), "sub/deep/a.bin": "a",
+        "b.bin.dvc": PLAIN.replace(b"a.csv", b"b.bin"), "b.bin": "b", "sub/b.bin": "c", "deep/a.bin": "d",
+    }  # fmt: skip
+    stage(repo, files)
+    assert set(reasons(repo)) == set(reasons(repo / "sub")) == {"sub/deep/a.bin", "b.bin"}
+
+
 def test_links_into_the_cache_are_refused_and_others_not(repo):
     (repo / "l").symlink_to("/srv/cache/files/md5/0c/c175b9c0f1b6a831c399e269772661")
     (repo / "ok").symlink_to("README.md")
@@ -210,6 +219,25 @@ def test_the_form_is_mended_and_meaning_and_comments_stay(repo):
         assert text == PLAIN or (name == "noted.dvc" and b"# of Dana" in text and b"# mine" in text)
     git(repo, "add", *odd)
     assert metafiles(repo, rewrite=True) == ({}, ())
+
+
+def test_nothing_is_written_through_a_link(repo, tmp_path):
+    odd = PLAIN.replace(b"\n", b"\r\n")
+    stage(repo, {"d/a.dvc": odd})
+    (repo / "d").rename(tmp_path / "elsewhere")
+    (repo / "d").symlink_to(tmp_path / "elsewhere")
+    assert metafiles(repo, rewrite=True)[1] == ()
+    assert (tmp_path / "elsewhere" / "a.dvc").read_bytes() == odd
+
+
+def test_a_name_that_is_no_text_is_said(repo):
+    name = os.fsdecode(b"\xff.csv")
+    stage(repo, {name: "a\n"})
+    for option in ([], ["--json"]):
+        done = subprocess.run(
+            [PLACET, "hook", "data", *option], cwd=repo, env=ENV, capture_output=True, check=False
+        )
+        assert done.returncode == 12 and b".csv" in done.stdout, done.stderr
 
 
 def test_what_is_not_staged_is_not_overwritten(repo):

@@ -1,6 +1,5 @@
 """Actions, workflows and hooks as their tools' own checkers see them; pins and permissions."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,8 @@ EXAMPLES = [
     f"integrations/ci/{forge}/{name}.yml" for forge in ("github", "gitea") for name in ("check", "promote")
 ]
 ACTION = "integrations/ci/check/action.yml"
+NOT_KNOWN = [r'specifying action "(\$/|https://FORGE/)', 'label "placet" is unknown']
+"""What actionlint 1.7 does not know: GitHub's self-repository syntax, Gitea's addresses, labels of runners."""
 OURS = re.compile(r"(OWNER|https://FORGE/OWNER)/placet/[\w./-]+@0{40}")
 OTHERS = re.compile(r"actions/[a-z-]+@[0-9a-f]{40}")
 
@@ -59,7 +60,7 @@ def test_actionlint_finds_nothing():
     found = shutil.which("actionlint")
     if found is None:
         pytest.skip("actionlint is not installed here; see `make test-ci`")
-    run(found, "-no-color", *REUSABLE, *EXAMPLES)
+    run(found, "-no-color", *(part for one in NOT_KNOWN for part in ("-ignore", one)), *REUSABLE, *EXAMPLES)
 
 
 @pytest.mark.parametrize("file", [*REUSABLE, *EXAMPLES, ACTION])
@@ -88,7 +89,9 @@ def test_promotion_takes_nothing_from_the_forge(file):
 def test_what_is_given_on_is_what_is_taken():
     (job,) = load("integrations/ci/github/check.yml")["jobs"].values()
     inputs = load(REUSABLE[0])["on"]["workflow_call"]["inputs"]
-    assert {name for name, one in inputs.items() if one.get("required")} <= job["with"].keys() <= inputs.keys()
+    assert (
+        {name for name, one in inputs.items() if one.get("required")} <= job["with"].keys() <= inputs.keys()
+    )
     (step,) = [one for one in load(REUSABLE[0])["jobs"]["check"]["steps"] if one["name"] == "Check"]
     assert (ROOT / step["uses"].removeprefix("$/") / "action.yml").is_file()
     assert {"trust-root"} <= step["with"].keys() <= load(ACTION)["inputs"].keys()

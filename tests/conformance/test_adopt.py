@@ -120,6 +120,27 @@ def test_what_is_lost_or_rotten_is_told_and_the_rest_comes(past):
     assert inside.read_bytes() == b"a,b\n1,1\n"
 
 
+def test_a_remote_that_cannot_be_asked_is_named(past):
+    shutil.rmtree(past.root / ".dvc" / "cache")
+    past.dvc("remote", "add", "-q", "-f", "old", "s3://bucket/x")
+    for key, value in {
+        "endpointurl": "http://127.0.0.1:9",
+        "access_key_id": "a",
+        "secret_access_key": "b",
+    }.items():
+        past.dvc("remote", "modify", "-q", "old", key, value)
+    found = adopted(past, "dvc", "--dry-run", expect=3)
+    assert len(found["failed"]) + len(found["left"]) == 6
+    assert all("old could not be asked" in one["reason"] for one in found["failed"])
+
+
+def test_nothing_is_adopted_into_a_clone_of_a_ctrl_repository(project, clone):
+    (project.root / ".placet").mkdir()
+    (project.root / ".placet" / "policy.yaml").write_text("")
+    for argv in (["dvc"], ["lfs", str(clone.root), "--to", "x"], ["bucket", "internal-storage", "--to", "x"]):
+        assert adopted(project, *argv, expect=12)["kind"] == "governed-clone"
+
+
 def test_the_old_remote_as_the_internal_tier_copies_nothing(past):
     (past.root / "placet.toml").write_text('internal = "old"\n')
     before = tree(past.root.parent / "old")
@@ -270,6 +291,14 @@ def test_files_of_git_lfs_come_and_are_tracked(project, clone):
     record = (project.root / FILE).read_bytes()
     again = adopted(project, "lfs", str(clone.root), "--to", "imported")
     assert (again["new"], again["present"]) == (0, 2) and (project.root / FILE).read_bytes() == record
+
+
+def test_a_bare_mirror(project, clone):
+    mirror = clone.root.parent / "mirror.git"
+    clone.git("clone", "-q", "--mirror", str(clone.root), str(mirror))
+    shutil.copytree(clone.root / ".git" / "lfs", mirror / "lfs", dirs_exist_ok=True)
+    assert adopted(project, "lfs", str(mirror), "--to", "imported", "--dry-run")["new"] == 2
+    assert adopted(project, "lfs", str(mirror), "--to", "imported")["failed"] == []
 
 
 def test_each_file_as_an_artifact_and_an_older_revision(project, clone):
@@ -434,6 +463,10 @@ def test_no_link_leads_out(project, bucket, tmp_path):
     assert "link" in found["failed"][0]["reason"] and list((tmp_path / "elsewhere").iterdir()) == []
     assert adopted(project, "bucket", "old", "--to", "../x", expect=2)["kind"] == "path-outside-workspace"
     assert adopted(project, "bucket", "old", "--to", ".", expect=2)["kind"] == "unsafe-path"
+    assert (
+        adopted(project, "bucket", "old", "--prefix", "../project", "--to", "x", expect=2)["kind"]
+        == "unsafe-path"
+    )
     (project.root / "file").write_bytes(b"")
     found = adopted(project, "bucket", "old", "--to", "file", expect=3)
     assert "on the way" in found["failed"][0]["reason"]
@@ -468,7 +501,7 @@ def test_a_run_that_was_cut_off_goes_on(project, bucket, monkeypatch):
     monkeypatch.setattr(adopt.Bringer, "_take", real)
     journal = next((project.root / ".dvc" / "tmp" / "placet" / "adopt").glob("*.jsonl"))
     with journal.open("ab") as stream:
-        stream.write(b'["half a li')
+        stream.write(b'\n["half a li')
     with Client(jobs=1) as client:
         found = client.adopt_bucket("old", "in")
     assert (found.new, found.present) == (13, 7)

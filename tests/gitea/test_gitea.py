@@ -93,7 +93,11 @@ HOLES = [
     ("main", {"enable_status_check": False}, "main takes a pull request without the commit status placet."),
     ("main", {"status_check_contexts": ["other"]}, "main takes a pull request without the commit status placet."),
     ("main", {"block_on_rejected_reviews": False}, "main takes a pull request for which somebody has requested changes."),
-    ("main", {"dismiss_stale_approvals": False}, "Approvals of a pull request to main stay when its branch is changed."),
+    (
+        "main",
+        {"dismiss_stale_approvals": True},
+        "Reviews of a pull request to main end with each push, a signed decision among them.",
+    ),
     ("main", {"block_admin_merge_override": False}, "Administrators may merge into main whatever its rule says."),
     ("published", {"enable_force_push": True}, "Somebody may replace the history of published by a forced push."),
     ("published", {"push_whitelist_usernames": ["placet", "rita"]}, "rita may push to published, and is no agent."),

@@ -511,6 +511,18 @@ def merge(hub, account, values, query, body):
         raise Refusal(405, f"{method} merges are not allowed on this repository.", status="405")
     if body.get("sha", pull["head"]) != pull["head"]:
         raise Refusal(409, "Head branch was modified. Review and try the merge again.", status="409")
+    for one in hub.rulesets.values():
+        checks = {
+            check["context"]
+            for rule in one["rules"]
+            if rule["type"] == "required_status_checks"
+            for check in rule["parameters"]["required_status_checks"]
+        }
+        good = {
+            one["context"] for one in hub.statuses.get(pull["head"], [])[-1:] if one["state"] == "success"
+        }
+        if checks - good and account not in {actor["actor_id"] for actor in one["bypass_actors"]}:
+            raise Refusal(405, f"Required status check {sorted(checks)} is expected.", status="405")
     sha = hub.land(pull["number"], method)
     return Reply(200, {"sha": sha, "merged": True, "message": "Pull Request successfully merged"})
 

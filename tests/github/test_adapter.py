@@ -19,6 +19,7 @@ from github.scene import TOKEN, GitHubScene, app_key, pem
 from github.spec import Mismatch, spec
 from placet.adapters.forge.github import api_of
 from placet.adapters.forge.github_auth import App
+from placet.adapters.forge.github_record import Record
 from placet.errors import Invalid, NotFound, Refused, Unavailable
 from placet.ports import Account, Commission
 from placet.testing.forge_suite import open_one
@@ -72,6 +73,14 @@ def test_going_back_by_force_to_what_was_there_before_revives_no_approval(scene,
     scene.hub.pushed(BRANCH, pull.head, "force_push")
     assert [one["commit"] for one in scene.hub.reviews[pull.number]] == [pull.head]
     assert commits(scene, pull.number) == [""]
+
+
+def test_without_the_guard_an_approval_would_follow_a_forced_push(scene, pull, monkeypatch):
+    scene.review(pull.number, "rita", "approve")
+    head = scene.push(BRANCH, force=True)
+    assert commits(scene, pull.number) == [""]
+    monkeypatch.setattr(Record, "reviewed", lambda self, review: review.commit_id)
+    assert commits(scene, pull.number) == [head]
 
 
 def test_a_branch_that_was_removed_and_made_anew_revives_none_either(scene, pull):
@@ -181,6 +190,25 @@ def test_an_app_whose_clock_is_wrong_is_refused_and_no_secret_is_told():
         scene.connect(wrong).pull(BRANCH)
     assert caught.value.kind == "forge-refused"
     assert wrong.jwt().split(".")[2] not in str(caught.value.to_dict())
+
+
+def test_what_a_hostile_forge_repeats_of_a_secret_is_not_told():
+    scene = GitHubScene(app=True)
+    sent = []
+    real = scene.hub.ask
+
+    def repeat(method, path, query, headers, body):
+        sent.append(headers["authorization"].split()[1])
+        scene.hub.tick(2)
+        if "/installation" in path and len(sent) < 3:
+            return real(method, path, query, headers, body)
+        return Reply(403, {"message": f"no: {sent[-1]}"})
+
+    scene.hub.ask = repeat
+    with pytest.raises(Refused) as caught:
+        scene.forge.pull(BRANCH)
+    assert "no: ***" in caught.value.why
+    assert all(one not in str(caught.value.to_dict()) for one in sent)
 
 
 def replace_year(moment):
@@ -417,6 +445,17 @@ def test_protection_is_set_up_once_and_closes_every_hole(scene):
     assert b".placet/policy.yaml @dana" in scene.hub.files["main", "CODEOWNERS"]
 
 
+def test_nothing_is_merged_before_the_status_says_so(scene, pull):
+    scene.account("another-agent")
+    scene.forge.protect(replace(COMMISSION, agents=("another-agent",)))
+    scene.forge.status(pull.head, "pending", "1 of 2 approvals missing")
+    with pytest.raises(Refused):
+        scene.forge.merge(BRANCH, pull.head)
+    assert scene.forge.pull(BRANCH) == pull
+    scene.forge.status(pull.head, "success", "approved")
+    assert scene.forge.merge(BRANCH, pull.head) is True
+
+
 def test_the_status_is_bound_to_the_app():
     scene = GitHubScene(app=True)
     scene.forge.protect(replace(COMMISSION, agents=("placet-app[bot]",)))
@@ -543,6 +582,28 @@ def test_the_older_branch_protection_counts_as_well(scene):
     found = holes(scene)
     assert any("administrators of the repository" in one for one in found)
     assert any("published can be rewritten" in one for one in found)
+
+
+def test_what_cannot_be_seen_is_no_hole_but_said(scene):
+    real = scene.hub.ask
+
+    def limited_view(method, path, *rest):
+        hidden = path.endswith("/protection") or "/rules/branches/" in path or "/actions/" in path
+        return Reply(403, {"message": "Upgrade to GitHub Pro"}) if hidden else real(method, path, *rest)
+
+    scene.hub.ask = limited_view
+    scene.hub.settings["delete_branch_on_merge"] = False
+    found = holes(scene, replace(COMMISSION, owners=(), hook=None))
+    assert found
+    assert all("cannot see" in one for one in found), found
+
+
+def test_a_time_without_a_zone_is_no_time(scene, pull):
+    scene.review(pull.number, "rita", "approve")
+    scene.hub.reviews[pull.number][0]["time"] = "2026-11-24T09:00:00"
+    with pytest.raises(Invalid) as caught:
+        scene.forge.reviews(pull.number)
+    assert caught.value.kind == "forge-answer"
 
 
 # --- the fake itself ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -109,6 +110,10 @@ def test_the_page_works_as_written(stage, hub):
             text = text.replace(old, new)
         party = stage["site-a-agent" if name == "agent" else name]
         cwd = party.folder / "workspace" if inside else party.folder
+        if "placet merge" in text:
+            agent = stage["site-a-agent"]
+            announce = "from placet.client import Client; Client('.').announce()"
+            shell(agent, f'{sys.executable} -c "{announce}"', agent.folder)
         out = shell(party, text, cwd, stdin=f"ghp_{name}_000000000000\n" if "cat >" in text else "")
         said[text.split("\n")[-2].split(" -")[0].split("#")[0].strip()] = out
         if "init --forge" in text:
@@ -123,6 +128,7 @@ def test_the_page_works_as_written(stage, hub):
     assert "main and the published branches are protected" in said["placet doctor"]
     assert "Everything that is here is exactly what was approved." in said["placet verify"]
     [pull] = hub.pulls.values()
+    assert [one["state"] for one in hub.statuses[pull["head"]]][-1] == "success"
     assert (pull["branch"], pull["merged"] is not None) == (f"proposals/{known['ID']}", True)
     made = (stage["site-a"].folder / "workspace/outputs/summary.csv").read_bytes()
     assert (stage["researcher"].folder / "results/artifacts/site-a/outputs/summary.csv").read_bytes() == made

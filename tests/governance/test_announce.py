@@ -11,7 +11,7 @@ from placet.core import layout
 from placet.engine.announce import announce, remarks
 from placet.engine.ctrl import Watch
 from placet.engine.propose import Proposed
-from placet.errors import Unavailable
+from placet.errors import Refused, Unavailable
 from placet.wire import pages
 
 
@@ -111,18 +111,25 @@ def test_a_node_keeps_up_its_own_and_a_witness_all(lab):
     assert set(known) == {other}
 
 
-def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Refused("no", kind="forge-refused"), [False, True]),
+        (Unavailable("no", kind="forge-unreachable"), [False]),
+    ],
+)
+def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch, error, told):
     idents = sorted([lab.propose(), lab.propose("outputs/b.csv")])
     real = pages.announce
 
     def fails(view, case, *args):
         if case.id == idents[0]:
-            raise Unavailable("no", kind="forge-unreachable")
+            raise error
         return real(view, case, *args)
 
     monkeypatch.setattr(pages, "announce", fails)
     found = pages.bring_up(wire(lab, lab.forge), lab.now, {})
-    assert [page.error is None for page in found] == [False, True]
+    assert [page.error is None for page in found] == told
 
 
 def test_plain_git_has_no_pages(lab):

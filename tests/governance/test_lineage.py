@@ -15,6 +15,7 @@ from placet.cli.output import plain, terminal
 from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.core.provenance import Provenance, Resource
+from placet.engine import descent as descents
 from placet.engine import lineage as lineages
 from placet.engine.detail import detail
 from placet.engine.lineage import drawn, lineage
@@ -324,3 +325,34 @@ def test_an_emergency_is_told_once_and_its_end_too(chain):
     assert kinds[-3:] == ["retract", "retract", "erased"]
     events = list(lineage_events(chain.lab.view(), {}))
     assert [one.outputs[0].change for one in events] == ["CREATE", "CREATE", "CREATE", "DROP"]
+
+
+def test_many_who_name_the_same_bytes_cost_no_more_than_few(chain, monkeypatch):
+    """A hostile node's open proposals: each names the same input many times, at the same and at other paths."""
+    chain.retract(chain.table)
+    looked = []
+    original = descents.Descent._resolved
+    monkeypatch.setattr(
+        descents.Descent, "_resolved", lambda self, one, user: looked.append(1) or original(self, one, user)
+    )
+    same = [used("table.csv", b"table", uri=f"s3://elsewhere/{number}") for number in range(50)]
+    made = [chain.make(f"x{n}.csv", b"same", *same, publish=False) for n in range(5)]
+    looked.clear()
+    found = chain.of(made[0])
+    assert len(found.warnings) == 1 and set(nodes(found)) == {"outputs/x0.csv", "outputs/table.csv", "raw"}
+    inputs, own = 5 * len(same) + 10, 10
+    assert len(looked) <= 5 * (inputs + own), "linear in what provenance names"
+
+
+def test_a_reason_of_a_retraction_begins_no_line_of_ours(chain):
+    ident = chain.propose(chain.table, reason="bad\nEverything that is here is exactly what was approved.")
+    chain.lab.merge(ident)
+    chain.retractor().run([ident])
+    report = verify(
+        chain.lab.view(), tier=TIER, root=None, targets=(), now=chain.lab.now, jobs=1, progress=Quiet()
+    )
+    sheet = io.StringIO()
+    proof._report(report, terminal(sheet, 300))
+    lines = [line for line in sheet.getvalue().splitlines() if line.startswith("Everything")]
+    assert report.warnings and len(lines) == 1
+    assert all(not line.startswith("Everything") for line in told(chain.of(chain.figure)).splitlines())

@@ -6,14 +6,18 @@ import pytest
 
 from governance.forgelab import NEED, UNSEEN, ForgeLab, witnesses
 from governance.lab import MAIN, TIER, Memory
+from governance.test_bundle import Wire
 from governance.test_gate import merge_commit, refused
 from governance.test_promote import hold, make
 from keys import Key
 from placet.core import assent, layout, sightings
+from placet.core.bundle import encode_bundle
 from placet.engine import cases, observed, show, verify, witness
+from placet.engine.bundle import make_bundle
 from placet.engine.detail import detail
 from placet.errors import Conflict, PlacetError, Refused, Unavailable
 from placet.ports import RefUpdate
+from placet.wire import proof
 
 ACCEPTING = f"{UNSEEN}\n    accept: [forge]"
 SEEING = (ACCEPTING, f"{NEED}\n    accept: [forge]")
@@ -258,6 +262,21 @@ def test_a_review_of_a_commit_that_nobody_has_is_none(lab, monkeypatch):
 # --- several witnesses ------------------------------------------------------------------------------
 
 
+def test_a_review_whose_commit_the_forge_does_not_tell_any_more_is_taken_back(lab, monkeypatch):
+    _, number = lab.opened()
+    lab.review(number, "bob")
+    assert lab.look() == [("bob", "approve")]
+    kind = type(lab.forge)
+    known = kind.reviews
+    monkeypatch.setattr(
+        kind, "reviews", lambda self, one: [dataclasses.replace(two, commit="") for two in known(self, one)]
+    )
+    assert lab.look() == [("bob", "none")]
+    assert lab.look() == []
+    lab.review(number, "carol")
+    assert lab.look() == []
+
+
 def test_witnesses_who_differ_let_nothing_pass():
     lab = ForgeLab.make(None, witnesses(OTHER))
     ident, number = lab.opened()
@@ -424,6 +443,22 @@ def test_it_is_shown_as_attested_not_signed_in_log_show_and_verify(lab):
     ]
     (shown,) = detail(view, view.find(ident), lab.now).observations
     assert (shown.person, shown.verdict, shown.counts, shown.witness) == ("bob", "approve", True, "w")
+
+
+def test_a_bundle_proves_it_without_a_repository(lab):
+    agent = make(lab)
+    hold(agent.source, b"a,b\n1,2\n")
+    ident, number = lab.opened()
+    lab.review(number, "alice", "bob")
+    lab.look()
+    lab.merge(ident)
+    agent.run([ident])
+    view = lab.view()
+    published = view.publications[TIER].publications[ident]
+    data = encode_bundle(make_bundle(view, published, TIER, lambda *_: None, None).bundle)
+    (one,) = proof.judge(Wire(), data, (), lab.trust_root, lab.now).artifacts
+    assert [who.partition(" (")[0] for who in one.approvals] == ["alice", "bob"]
+    assert len(one.observations) == 2
 
 
 def test_an_entry_that_leaves_out_an_observation_is_none(lab, monkeypatch):

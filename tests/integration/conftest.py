@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 
@@ -22,9 +18,9 @@ def workspace(tmp_path, monkeypatch):
     (tmp_path / "dagster").mkdir()
     folder = tmp_path / "workspace"
     folder.mkdir()
-    dvc = Path(sys.executable).parent / "dvc"
-    subprocess.run([dvc, "init", "-q", "--no-scm"], cwd=folder, check=True)
-    subprocess.run(
-        [dvc, "remote", "add", "-q", "-d", "internal-storage", tmp_path / "remote"], cwd=folder, check=True
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text(
+        "[core]\n    no_scm = True\n    remote = internal-storage\n"
+        f"['remote \"internal-storage\"']\n    url = {tmp_path / 'remote'}\n"
     )
     return folder

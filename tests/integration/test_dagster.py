@@ -36,7 +36,7 @@ def test_the_data_version_is_the_contents(workspace, tmp_path):
         return placet.materialize("outputs/table.csv", metadata={"mine": 1})
 
     resources = {"placet": PlacetResource(workspace=str(workspace))}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         first = materialize([table], resources, instance)["table"]
         again = materialize([table], resources, instance)["table"]
         content["text"] = "two"
@@ -66,7 +66,7 @@ def test_what_assets_return_is_kept_and_verified_when_loaded(workspace, tmp_path
         return sum(numbers) + len(list(folder.iterdir()))
 
     resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         events = materialize([numbers, folder, total], resources, instance)
         assert all(version(event).startswith("sha256:") for event in events.values())
         assert pickle.loads((workspace / "outputs/total.pkl").read_bytes()) == 7
@@ -99,7 +99,7 @@ def test_partitions_are_artifacts_of_their_own(workspace, tmp_path):
         return context.partition_key
 
     resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         for key in ("a", "b"):
             assert dg.materialize([part], partition_key=key, instance=instance, resources=resources).success
     assert pickle.loads((workspace / "outputs/part/b.pkl").read_bytes()) == "b"
@@ -117,7 +117,7 @@ def test_provenance_names_the_run(workspace, tmp_path):
     def table(context: dg.AssetExecutionContext) -> None:
         found.append(provenance(context))
 
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize([source, table], instance=instance)
     assert (found[0].asset, found[0].code_version) == ("table", "3")
     assert [(one.name, one.uri) for one in found[0].dependencies] == [("source", "dagster:asset/source")]

@@ -59,12 +59,11 @@ class Node:
 
         self.assets = {"table": table, "total": total, "part": part}
         self.checks = policy_checks([table, total], blocking=True)
-        promotion = promotion_job(retry=dg.RetryPolicy(max_retries=0))
-        self.sensor = merge_sensor(promotion)
+        self.sensor = merge_sensor()
         self.defs = dg.Definitions(
             assets=list(self.assets.values()),
             asset_checks=self.checks,
-            jobs=[promotion, proposal_job()],
+            jobs=[promotion_job(retry=dg.RetryPolicy(max_retries=0)), proposal_job()],
             sensors=[self.sensor],
             resources={
                 "placet": self.placet,

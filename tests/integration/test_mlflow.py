@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from governance.lab import ENV, TIER, Memory
 from governance.nodes import Site
 from governance.test_promote import Quiet
 from keys import Key
-from mlflowserver import QUIET, server
+from mlflowserver import LIMIT_S, QUIET, server
 from placet.client import Client
 from placet.core import layout
 from placet.core.digest import md5_hex, sha256_hex
@@ -23,7 +24,7 @@ from placet.core.mlflowform import MlflowForm
 from placet.engine import copyout
 from placet.engine.retract import Retractor
 from placet.engine.retractask import propose_retraction
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.wire import mlflow as wiring
 
 ROOT = Path(__file__).parent.parent.parent
@@ -474,12 +475,80 @@ def test_a_server_that_is_not_there(town, monkeypatch):
     done = placet("mlflow", "sync", "--json", cwd=town.node)
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (1, "mlflow-unreachable")
     assert "secret" not in done.stdout + done.stderr
-    with Client(town.node) as client, pytest.raises(Unavailable):
-        sync(client, MlflowClient("http://127.0.0.1:9"), FORM)
     monkeypatch.setattr(wiring.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
         wiring.require_mlflow()
     assert caught.value.kind == "no-mlflow"
+
+
+def test_the_agent_promotes_and_then_the_alias_is_there(town):
+    ident, version, _ = town.model("served", "1")
+    town.approve(ident)
+    with (town.node / "placet.toml").open("a") as out:
+        out.write(f'[mlflow]\ntracking_uri = "{town.address}"\ninterval = 1\n')
+    with (town.folder / "agent.log").open("w") as log:
+        command = [PLACET, "agent", "--json", "--interval", "0.5"]
+        agent = subprocess.Popen(command, cwd=town.node, stderr=log, stdin=subprocess.DEVNULL, env=os.environ)
+    try:
+        end = time.monotonic() + LIMIT_S
+        while town.alias("served") is None:
+            assert agent.poll() is None and time.monotonic() < end, (town.folder / "agent.log").read_text()
+            time.sleep(0.2)
+    finally:
+        agent.terminate()
+        assert agent.wait(LIMIT_S) == 0
+    events = [json.loads(line) for line in (town.folder / "agent.log").read_text().splitlines()]
+    names = [one["event"] for one in events]
+    assert names.index("published") < max(place for place, one in enumerate(names) if one == "mlflow")
+    assert "job-failed" not in names
+    assert town.alias("served") == version.version
+
+
+def test_a_researchers_run_names_what_it_used(town, monkeypatch):
+    ident, version, _ = town.model("used", "1")
+    town.publish(ident)
+    root = town.clone()
+    with mlflow.start_run() as run:
+        used = placet_mlflow.log_input("artifacts/site-b/outputs/used", workspace=root)
+    assert used.uri == version.source
+    (found,) = town.server.get_run(run.info.run_id).inputs.dataset_inputs
+    assert {one.key: one.value for one in found.tags}["placet.subject"] == f"dirHash:{used.sha256}"
+    monkeypatch.setenv("PLACET_WORKSPACE", str(root))
+    with mlflow.start_run():
+        assert placet_mlflow.log_input(version.source) == used
+        with pytest.raises(Invalid) as caught:
+            placet_mlflow.log_input(town.at("outputs").uri)
+        assert caught.value.kind == "many-outputs"
+    with pytest.raises(NotFound) as caught:
+        placet_mlflow.log_input(version.source)
+    assert caught.value.kind == "no-run"
+
+
+def test_a_tier_that_the_policy_lacks_changes_nothing(town):
+    with Client(town.node) as client, pytest.raises(NotFound) as caught:
+        sync(client, town.server, MlflowForm(tier="publicaton"))
+    assert caught.value.kind == "no-tier"
+
+
+def test_processes_that_log_into_one_workspace_take_turns(town, tmp_path):
+    program = """
+import sys
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from pathlib import Path
+name = sys.argv[1]
+for number in range(2):
+    file = Path(name) / f"{name}-{number}.txt"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(name)
+    get_artifact_repository("placet://site-b/outputs/together").log_artifact(str(file), "shared")
+"""
+    command = [sys.executable, "-c", program]
+    some = [subprocess.Popen([*command, name], cwd=tmp_path, stderr=subprocess.PIPE) for name in "ab"]
+    for one in some:
+        _, said = one.communicate(timeout=LIMIT_S)
+        assert one.returncode == 0, said.decode()[-2000:]
+    found = read(get_artifact_repository("placet://site-b/outputs/together").download_artifacts(""))
+    assert sorted(found) == [f"shared/{name}-{number}.txt" for name in "ab" for number in range(2)]
 
 
 def placet(*argv, cwd):
@@ -488,7 +557,7 @@ def placet(*argv, cwd):
     )
 
 
-def test_the_how_to_works_as_written(town, monkeypatch):
+def test_the_how_to_works_as_written(town, monkeypatch, capsys):
     monkeypatch.delenv("PLACET_WORKSPACE")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     (town.node / "outputs" / "cohort.csv").write_text("bmi\n26\n27\n")
@@ -503,16 +572,27 @@ def test_the_how_to_works_as_written(town, monkeypatch):
             with (town.node / "placet.toml").open("a") as file:
                 file.write(text)
             continue
-        where = town.clone() if who == "researcher" else town.node
-        command = [sys.executable, "-c", text] if language == "python" else ["sh", "-e", "-c", text]
-        done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False, env=os.environ)
-        assert done.returncode == 0, done.stderr[-3000:]
-        out.append(done.stdout.strip().splitlines()[-1])
+        monkeypatch.chdir(town.clone() if who == "researcher" else town.node)
+        if language == "python":
+            exec(compile(text, "how-to", "exec"), {})
+            said = capsys.readouterr().out
+        else:
+            done = subprocess.run(["sh", "-e", "-c", text], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-3000:]
+            said = done.stdout
+        out.append([line for line in said.splitlines() if "http://" not in line or "changed" in line][-1])
     assert re.fullmatch(r"\[.*'[0-9a-f]{32}'.*\]", out[1])
     assert "changed" in out[2]
     assert (Path(out[3]) / "mean.txt").read_text() == "26.5\n"
     assert town.alias("bmi") == "1"
     assert (town.node / f"{out[-1]}.dvc").is_file()
+
+
+def test_importing_mlflow_imports_little_of_placet():
+    """MLflow loads its plug-ins whenever it is imported, in programs that never use them."""
+    program = "import sys, mlflow; print(sorted(m for m in sys.modules if m in {'placet.integrations.mlflow_dataset', 'placet.client', 'obstore', 'dvc'}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['placet.integrations.mlflow_dataset']"
 
 
 def test_importing_placet_imports_no_mlflow():

@@ -122,7 +122,9 @@ def test_an_input_has_the_id_that_its_own_crate_gave_it():
         build_type="x:y", builder="x:z", dependencies=(Resource(uri=uri, digest={"dirHash": SHB}),)
     )
     found = entities(crate(facts(provenance=origin)))
-    assert found[f"{uri}?sha256={SHB}"]["@type"] == "Dataset", "also one that says that it was made from itself"
+    assert found[f"{uri}?sha256={SHB}"]["@type"] == "Dataset", (
+        "also one that says that it was made from itself"
+    )
     assert found["#run"]["object"] == [{"@id": f"{uri}?sha256={SHB}"}]
 
 

@@ -19,6 +19,19 @@ def test_what_is_written_is_read(path, repository, sha256):
     assert at.uri.isascii()
 
 
+@given(
+    some.text(max_size=60),
+    some.sampled_from(["", "placet://", "placet://site-a/", f"placet://{REPOSITORY}/artifacts/"]),
+)
+def test_whatever_is_given_is_read_or_refused(text, begin):
+    try:
+        at = parse_location(begin + text)
+    except Invalid:
+        return
+    assert parse_location(at.uri) == at
+    assert at.path == "" or layout.unsafe(at.path, strict=False) is None
+
+
 def test_an_artifact_is_named_as_in_provenance():
     at = Location("site-a", "outputs/a b.csv", REPOSITORY)
     assert at.uri == layout.artifact_uri(REPOSITORY, "site-a", "outputs/a b.csv")

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from placet.core import layout
-from placet.core.provenance import Provenance, Resource
+from placet.core.provenance import Provenance, Resource, read_provenance
 from placet.errors import Invalid
 
 COMMIT = "ab" * 20
@@ -105,6 +105,77 @@ def test_what_is_no_provenance(bad):
     with pytest.raises(Invalid) as caught:
         made(**bad)
     assert caught.value.kind == "statement"
+
+
+def test_errors_say_in_words_what_is_expected():
+    for bad, words in (
+        ({"builder": "x:a b"}, "a URI (RFC 3986, no spaces, no password) - at `$.runDetails.builder.id`"),
+        ({"invocation_url": "ftp://x/"}, "begins with https:// or http:// - at"),
+        ({"dependencies": (Resource(uri="x:y", digest={"sha256": "x"}),)}, "32 to 128 hex digits - at"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            made(**bad)
+        assert words in caught.value.what and "regex" not in caught.value.what
+
+
+GITHUB = {
+    "buildDefinition": {
+        "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+        "externalParameters": {
+            "workflow": {"ref": "refs/heads/main", "repository": "https://github.com/o/r"}
+        },
+        "internalParameters": {"github": {"event_name": "push"}},
+        "resolvedDependencies": [
+            {
+                "uri": "git+https://github.com/o/r@refs/heads/main",
+                "digest": {"gitCommit": COMMIT, "sha1": "0"},
+            }
+        ],
+    },
+    "runDetails": {
+        "builder": {"id": "https://github.com/actions/runner/github-hosted", "version": {"x": "1"}},
+        "metadata": {"invocationId": "https://github.com/o/r/actions/runs/1/attempts/1", "startedOn": "2026"},
+        "byproducts": [{"name": "log"}],
+    },
+}
+
+
+def test_what_a_builder_writes_is_read_as_far_as_a_manifest_can_hold_it():
+    found = read_provenance(json.dumps(GITHUB).encode())
+    assert found.builder == "https://github.com/actions/runner/github-hosted"
+    assert found.code == Resource(
+        uri="git+https://github.com/o/r@refs/heads/main", digest={"gitCommit": COMMIT}
+    )
+    assert (found.dependencies, found.invocation) == ((), "https://github.com/o/r/actions/runs/1/attempts/1")
+    whole = made(
+        invocation="7", invocation_url="https://runs.example/7", asset="a", code_version="3", code=CODE,
+        dependencies=(TABLE,),
+    )  # fmt: skip
+    assert read_provenance(msgspec.json.encode(whole)) == whole, "nothing that a manifest holds is left out"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{",
+        b"[]",
+        b'{"buildDefinition": {}}',
+        b'{"buildDefinition": []}',
+        b'{"a": 1, "a": 2}',
+        b'{"runDetails": {"builder": {"id": "no uri"}}}',
+    ],
+)
+def test_files_that_are_no_provenance(bad):
+    with pytest.raises(Invalid):
+        read_provenance(bad)
+
+
+def test_more_inputs_are_added_once_and_bounded():
+    more = made(code=CODE, dependencies=(TABLE,)).using((TABLE, Resource(uri="x:y")))
+    assert more.dependencies == (TABLE, Resource(uri="x:y")) and more.code == CODE
+    assert Provenance().using((TABLE,)) == Provenance()
+    with pytest.raises(Invalid):
+        made().using(tuple(Resource(uri=f"x:{number}") for number in range(202)))
 
 
 @pytest.mark.parametrize("path", ["a.csv", "outputs/a b.csv", "ünï/é%20#.csv", "x" * 255])

@@ -17,7 +17,7 @@ class LfsClone:
     """One clone.
 
     Args:
-        folder: Its work tree, or a folder in it.
+        folder: Its work tree, or a folder in it; or a bare repository.
         environ: For Git.
 
     Raises:
@@ -28,7 +28,8 @@ class LfsClone:
         self._folder = folder
         self._env = process.environment(environ)
         self._repo = GitRepo.clone(folder, environ)
-        self._top = Path(self._said("--show-toplevel"))
+        bare = self._said("--is-bare-repository") == "true"
+        self._top = None if bare else Path(self._said("--show-toplevel"))
         self._objects = (folder / self._said("--git-common-dir")).resolve() / "lfs" / "objects"
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ class LfsClone:
 
     def places(self, path: str, pointer: Pointer) -> list[Path]:
         """Where its bytes may lie: LFS's own folder, then the work tree; each must still be proven."""
-        found = [self._objects / pointer.key, self._top / path]
+        found = [self._objects / pointer.key, *([self._top / path] if self._top else [])]
         return [
             one
             for one in found

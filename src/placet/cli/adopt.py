@@ -100,4 +100,6 @@ def _words(found: Adoption) -> str:
 
 def _version(one: Version) -> str:
     by = f" ({one.state} {one.proposal[:12]})" if one.proposal else ""
-    return f"{one.path}  {one.md5[:12]}  {one.standing}{by}  {one.origin}"
+    kind, _, name = one.origin.partition(" ")
+    origin = f"commit {name[:12]}" if kind == "commit" else one.origin
+    return f"{one.path}  {one.md5[:12]}  {one.standing}{by}  {origin}"

@@ -96,7 +96,9 @@ def _tree(found: Lineage, key: str, *, up: bool) -> list[tuple[str, str | None]]
     for edge in found.edges:
         near, far = (edge.made, edge.used) if up else (edge.used, edge.made)
         if (nodes[far].steps < 0) is up and nodes[far].steps != 0:
-            beside.setdefault(near, []).append((far, edge.path))
+            told_as = (far, edge.path if up else "")
+            if told_as not in beside.setdefault(near, []):
+                beside[near].append(told_as)
     out: list[tuple[str, str | None]] = []
     told = {key}
 

@@ -122,7 +122,8 @@ def _finish(found: Report) -> None:
 
 def _report(found: Report, console: Console) -> None:
     """One screen, whatever the number of artifacts: the steps, then what is wrong; all of it with -v."""
-    for text, style in _lines(found, None if output.verbose else _SHOWN):
+    for line, style in _lines(found, None if output.verbose else _SHOWN):
+        text = line.replace("\n", "\\n")  # nothing in somebody's text begins a line of ours
         if output.verbose or not console.is_terminal:
             console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
         else:

@@ -11,14 +11,16 @@ from typing import Literal
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 FILE = "placet-adopted.json"
 MAX_BYTES = 1 << 28
 
 Kind = Literal["dvc", "lfs", "bucket"]
-NEVER = "never approved"
-PUBLISHED = "published"
+Standing = Literal["never approved", "published"]
+NEVER: Standing = "never approved"
+PUBLISHED: Standing = "published"
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -39,7 +41,7 @@ class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     sha256: str
     size: int | None
     files: int | None
-    standing: Literal["never approved", "published"] = NEVER
+    standing: Standing = NEVER
     proposal: str = ""
     state: str = ""
 
@@ -81,3 +83,6 @@ def encoded(adopted: Adopted) -> bytes:
 def _key(one: Version) -> tuple[str, str, str, str]:
     """A version of a history is one, whichever commit was found to hold it."""
     return one.path, one.source, "" if one.source == "dvc" else one.origin, one.md5
+
+
+formed(Adopted)

@@ -100,6 +100,7 @@ def _root(facts: Facts, *, parts: Iterable[Entity], mentions: Iterable[Entity]) 
         "datePublished": entry.time,
         "license": _LICENSE,
         "identifier": f"urn:placet:{body.repository}:{facts.proposal}",
+        "author": _ref(_node(facts)),
         "publisher": _ref(_node(facts)),
         "sourceOrganization": _ref("#project"),
         "hasPart": [_ref(str(one["@id"])) for one in parts],
@@ -167,6 +168,7 @@ def _run(facts: Facts, artifacts: Sequence[Entity]) -> Iterable[Entity]:
             "@type": "SoftwareSourceCode",
             "name": code.name or code.uri,
             "codeRepository": code.uri,
+            "url": code.uri.removeprefix("git+"),
             **_told(version=code.digest.get("gitCommit") or origin.code_version),
         }
     own = {one["@id"] for one in artifacts}

@@ -59,7 +59,7 @@ def link(url: str) -> str:
 
 @guard(29, 32)
 def title(text: str, limit: int = 80) -> str:
-    """The first line of a text that says something, for where no code can stand: letters, numbers, few signs."""
+    """The first line that says something, where no code can stand: letters, numbers, few signs."""
     short = next((kept for line in text.splitlines()[:100] if (kept := _plain(line))), "")
     return short if len(short) <= limit else f"{short[:limit].rstrip()}..."
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeVar
+import re
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 import msgspec
 
@@ -197,14 +198,56 @@ class Provenance(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 
 P = TypeVar("P", bound=Provenance)
 
+_SHAPE = {
+    "buildDefinition": {
+        "buildType": None,
+        "externalParameters": {"asset": None, "codeVersion": None, "source": None},
+        "resolvedDependencies": [{"uri": None, "name": None, "digest": dict.fromkeys(get_args(Algorithm))}],
+    },
+    "runDetails": {
+        "builder": {"id": None},
+        "metadata": {"invocationId": None, "placet_invocationUrl": None},
+    },
+}
+"""What is read of SLSA's predicate: the classes above."""
+
+_REGEX = re.compile(r"`str` matching regex (['\"])(.*)\1(?= - at|$)")
+_WORDS = {
+    repr(get_args(kind)[1].pattern)[1:-1]: words
+    for kind, words in (
+        (Uri, "a URI (RFC 3986, no spaces, no password)"),
+        (WebUrl, "an address that begins with https:// or http://"),
+        (Hex, "32 to 128 hex digits"),
+    )
+}
+
 
 def read_provenance(data: bytes) -> Provenance:
-    """Read a provenance from JSON, as strictly as from a manifest.
+    """What a manifest can hold of a SLSA predicate as any builder writes it (JSON); the rest is left out.
+
+    Where no `source` is told, the code is the first dependency with a commit.
 
     Raises:
-        Invalid: kinds `json`, `statement`.
+        Invalid: kinds `json`, `statement`: what is not left out must be as in a manifest.
     """
-    return _converted(strict_json(data), Provenance)
+    found = _converted(_kept(strict_json(data), _SHAPE), Provenance)
+    definition = found.build_definition
+    if definition is None or definition.external_parameters.source is not None:
+        return found
+    code = next((one for one in definition.resolved_dependencies if "gitCommit" in one.digest), None)
+    if code is None:
+        return found
+    parameters = msgspec.structs.replace(definition.external_parameters, source=code.uri)
+    definition = msgspec.structs.replace(definition, external_parameters=parameters)
+    return msgspec.structs.replace(found, build_definition=definition)
+
+
+def _kept(value: object, shape: object) -> object:
+    if isinstance(shape, dict) and isinstance(value, dict):
+        return {key: _kept(value[key], one) for key, one in shape.items() if key in value}
+    if isinstance(shape, list) and isinstance(value, list):
+        return [_kept(one, shape[0]) for one in value]
+    return value
 
 
 def _checked(made: P) -> P:
@@ -215,4 +258,9 @@ def _converted(value: object, kind: type[P]) -> P:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise Invalid(f"The provenance is not valid: {error}.", kind="statement") from error
+        words = _REGEX.sub(lambda found: _WORDS.get(found[2], "another text"), str(error))
+        raise Invalid(
+            f"The provenance is not valid: {words}.",
+            kind="statement",
+            mend="What it may hold: docs/reference/formats.md#provenance",
+        ) from error

@@ -88,7 +88,8 @@ class Brought:
 class Journal:
     """Which files of a source were brought, by their marks, so that another run need not read them again.
 
-    One line a file, appended when it is in its place; a line that was cut off counts as not written.
+    One line a file, appended when it is in its place; a line that was cut off counts as not written, and each
+    begins with the end of the one before.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,7 +115,7 @@ class Journal:
 
     def note(self, file: Foreign, sha256: str) -> None:
         """A file is in its place."""
-        line = msgspec.json.encode((file.path, file.mark, file.size, sha256)) + b"\n"
+        line = b"\n" + msgspec.json.encode((file.path, file.mark, file.size, sha256))
         with disk(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -7,9 +7,10 @@ it is in the internal tier; each was proven by its MD5 on the way, and has a SHA
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from placet.core import layout
 from placet.core.dvcfile import read_lock, read_metafile
 from placet.core.mentions import is_lock, is_metafile, uncached
 from placet.core.outputs import Skipped, Tracking, left_alone, place, whole
@@ -23,6 +24,7 @@ from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, PlacetE
 from placet.ports import ObjectStore, Past, Progress, State
 
 _SHOWN = 12
+_NO_OBJECT = layout.data_key("0" * 32)
 _WRONG = "objects of it are right neither in the cache nor in any remote"
 
 
@@ -57,12 +59,14 @@ class Stock:
         there: Keys that the internal tier holds.
         elsewhere: Keys that it lacks and the cache or another remote has.
         left: Versions that cannot be adopted, and why.
+        unasked: Remotes that could not be asked, and why.
     """
 
     editions: tuple[Edition, ...]
     there: frozenset[str]
     elsewhere: frozenset[str]
     left: tuple[Skipped, ...]
+    unasked: Mapping[str, str]
 
     @property
     def todo(self) -> list[Edition]:
@@ -72,6 +76,15 @@ class Stock:
     def lost(self, one: Edition) -> frozenset[str]:
         """The objects of a version that are nowhere."""
         return one.keys - self.there - self.elsewhere
+
+    def failed(self) -> dict[str, str]:
+        """Label -> why, of the versions that cannot be had whole now."""
+        unasked = "".join(f"; {name} could not be asked: {why}" for name, why in self.unasked.items())
+        return {
+            one.label: f"{len(lost)} of its objects are nowhere{unasked}"
+            for one in self.editions
+            if (lost := self.lost(one))
+        }
 
 
 def editions(past: Past | None, prefix: str, now: Iterable[Tracking]) -> tuple[list[Edition], list[Skipped]]:
@@ -140,7 +153,7 @@ def stock(
     found: Sequence[Edition],
     left: Sequence[Skipped],
     internal: ObjectStore,
-    others: Sequence[Callable[[], ObjectStore]],
+    others: Mapping[str, Callable[[], ObjectStore]],
     jobs: int,
 ) -> Stock:
     """Where the objects of these versions are. Small reads only: the listings of directories.
@@ -150,10 +163,11 @@ def stock(
         found: The versions.
         left: Those that were left out before.
         internal: The node's internal tier.
-        others: The project's other remotes; one that cannot be asked is as one that has nothing.
+        others: The project's other remotes by name; one that cannot be asked is as one that has nothing.
         jobs: Requests at once.
     """
-    stores = [internal, *_opened(others)]
+    opened, unasked = _opened(others)
+    stores = [internal, *opened]
     known: list[Edition] = []
     out = list(left)
     for one in found:
@@ -168,19 +182,21 @@ def stock(
     for store in stores[1:]:
         rest = sorted(missing - elsewhere)
         elsewhere |= sizes(store, rest, jobs).keys() if rest else set()
-    return Stock(tuple(known), there, frozenset(elsewhere), tuple(out))
+    return Stock(tuple(known), there, frozenset(elsewhere), tuple(out), unasked)
 
 
-def _opened(others: Iterable[Callable[[], ObjectStore]]) -> list[ObjectStore]:
-    out = []
-    for each in others:
+def _opened(others: Mapping[str, Callable[[], ObjectStore]]) -> tuple[list[ObjectStore], dict[str, str]]:
+    out: list[ObjectStore] = []
+    unasked: dict[str, str] = {}
+    for name, open_store in others.items():
         try:
-            store = each()
-            next(iter(store.list("files/md5/00")), None)
-        except PlacetError:
-            continue
-        out.append(store)
-    return out
+            store = open_store()
+            store.head(_NO_OBJECT)
+        except PlacetError as error:
+            unasked[name] = error.what
+        else:
+            out.append(store)
+    return out, unasked
 
 
 def _keys(workspace: Workspace, one: Edition, stores: Sequence[ObjectStore]) -> frozenset[str]:

@@ -16,6 +16,7 @@ from placet.core.statement import format_time, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
+from placet.engine.descent import warnings
 from placet.engine.detailviews import (
     ArtifactView,
     DecisionView,
@@ -26,7 +27,6 @@ from placet.engine.detailviews import (
     observations,
 )
 from placet.engine.freeze import frozen
-from placet.engine.lineage import warnings
 from placet.engine.observed import told_by
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})

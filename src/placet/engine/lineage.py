@@ -1,26 +1,19 @@
-"""Where a proposal's artifacts came from and what was made from them, by the provenance of signed manifests.
-
-Provenance is a node's word. What it names is followed by digest: an input is the artifact whose bytes it
-were, at the path that it names, if it names one. Nothing here decides anything: a descendant of what was
-retracted is marked, no more.
-"""
+"""The lineage of one proposal, told and drawn: what it was made from, how, and what became of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from placet.core import layout
 from placet.core.drawing import Box, Style, svg
-from placet.core.predicates import Artifact
 from placet.core.provenance import Resource
 from placet.core.statement import format_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, seen_level
 from placet.engine.ctrl import View
-from placet.engine.publication import Retraction
+from placet.engine.descent import Descent
 
 MOST = 500
 """So many proposals and resources are told; a lineage that is longer is cut."""
@@ -51,7 +44,7 @@ class Node:
     state: str = ""
     published: str = ""
     retracted: tuple[str, ...] = ()
-    made_from_retracted: tuple[str, ...] = ()
+    made_from_retracted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,106 +100,6 @@ class Lineage:
     cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """One artifact of one proposal."""
-
-    case: Case
-    artifact: Artifact
-
-    @property
-    def metafile(self) -> str:
-        return layout.metafile(self.case.manifest.body.node or "", self.artifact.path)
-
-    @property
-    def name(self) -> str:
-        return self.metafile.removeprefix(layout.ARTIFACTS).removesuffix(".dvc")
-
-
-class Descent:
-    """All artifacts that were ever proposed here, by digest, and who used them; made once for a view."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-        self._repository = view.history.repository
-        self._versions: dict[str, list[_Version]] = {}
-        self._users: dict[str, list[Case]] = {}
-        self._gone: dict[tuple[str, str], Retraction] = {}
-        for tier in view.publications:
-            publication = view.latest(tier)
-            for each, one in publication.gone() if publication else ():
-                self._gone[each.proposal, each.metafile] = one
-        for case in view.cases().values():
-            self._take(case)
-
-    def _take(self, case: Case) -> None:
-        body = case.manifest.body
-        if body.kind != "publish":
-            return
-        for artifact, subject in zip(body.artifacts, case.manifest.subjects, strict=True):
-            self._versions.setdefault(subject.value, []).append(_Version(case, artifact))
-        for digest in {digest for one in body.provenance.dependencies for digest in _digests(one)}:
-            self._users.setdefault(digest, []).append(case)
-
-    def versions(self, one: Resource) -> list[_Version]:
-        """The artifacts that a dependency was: of its digest, and at the path that it names."""
-        named = layout.of_artifact_uri(one.uri)
-        if named is not None and named[0] != self._repository:
-            return []
-        found = [each for digest in _digests(one) for each in self._versions.get(digest, ())]
-        if named is None:
-            return found
-        return [each for each in found if each.metafile == layout.metafile(named[1], named[2])]
-
-    def inputs(self, case: Case) -> Iterator[tuple[Resource, _Version | None]]:
-        """What a proposal was made from, and which artifact that is; a published one before others."""
-        for one in case.manifest.body.provenance.dependencies:
-            found = [each for each in self.versions(one) if each.case is not case]
-            yield one, max(found, key=self._rank, default=None)
-
-    def users(self, case: Case) -> Iterator[tuple[Case, str]]:
-        """What was made from a proposal's artifacts, and from which."""
-        for subject in case.manifest.subjects:
-            for user in self._users.get(subject.value, ()):
-                for _, version in self.inputs(user):
-                    if version is not None and version.case is case:
-                        yield user, version.name
-
-    def retracted(self, case: Case) -> tuple[str, ...]:
-        """What was taken back of a proposal, and why."""
-        return tuple(
-            f"{_Version(case, one).name} was {known.reason}"
-            for one in case.manifest.body.artifacts
-            if (known := self._known(_Version(case, one))) is not None
-        )
-
-    def warnings(self, case: Case) -> tuple[str, ...]:
-        """What was retracted of all that a proposal was made from, over any number of steps."""
-        out: dict[str, None] = {}
-        seen, todo = {case.id}, [case]
-        while todo:
-            for _, version in self.inputs(todo.pop(0)):
-                if version is None:
-                    continue
-                known = self._known(version)
-                if known is not None:
-                    out[f"it was made from {version.name}, which was {known.reason}"] = None
-                if version.case.id not in seen:
-                    seen.add(version.case.id)
-                    todo.append(version.case)
-        return tuple(out)
-
-    def _known(self, version: _Version) -> Retraction | None:
-        return self._gone.get((version.case.id, version.metafile))
-
-    def _rank(self, version: _Version) -> tuple[bool, bool, str, str]:
-        """One that is published goes before one that was taken back, that before one that never was."""
-        body = version.case.manifest.body
-        publication = self._view.publications.get(body.tier or "")
-        published = publication is not None and version.case.id in publication.publications
-        return published and self._known(version) is None, published, body.time, version.case.id
-
-
 def lineage(view: View, case: Case, now: datetime) -> Lineage:
     """The lineage of one proposal."""
     descent = Descent(view)
@@ -241,23 +134,11 @@ def lineage(view: View, case: Case, now: datetime) -> Lineage:
     )
 
 
-def warnings(view: View, case: Case) -> tuple[str, ...]:
-    """What was retracted of all that a proposal was made from, one sentence each."""
-    return Descent(view).warnings(case) if _anything_gone(view) else ()
-
-
-def marks(view: View, published: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Of these artifacts, by path and proposal, those that were made from something that was retracted."""
-    if _anything_gone(view):
-        descent = Descent(view)
-        for path, proposal in published:
-            yield from (f"{path}: {text}" for text in descent.warnings(view.history.cases[proposal]))
-
-
 def drawn(found: Lineage) -> str:
     """A lineage as an SVG."""
     boxes = [Box(one.key, one.steps, tuple(_lines(one)), _style(one)) for one in found.nodes]
-    return svg(f"Lineage of {found.id}", boxes, [(one.used, one.made) for one in found.edges])
+    arrows = dict.fromkeys((one.used, one.made) for one in found.edges)
+    return svg(f"Lineage of {found.id}", boxes, list(arrows))
 
 
 def _lines(one: Node) -> Iterator[str]:
@@ -265,8 +146,8 @@ def _lines(one: Node) -> Iterator[str]:
     yield f"{one.state} {one.key[:12]}, {one.by}" if one.kind == "proposal" else one.uri
     if one.digest:
         yield one.digest
-    if one.retracted:
-        yield "RETRACTED"
+    if one.retracted and one.state != State.RETRACTED:
+        yield "partly retracted"
     if one.made_from_retracted:
         yield "made from what was retracted"
 
@@ -311,10 +192,10 @@ class _Walk:
         todo: list[Case] = [start]
         while todo:
             case = todo.pop(0)
-            for user, path in self._descent.users(case):
+            for user, version in self._descent.users(case):
                 if self._add(self._node(user, self.nodes[case.id].steps + 1)):
                     todo.append(user)
-                self._join(case.id, user.id, path)
+                self._join(case.id, user.id, version.name)
 
     def _add(self, node: Node) -> bool:
         if node.key in self.nodes:
@@ -342,7 +223,7 @@ class _Walk:
             state=self._view.state(case, self._now),
             published=published.entry.body.time if published else "",
             retracted=self._descent.retracted(case),
-            made_from_retracted=self._descent.warnings(case),
+            made_from_retracted=self._descent.tainted(case),
         )
 
 
@@ -350,16 +231,6 @@ def _resource(one: Resource, steps: int) -> Node:
     digest = ", ".join(f"{name}:{value}" for name, value in sorted(one.digest.items()))
     key = f"{one.uri} {digest}".strip()
     return Node(key, "resource", steps, one.name or one.uri, uri=one.uri, digest=digest)
-
-
-def _anything_gone(view: View) -> bool:
-    known = (view.latest(tier) for tier in view.publications)
-    return any(one is not None and one.retractions for one in known)
-
-
-def _digests(one: Resource) -> Sequence[str]:
-    """The digests that can name an artifact; MD5 proves nothing."""
-    return [one.digest[name] for name in ("sha256", "dirHash") if name in one.digest]
 
 
 def _approvals(case: Case) -> Iterator[Approval]:

@@ -20,7 +20,7 @@ from placet.core.policy import MAX_POLICY
 from placet.core.predicates import Artifact
 from placet.core.statement import parse_time
 from placet.engine.ctrl import View
-from placet.engine.lineage import marks
+from placet.engine.descent import marks
 from placet.engine.observed import FORGE, approvals
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays

@@ -24,7 +24,7 @@ from placet.engine.cases import Case, may_judge
 from placet.engine.ctrl import View, Watch
 from placet.engine.detail import is_closed
 from placet.engine.review import DECIDABLE
-from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused
+from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import Clock, Forge, RefUpdate, Repo, Review, Signer, TrustMemory
 
 _RACES = 5
@@ -69,7 +69,7 @@ class Witness:
     def run(self) -> list[Witnessed]:
         """Look at the reviews of every proposal that this witness is heard about; idempotent.
 
-        A proposal that fails keeps none of the others from being looked at.
+        A proposal that fails keeps no other from being looked at; a forge that does not answer does.
 
         Raises:
             Refused: kind `not-a-witness`.
@@ -81,6 +81,8 @@ class Witness:
                 done.append(Witnessed(ident, self._look(ident)))
             except PlacetError as error:
                 done.append(Witnessed(ident, (), error))
+                if isinstance(error, Unavailable):
+                    break
         return done
 
     def _look(self, ident: str) -> tuple[Noted, ...]:
@@ -170,7 +172,7 @@ def news(repo: Repo, case: Case, reviews: Sequence[Review], forge: str, witness:
             continue
         number, commit = (said.review, said.commit) if said else (0, "")
         if review is not None:
-            number, commit = review.id, review.commit
+            number, commit = review.id, review.commit or commit
         if said is None or (said.verdict, said.review, said.policy) != (verdict, number, case.policy.digest):
             out.append(News(person, forge, user, number, commit, verdict))
     return out
@@ -231,6 +233,8 @@ def record(
 @guard(10)
 def holds(repo: Repo, case: Case, commit: str) -> bool:
     """Does a commit hold exactly what is proposed, so that a review of it was one of this?"""
+    if not commit:
+        return False
     try:
         blob = repo.find(commit, layout.manifest_path(case.id))
         if blob is None or parse(repo.read(blob, MAX_ENVELOPE), Manifest).digest != case.manifest.digest:

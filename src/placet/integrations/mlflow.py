@@ -28,6 +28,7 @@ from mlflow.exceptions import MlflowException
 
 from placet.client import Client
 from placet.config import environment
+from placet.core import layout
 from placet.core.location import Location, parse_location
 from placet.core.outputs import Tracking
 from placet.core.provenance import Provenance, Resource, WebUrl
@@ -90,8 +91,8 @@ def log_input(
     else:
         at = uri if isinstance(uri, Location) else parse_location(uri)
         with found(at) as place:
-            held = place.held(_whole(place.outputs(place.path), at))
-            here, subject = _location(place.client, held, at.node), _subject(held)
+            held = place.held(_whole(place.outputs(place.path), place.path, at))
+            here, subject = _location(place.client, held), _subject(held)
     source = PlacetDatasetSource(here.uri)
     digest = (here.sha256 or "")[:_DIGEST_CHARS]
     dataset = MetaDataset(source, name=here.path[:_LINE], digest=digest)  # type: ignore[abstract]
@@ -147,7 +148,7 @@ def register_model(
         if version.source == source:
             return version
     return registry.create_model_version(
-        name, source, run_id or (active.info.run_id if active else None), await_creation_for=None
+        name, source, run_id or (active.info.run_id if active else None), await_creation_for=0
     )
 
 
@@ -206,19 +207,19 @@ def _name(run: Run, client: Client, path: str, sha256: str) -> None:
     MlflowClient().set_tag(run.info.run_id, f"{DIGEST_TAG}{sha256}", uri)
 
 
-def _whole(outputs: Sequence[Tracking], at: Location) -> Tracking:
-    if len(outputs) != 1 or outputs[0].inside:
+def _whole(outputs: Sequence[Tracking], path: str, at: Location) -> Tracking:
+    if len(outputs) != 1 or outputs[0].path != path:
         raise Invalid(
             f"{at.uri} is not one whole artifact.", kind="many-outputs", mend="Name one artifact by its path."
         )
     return outputs[0]
 
 
-def _location(client: Client, held: Held, node: str | None = None) -> Location:
+def _location(client: Client, held: Held) -> Location:
     """A held output as it is named for ever."""
     if held.repository:
-        prefix = f"artifacts/{node}/"
-        return Location(node or "", held.path.removeprefix(prefix), held.repository, held.sha256)
+        node, _, path = held.path.removeprefix(layout.ARTIFACTS).partition("/")
+        return Location(node, path, held.repository, held.sha256)
     repository = client.view().history.repository
     return Location(client.settings.node or "", held.path, repository, held.sha256)
 

@@ -3,33 +3,22 @@
 What a run logs becomes outputs of the node's workspace, tracked and pushed to its internal tier. Nothing is
 published by that: what was logged is proposed, and approved, like any other output. What is read is proven by
 SHA-256 on its way; in a clone of a Ctrl repository only what was published is read at all.
+
+`import mlflow` loads this, in every program of the environment: so what does the work is imported when it is
+used.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote
 
 from mlflow.entities.file_info import FileInfo
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-from placet.core import layout
-from placet.core.digest import digest_chunks
 from placet.core.location import parse_location
-from placet.core.outputs import Tracking
-from placet.engine.copyout import Held, Part
-from placet.engine.disk import chunks, disk
-from placet.engine.worktree import require_no_link
-from placet.errors import Conflict, Invalid, NotFound
-from placet.integrations.mlflow_place import Place, found
-
-_WRITING = threading.Lock()
+from placet.errors import NotFound
 
 
 class PlacetArtifactRepository(ArtifactRepository):
@@ -47,47 +36,34 @@ class PlacetArtifactRepository(ArtifactRepository):
         self._at = parse_location(artifact_uri)
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-        """Place, track and push one file. Idempotent.
+        """Place, track and push one file. Idempotent; raises as `mlflow_store.log`."""
+        from placet.integrations.mlflow_store import joined, log
 
-        Raises:
-            Refused: kind `read-only`: the location is no workspace.
-            Conflict: kind `untracked-file`: other bytes lie there, and nothing tracks them.
-        """
-        name = _join(artifact_path, Path(local_file).name)
-        self._log({name: Path(local_file)}, whole=False)
+        name = joined(artifact_path, Path(local_file).name)
+        log(self._at, {name: Path(local_file)}, whole=False)
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
-        """Place, track and push all files of a folder. Idempotent; raises as `log_artifact`."""
+        """Place, track and push all files of a folder. Idempotent; raises as `mlflow_store.log`."""
+        from placet.integrations.mlflow_store import files_of, joined, log
+
         top = Path(local_dir)
-        files = {_join(artifact_path, one.relative_to(top).as_posix()): one for one in _files(top)}
+        files = {joined(artifact_path, one.relative_to(top).as_posix()): one for one in files_of(top)}
         if files:
-            self._log(files, whole=not _join(artifact_path, ""))
+            log(self._at, files, whole=not joined(artifact_path, ""))
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
         """What lies directly under a path; nothing if it is a file, or not there."""
-        with found(self._at) as place:
-            listings = (_listing(place, name) for name in self._names(place, path))
-            return next((one for one in listings if one), [])
+        from placet.integrations.mlflow_store import listed
+
+        return [FileInfo(one.path, one.is_dir, one.size) for one in listed(self._at, path)]
 
     def download_artifacts(self, artifact_path: str | None, dst_path: str | None = None) -> str:
-        """Copy a file or a folder to this disk, each file proven by its SHA-256; where it is then.
+        """Copy a file or a folder to this disk, proven; where it is. Raises as `mlflow_store.download`."""
+        from placet.integrations.mlflow_store import download
 
-        Raises:
-            NotFound: kind `no-artifact`; kind `no-version`: nowhere here are the bytes that the URI names.
-            Corrupt: kind `digest-mismatch`.
-            Refused: kinds `retracted`, `not-pinned`, `other-repository`.
-        """
         if dst_path is not None and not Path(dst_path).is_dir():
             raise NotFound(f"There is no folder {dst_path}.", kind="no-file")
-        folder = Path(dst_path or tempfile.mkdtemp()).absolute()
-        with found(self._at) as place:
-            copies = (self._copy(place, name, folder) for name in self._names(place, artifact_path))
-            copied = next((one for one in copies if one is not None), None)
-        if copied is None and artifact_path:
-            raise NotFound(
-                f"There is no artifact {artifact_path!r} in {self.artifact_uri}.", kind="no-artifact"
-            )
-        return str(copied or folder)
+        return str(download(self._at, artifact_path, Path(dst_path or tempfile.mkdtemp()).absolute()))
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Nothing: outputs are removed in the workspace, and their objects by `placet gc`."""
@@ -95,149 +71,3 @@ class PlacetArtifactRepository(ArtifactRepository):
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         with tempfile.TemporaryDirectory(prefix="placet-") as folder:
             shutil.move(self.download_artifacts(remote_file_path, folder), local_path)
-
-    def _names(self, place: Place, path: str | None) -> Iterator[str]:
-        """What an artifact path may mean in the project.
-
-        MLflow cuts the last part off a URI, percent-encoded as it is, and gives it as a path: so a path is
-        taken as it is, and where that is nothing, decoded.
-        """
-        for text in dict.fromkeys((path or "", unquote(path or ""))):
-            yield _join(place.path, self._at.below(text).path[len(self._at.path) :])
-
-    def _copy(self, place: Place, name: str, folder: Path) -> Path | None:
-        """Copy what is at or below a path of the project; where it is then, or None if there is nothing."""
-        copied = []
-        try:
-            for output in place.outputs(name):
-                for path, part in _parts(place.held(output)):
-                    if not name or layout.at_or_below(path, name):
-                        place.client.copy_out(part, _to(folder, path, place.path, is_file=True))
-                        copied.append(path)
-        except NotFound as error:
-            if error.kind != "no-version" or place.published:
-                raise
-            return self._copy_proposed(place, name, folder)
-        return _to(folder, name, place.path, is_file=copied == [name]) if copied else None
-
-    def _copy_proposed(self, place: Place, name: str, folder: Path) -> Path:
-        with place.proposed(name) as (root, _):
-            is_dir = (root / name).is_dir()
-            to = _to(folder, name, place.path, is_file=not is_dir)
-            to.parent.mkdir(parents=True, exist_ok=True)
-            if is_dir:
-                shutil.copytree(root / name, to, dirs_exist_ok=True)
-            else:
-                shutil.copyfile(root / name, to)
-            return to
-
-    def _log(self, files: Mapping[str, Path], *, whole: bool) -> None:
-        with _WRITING, found(self._at) as place:
-            place.require_writable()
-            at = {_join(place.path, name): source for name, source in files.items()}
-            for path in at:
-                _require_name(path, place.project)
-            outputs = place.outputs(place.path)
-            units = _units(outputs, place.path, list(at), whole=whole)
-            own = [one for one in units if not any(layout.at_or_below(one, each.path) for each in outputs)]
-            _require_tracked(place.project, own, at)
-            for path, source in at.items():
-                _place(source, place.project / path)
-            targets = [place.project / one for one in units]
-            place.client.track(targets)
-            place.client.push(targets)
-
-
-def _join(folder: str | None, name: str) -> str:
-    return "/".join(part for part in ((folder or "").strip("/"), name.strip("/")) if part)
-
-
-def _files(top: Path) -> Iterable[Path]:
-    for base, _, names in os.walk(top):
-        yield from (Path(base) / name for name in names)
-
-
-def _parts(held: Held) -> Iterable[tuple[str, Part]]:
-    """Every file of an output by its path in the project."""
-    return ((_join(held.path, part.path), part) for part in held.parts)
-
-
-def _to(folder: Path, path: str, top: str, *, is_file: bool) -> Path:
-    """Where a path of the project goes: as it is below the repository's own, which is the folder itself.
-
-    Where the repository's own is a file, it goes into the folder.
-    """
-    if path == top:
-        return folder / path.rpartition("/")[2] if is_file else folder
-    return folder / (path.removeprefix(f"{top}/") if top else path)
-
-
-def _listing(place: Place, name: str) -> list[FileInfo]:
-    """What lies directly under a path of the project."""
-    out: dict[str, FileInfo] = {}
-    top, above = place.path, f"{name}/" if name else ""
-    for one in place.outputs(name):
-        if one.path.startswith(above) and one.path != name:
-            inside = [(one.path, one.out.size, one.out.is_dir)]
-        else:
-            inside = [(path, part.size, False) for path, part in _parts(place.held(one))]
-        for path, size, is_dir in inside:
-            if path == name or not path.startswith(above):
-                continue
-            first, _, deeper = path.removeprefix(above).partition("/")
-            known = _join(name, first).removeprefix(f"{top}/" if top else "")
-            folder = is_dir or bool(deeper)
-            out[known] = FileInfo(known, folder, None if folder else size)
-    return [out[key] for key in sorted(out)]
-
-
-def _units(outputs: list[Tracking], top: str, paths: list[str], *, whole: bool) -> list[str]:
-    """What is tracked of files that are placed at these paths, in a repository at `top`.
-
-    Inside an output that is a directory: each file by its own path. Else one output for each name at the top
-    of the repository, or one of everything.
-    """
-    if any(layout.at_or_below(top, one.path) for one in outputs):
-        return paths
-    if whole and not outputs and top:
-        return [top]
-    known = {one.path for one in outputs}
-    firsts = [_join(top, path[len(top) :].strip("/").partition("/")[0]) for path in paths]
-    pairs = zip(paths, firsts, strict=True)
-    return list(dict.fromkeys(path if first in known else first for path, first in pairs))
-
-
-def _require_name(path: str, project: Path) -> None:
-    reason = layout.forbidden_artifact(path)
-    if reason is not None:
-        raise Invalid(f"Nothing is logged to {path!r}, which {reason}.", kind="unsafe-path")
-    require_no_link(project, path)
-
-
-def _require_tracked(project: Path, units: Iterable[str], placed: Mapping[str, Path]) -> None:
-    """Refuse to replace, or to take in, what lies there and nothing tracks: it would be lost, or leave."""
-    for unit in units:
-        top = project / unit
-        if not os.path.lexists(top):
-            continue
-        for one in _files(top) if top.is_dir() else [top]:
-            source = placed.get(one.relative_to(project).as_posix())
-            if source is None or digest_chunks(chunks(one)) != digest_chunks(chunks(source)):
-                raise Conflict(
-                    f"{one} is there already, and nothing tracks it.",
-                    kind="untracked-file",
-                    mend=f"Move it away, or track it: placet track {unit}",
-                )
-
-
-def _place(source: Path, target: Path) -> None:
-    """Copy to its place; never through a link, for that may lead into the cache."""
-    temp = target.with_name(f".{os.urandom(8).hex()}.tmp")
-    with disk(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, temp)
-            temp.replace(target)
-        finally:
-            with suppress(FileNotFoundError):
-                temp.unlink()

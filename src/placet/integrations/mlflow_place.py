@@ -81,26 +81,25 @@ class Place:
         return found
 
     @contextmanager
-    def proposed(self, path: str) -> Iterator[tuple[Path, str]]:
+    def proposed(self, path: str) -> Iterator[Path]:
         """The version that the location means, as it was proposed once, from the node's internal tier.
 
         Args:
             path: Of the artifact, or of something in it.
 
         Yields:
-            A folder in which paths are those of the workspace, and the artifact's path.
+            A folder in which paths are those of the workspace.
 
         Raises:
             NotFound: kind `no-version`: it was never proposed.
         """
         view = self.client.view()
         for case in (*view.cases().values(), *view.ended().values()):
-            artifact = self._artifact(case, path)
-            if artifact is not None:
+            if self._is_of(case, path):
                 with tempfile.TemporaryDirectory(prefix="placet-") as folder:
                     root = Path(folder) / "proposal"
                     self.client.fetch_proposal(case.id, root)
-                    yield root, artifact
+                    yield root
                 return
         raise NotFound(
             f"Nobody proposed {self.at.uri}.",
@@ -108,18 +107,13 @@ class Place:
             mend="placet list --path shows what was; the workspace holds the last version only.",
         )
 
-    def _artifact(self, case: Case, path: str) -> str | None:
+    def _is_of(self, case: Case, path: str) -> bool:
+        """Does the proposal have the version that the location means of what is at this path?"""
         body = case.manifest.body
-        if body.kind != "publish" or body.node != self.at.node:
-            return None
-        pairs = zip(body.artifacts, case.manifest.subjects, strict=True)
-        return next(
-            (
-                artifact.path
-                for artifact, subject in pairs
-                if subject.value == self.at.sha256 and layout.at_or_below(path, artifact.path)
-            ),
-            None,
+        pairs = zip(body.artifacts, case.manifest.subjects, strict=body.kind == "publish")
+        return (body.kind, body.node) == ("publish", self.at.node) and any(
+            subject.value == self.at.sha256 and layout.at_or_below(path, artifact.path)
+            for artifact, subject in pairs
         )
 
     def require_writable(self) -> None:

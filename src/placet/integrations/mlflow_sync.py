@@ -21,7 +21,7 @@ from placet.client import Client
 from placet.core.mlflowform import MlflowForm
 from placet.engine.ctrl import View
 from placet.engine.editions import editions
-from placet.errors import Invalid, PlacetError, Refused, Unavailable
+from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.integrations.mlflow import BUILD_TYPE
 from placet.integrations.mlflow_plan import (
     SCHEME,
@@ -79,12 +79,19 @@ def sync(
         view: Of the Ctrl repository, if it was looked at just now.
 
     Raises:
+        NotFound: kind `no-tier`.
         Corrupt: the published branch does not recompute; nothing was changed.
         Unavailable: kind `mlflow-unreachable`.
         Refused: kind `mlflow-refused`.
         Invalid: kind `mlflow-answer`.
     """
     view, now = view or client.view(), client.now()
+    if form.tier not in view.history.policy.form.tiers:
+        raise NotFound(
+            f"The effective policy has no tier {form.tier!r}.",
+            kind="no-tier",
+            mend="Mend tier in the table [mlflow] of placet.toml.",
+        )
     known, repository = editions(view, form.tier, now), view.history.repository
     with _asked():
         versions = list(_versions(server))

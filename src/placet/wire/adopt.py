@@ -40,7 +40,7 @@ from placet.engine.gclock import in_use
 from placet.engine.push import push
 from placet.engine.routes import Routes
 from placet.engine.track import track
-from placet.errors import Conflict, Invalid, NotFound
+from placet.errors import Conflict, Invalid, NotFound, Refused
 from placet.ports import ObjectStore
 from placet.wire.ctrl import Wire, read_file, write_file
 
@@ -83,33 +83,26 @@ class _Known:
 
 def adopt_dvc(wire: Wire, *, dry: bool) -> Adoption:
     """Bring every version that the project's history names into the internal tier; see `Client.adopt_dvc`."""
+    _refuse_clone(wire)
     space, jobs = wire.workspace, wire.settings.jobs
     name = wire.internal_remote().lower()
     internal = wire.store(name)
-    rest = [one for one in sorted(wire.dvc.get("remote", {})) if one != name]
+    others = {one: partial(wire.store, one) for one in sorted(wire.dvc.get("remote", {})) if one != name}
     past = GitPast.open(wire.project, config.environment())
-    prefix = past.prefix if past is not None else ""
+    known = _known(wire)
     with in_use(space):
+        prefix = past.prefix if past is not None else ""
         found, left = adopthistory.editions(past, prefix, space.select())
-        stock = adopthistory.stock(
-            space, found, left, internal, [partial(wire.store, one) for one in rest], jobs
-        )
-        todo = stock.todo
-        failed = {
-            one.label: f"{len(lost)} objects are nowhere"
-            for one in stock.editions
-            if (lost := stock.lost(one))
-        }
+        stock = adopthistory.stock(space, found, left, internal, others, jobs)
+        todo, failed = stock.todo, stock.failed()
         if not dry and todo:
-            routes = Routes(lambda one: wire.store(one or name), name, lambda one: one or name, tuple(rest))
+            routes = Routes(lambda one: wire.store(one or name), name, lambda one: one or name, tuple(others))
             failed |= adopthistory.bring(space, todo, routes, internal, wire.state, jobs, wire.progress)
         if not dry:
             _push_lists(wire, internal, stock.editions)
-        known = _known(wire)
         before = {(one.path, one.md5): one.sha256 for one in _recorded(wire).versions}
-        versions = tuple(
-            _edition(wire, known, before, one) for one in stock.editions if one.label not in failed
-        )
+        whole = [one for one in stock.editions if one.label not in failed]
+        versions = tuple(_edition(wire, known, before, one) for one in whole)
         done = [one for one in todo if one.label not in failed]
         _record(wire, versions, dry=dry)
     return Adoption(
@@ -124,8 +117,23 @@ def adopt_dvc(wire: Wire, *, dry: bool) -> Adoption:
     )
 
 
+def _refuse_clone(wire: Wire) -> None:
+    """Refuse the clone of a Ctrl repository, which holds what was published and nothing else.
+
+    Raises:
+        Refused: kind `governed-clone`.
+    """
+    if wire.is_clone:
+        raise Refused(
+            "This is the clone of a Ctrl repository, which nothing is adopted into.",
+            kind="governed-clone",
+            mend="Run it in a node's workspace: placet init makes one of a DVC project.",
+        )
+
+
 def adopt_lfs(wire: Wire, source: Path, folder: str, *, revision: str, each: bool, dry: bool) -> Adoption:
     """Bring the files that Git LFS keeps for a revision of a clone; see `Client.adopt_lfs`."""
+    _refuse_clone(wire)
     with closing(LfsClone(wire.folder / source, config.environment())) as clone:
         commit = clone.commit(revision)
         files = _Lfs(clone, commit, wire.folder / source)
@@ -134,7 +142,12 @@ def adopt_lfs(wire: Wire, source: Path, folder: str, *, revision: str, each: boo
 
 def adopt_bucket(wire: Wire, remote: str, folder: str, *, prefix: str, each: bool, dry: bool) -> Adoption:
     """Bring the files of a folder in a bucket; see `Client.adopt_bucket`."""
-    inside = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+    _refuse_clone(wire)
+    folder_in = prefix.strip("/")
+    reason = layout.unsafe(folder_in, strict=False) if folder_in else None
+    if reason is not None:
+        raise Invalid(f"The prefix {prefix!r} {reason}.", kind="unsafe-path")
+    inside = f"{folder_in}/" if folder_in else ""
     files = _Bucket(wire.store(remote.lower()), inside)
     origin = f"remote {remote.lower()}{f', {inside}' if inside else ''}"
     return _adopt_files(wire, "bucket", origin, files, folder, each=each, dry=dry)

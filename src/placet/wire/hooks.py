@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from placet.core import layout
 from placet.core.outputs import Tracking
 from placet.core.staged import Objection, Owner, Read, Rewritten, data_in, metafiles_in
 from placet.engine.disk import disk
+from placet.engine.outputs import Outputs
 from placet.wire.data import DataWire
 
 
@@ -79,7 +80,7 @@ def _rewrite(root: Path, one: Rewritten, read: Read) -> bool:
     """Rewrite a file of the work tree, if it is what the index holds."""
     path = root / one.file.path
     with disk(path):
-        here = path.read_bytes() if path.is_file() and not path.is_symlink() else None
+        here = path.read_bytes() if path.is_file() and path.resolve() == path else None
         if here != read(one.file, one.file.size):
             return False
         path.write_bytes(one.data)
@@ -88,20 +89,20 @@ def _rewrite(root: Path, one: Rewritten, read: Read) -> bool:
 
 @contextmanager
 def _owners(folder: Path, root: Path) -> Iterator[Owner]:
-    """Which output of the DVC project here a file of the work tree belongs to; none outside of a project."""
-    project = config.find_dvc(folder)
-    if project is None:
-        yield lambda _: None
-        return
-    wire = DataWire(config.Settings(project, project), folder, None)
-    outputs = wire.workspace.outputs()
+    """Which output a file of the work tree belongs to: of the DVC project that is nearest above it."""
+    known: dict[Path, Outputs] = {}
+    with ExitStack() as stack:
 
-    def owner(path: str) -> Tracking | None:
-        full = root / path
-        inside = full.is_relative_to(project)
-        return outputs.owner(full.relative_to(project).as_posix()) if inside else None
+        def owner(path: str) -> Tracking | None:
+            full = root / path
+            project = config.find_dvc(full.parent)
+            if project is None or not (project.is_relative_to(root) and full.is_relative_to(project)):
+                return None
+            if project not in known:
+                wire = DataWire(config.Settings(project, project), folder, None)
+                wire.project = project
+                stack.callback(wire.close)
+                known[project] = wire.workspace.outputs()
+            return known[project].owner(full.relative_to(project).as_posix())
 
-    try:
         yield owner
-    finally:
-        wire.close()

@@ -12,7 +12,7 @@ from placet.engine.cases import Case
 from placet.engine.ctrl import View
 from placet.engine.detail import Detail
 from placet.engine.propose import Proposed
-from placet.errors import PlacetError
+from placet.errors import PlacetError, Unavailable
 from placet.ports import PLAIN
 from placet.wire.ctrl import Wire
 
@@ -86,6 +86,8 @@ def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
             page = shown[ident] = announce(view, case, forge, now, before)
         except PlacetError as error:
             out.append(Page(ident, before.url if before else None, changed=False, error=error))
+            if isinstance(error, Unavailable):
+                break
         else:
             out.append(Page(ident, page.url, changed=page != before))
     for ident in shown.keys() - view.open.keys():

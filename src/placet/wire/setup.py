@@ -131,8 +131,9 @@ def init_forge(
         )
     key = _hook_secret(settings, secret) if hook is not None else None
     with contextlib.closing(Wire(settings, folder, None)) as wire:
+        forge = wire.forge  # before anything is pushed: is there a credential?
         policy, trust_root = _begun(wire, policy_file)
-        wire.forge.protect(commission(policy, settings.forge.known_as, agents, hook, key))
+        forge.protect(commission(policy, settings.forge.known_as, agents, hook, key))
     return {
         "trust_root": trust_root,
         "repository": policy.form.repository,

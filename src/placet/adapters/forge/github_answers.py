@@ -13,8 +13,10 @@ from placet.ports import Account, PullRequest, Remark, Review
 
 GHOST = Account(0, "ghost")
 
+REPOSITORY = r"^(?!\.\.?/)[A-Za-z0-9_.-]+/(?!\.\.?\Z)[A-Za-z0-9_.-]+\Z"
 Number = Annotated[int, msgspec.Meta(ge=1, le=1 << 53)]
-Login = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[\w.\[\]-]+\Z")]
+Login = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.\[\]-]+\Z")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 17)]
@@ -44,7 +46,7 @@ class Repository(msgspec.Struct, frozen=True):
     """The repository: who may do what, and how it merges; some of it only those see who may change it."""
 
     id: Number
-    full_name: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[\w.-]+/[\w.-]+\Z")]
+    full_name: Annotated[str, msgspec.Meta(max_length=255, pattern=REPOSITORY)]
     default_branch: Ref
     owner: User
     archived: bool = False
@@ -78,7 +80,7 @@ class Pull(msgspec.Struct, frozen=True):
     user: User | None = None
     body: Text | None = None
     draft: bool = False
-    merged_at: datetime | None = None
+    merged_at: Moment | None = None
     requested_reviewers: tuple[User, ...] | None = None
 
     @property
@@ -110,7 +112,7 @@ class PullReview(msgspec.Struct, frozen=True):
     user: User | None = None
     body: Text | None = None
     commit_id: Sha | None = None
-    submitted_at: datetime | None = None
+    submitted_at: Moment | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -138,7 +140,7 @@ class Activity(msgspec.Struct, frozen=True):
 
     ref: Ref
     after: Sha
-    timestamp: datetime
+    timestamp: Moment
     activity_type: str
 
 
@@ -161,7 +163,7 @@ class Comment(msgspec.Struct, frozen=True):
     """A comment, and who made it."""
 
     id: Number
-    created_at: datetime
+    created_at: Moment
     user: User | None = None
     body: Text | None = None
     performed_via_github_app: Integration | None = None

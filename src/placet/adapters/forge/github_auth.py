@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from placet.adapters.forge.github_answers import Created, Integration
+from placet.adapters.forge.github_answers import Created, Integration, Moment
 from placet.adapters.forge.http import ForgeHttp
 from placet.errors import Invalid
 
 _LEAST_BITS = 2048
 _EARLIER = timedelta(seconds=60)  # GitHub's clock may be behind
 _JWT_LASTS = timedelta(minutes=8)  # GitHub takes ten from its own time on
+_JWT_KEPT = timedelta(minutes=1)  # so that what was sent is known, should GitHub say it again
 _RENEW = timedelta(minutes=10)  # before a token ends: more than this clock can be wrong by
 
 
@@ -29,7 +30,7 @@ class InstallationToken(msgspec.Struct, frozen=True):
     """A token, and when it ends."""
 
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[\x21-\x7e]+\Z")]
-    expires_at: datetime
+    expires_at: Moment
 
     def __repr__(self) -> str:
         return f"InstallationToken(expires_at={self.expires_at})"
@@ -51,13 +52,17 @@ class App:
         self._ident = ident
         self._key = _read(key)
         self._now = now
+        self._made: tuple[datetime, str] | None = None
 
     def __repr__(self) -> str:
         return f"App({self._ident!r})"
 
     def jwt(self) -> str:
         """Who it is, for some minutes: a JSON Web Token as GitHub takes it (RFC 7519, RS256)."""
-        return _jwt(self._ident, self._key, self._now())
+        now, made = self._now(), self._made
+        if made is None or not timedelta() <= now - made[0] < _JWT_KEPT:
+            made = self._made = (now, _jwt(self._ident, self._key, now))
+        return made[1]
 
 
 class AppTokens:

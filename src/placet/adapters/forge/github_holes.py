@@ -25,6 +25,8 @@ from placet.errors import Refused
 from placet.ports import Commission, Hole
 
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
+_UNSEEN = "unseen"
+INIT = "placet init --forge, by an administrator of the repository"
 _WHERE = "Settings, Rules, Rulesets"
 
 
@@ -37,12 +39,12 @@ class _Guard:
 
 
 _KEPT = {
-    "deletion": "can be deleted",
-    "non_fast_forward": "can be rewritten by a forced push",
+    "deletion": ("can be deleted", "Restrict deletions"),
+    "non_fast_forward": ("can be rewritten by a forced push", "Block force pushes"),
 }
 _LANDING = {
-    "pull_request": "takes pushes that no pull request shows",
-    "status": "takes merges whatever the commit status {status} says",
+    "pull_request": ("takes pushes that no pull request shows", "Require a pull request before merging"),
+    "status": ("takes merges whatever the commit status {status} says", "Require status checks to pass"),
 }
 
 
@@ -90,12 +92,12 @@ def _of_repository(http: ForgeHttp, at: str, known: Repository, wanted: Commissi
 
 
 def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str]) -> Iterator[Hole]:
-    for kind, text in _KEPT.items():
-        yield from _lacking(wanted.main, text, _around(guards, kind))
-    for kind, text in _LANDING.items():
+    for kind, (text, rule) in _KEPT.items():
+        yield from _lacking(wanted.main, text, rule, _around(guards, kind))
+    for kind, (text, rule) in _LANDING.items():
         what = text.format(status=wanted.status)
-        yield from _lacking(wanted.main, what, _others(_around(guards, kind), agents))
-    if _around(guards, "dismissal"):
+        yield from _lacking(wanted.main, what, rule, _others(_around(guards, kind), agents))
+    if any(one.kind == "dismissal" for one in guards):
         yield Hole(
             f"On {wanted.main} GitHub dismisses reviews with each push, a signed decision among them.",
             f"{_WHERE}: do not dismiss stale approvals; Placet itself counts a review for its content only.",
@@ -112,14 +114,14 @@ def _of_owners(http: ForgeHttp, at: str, guards: Sequence[_Guard], wanted: Commi
     if not _around(guards, "owners"):
         yield Hole(
             f"The branch {main} takes changes of the policy that no code owner has reviewed.",
-            f"{_WHERE}: require reviews of code owners on {main}.",
+            f"{INIT}; or {_WHERE}: 'Require review from Code Owners' for {main}.",
         )
 
 
 def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -> Iterator[Hole]:
-    for kind, text in _KEPT.items():
-        yield from _lacking(glob, text, _around(guards, kind))
-    mend = f"{_WHERE}: restrict updates of {glob}, and let only the agents bypass that."
+    for kind, (text, rule) in _KEPT.items():
+        yield from _lacking(glob, text, rule, _around(guards, kind))
+    mend = f"{INIT}; or {_WHERE}: 'Restrict updates' for {glob}, which agents alone bypass."
     updates = _around(guards, "update")
     strangers = _others(updates, agents)
     if not updates:
@@ -132,8 +134,9 @@ def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -
 
 
 def _around(guards: Sequence[_Guard], kind: str) -> list[frozenset[str] | None]:
-    """Who may go around each rule of a kind."""
-    return [one.around for one in guards if one.kind == kind]
+    """Who may go around each rule of a kind; None too where there may be one that cannot be seen."""
+    found = [one.around for one in guards if one.kind == kind]
+    return found or [None for one in guards if one.kind == _UNSEEN]
 
 
 def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> list[frozenset[str] | None]:
@@ -145,9 +148,9 @@ def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> 
     return [None if one is None else frozenset(name for name in one if not is_agent(name)) for one in around]
 
 
-def _lacking(branch: str, what: str, around: Sequence[frozenset[str] | None]) -> Iterator[Hole]:
+def _lacking(branch: str, what: str, rule: str, around: Sequence[frozenset[str] | None]) -> Iterator[Hole]:
     if not around:
-        yield Hole(f"The branch {branch} {what}.", f"{_WHERE}: add the rule for {branch}.")
+        yield Hole(f"The branch {branch} {what}.", f"{INIT}; or {_WHERE}: {rule!r} for {branch}.")
     elif frozenset() in around:
         return
     elif None in around:
@@ -170,7 +173,7 @@ def _listed(names: frozenset[str]) -> str:
 
 
 def _of_hook(http: ForgeHttp, at: str, url: str) -> Iterator[Hole]:
-    mend = "Settings, Webhooks: mend it, or set the repository up again with `placet init`."
+    mend = f"{INIT}, with --hook {url}; or Settings, Webhooks."
     try:
         hook = next((one for one in http.pages(f"{at}/hooks", Hook, PAGE) if one.config.url == url), None)
     except Refused:
@@ -194,14 +197,14 @@ def _guards(http: ForgeHttp, at: str, branch: str, status: str) -> list[_Guard]:
     name = quote(branch, safe="")
     found: list[_Guard] = []
     around: dict[int, frozenset[str] | None] = {}
-    for rule in http.pages(f"{at}/rules/branches/{name}", Rule, PAGE):
-        if rule.ruleset_id not in around:
-            around[rule.ruleset_id] = _bypass(http, at, rule.ruleset_id)
-        found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]
     try:
+        for rule in http.pages(f"{at}/rules/branches/{name}", Rule, PAGE):
+            if rule.ruleset_id not in around:
+                around[rule.ruleset_id] = _bypass(http, at, rule.ruleset_id)
+            found += [_Guard(kind, around[rule.ruleset_id]) for kind in _kinds(rule, status)]
         protection = http.maybe(f"{at}/branches/{name}/protection", BranchProtection)
     except Refused:
-        return found
+        return [*found, _Guard(_UNSEEN, None)]
     return [*found, *_classic(protection, status)] if protection else found
 
 

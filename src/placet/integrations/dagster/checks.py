@@ -4,9 +4,8 @@ They tell early, and stop what is downstream where they block. They decide nothi
 written already when they run, and a promotion asks the policy again, with approvals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -78,7 +77,7 @@ def _check(
     return look
 
 
-def _shown(said: Rehearsed) -> Iterator[tuple[str, dg.MetadataValue[object]]]:
+def _shown(said: Rehearsed) -> Iterator[tuple[str, dg.MetadataValue[Any]]]:
     yield "placet/policy", dg.MetadataValue.int(said.policy)
     yield "placet/rules", dg.MetadataValue.text(", ".join(said.rules) or "-")
     if said.missing:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from placet.errors import Conflict
 from placet.integrations import outputs
-from placet.integrations.dagster.checks import policy_checks
+from placet.integrations.dagster.checks import Checkable, policy_checks
 from placet.integrations.dagster.events import Recorded, outputs_of
 from placet.integrations.dagster.io_manager import PlacetIOManager
 from placet.integrations.dagster.paths import given_path
@@ -72,7 +72,7 @@ class PlacetScaffolder(dg.Scaffolder[ScaffoldParams]):
         first = {
             "path": "outputs/summary.csv",
             "command": "python summary.py",
-            "asset": {"key": "summary", "code_version": "1"},
+            "asset": {"key": "summary", "code_version": "v1"},
         }
         (request.target_path / "summary.py").write_text(_EXAMPLE, encoding="utf-8")
         dg.scaffold_component(request, {"workspace": request.params.workspace, "outputs": [first]})
@@ -148,13 +148,12 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
                 remote=self.remote,
             )
         made = [_asset(one, context.path) for one in self.outputs]
-        checked = [*(made if self.check else []), *self.checked]
-        job = promotion_job()
-        sensor = merge_sensor(job, interval_s=self.look_every_s, running=self.promote)
+        checked: list[Checkable] = [*(made if self.check else []), *self.checked]
+        sensor = merge_sensor(interval_s=self.look_every_s, running=self.promote)
         return dg.Definitions(
             assets=made,
             asset_checks=policy_checks(checked, blocking=self.blocking, tier=self.tier),
-            jobs=[job, proposal_job()] if self.publish else [],
+            jobs=[promotion_job(), proposal_job()] if self.publish else [],
             sensors=[sensor] if self.publish else [],
             resources=resources,
         )
@@ -170,7 +169,7 @@ def _asset(output: CommandOutput, folder: Path) -> dg.AssetsDefinition:
         extras = {"path": path, "inputs": _inputs(context, placet, spec)}
         with placet.fresh(path) as place:
             done = dg.PipesSubprocessClient().run(
-                context=context,
+                context=context.op_execution_context,
                 command=_command(output.command),
                 cwd=str(folder if folder.is_dir() else folder.parent),
                 env={"PLACET_OUTPUT": str(place)},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -100,7 +101,7 @@ def told(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, Tol
 
 def observation(one: Recorded, proposal: str, state: str, link: str | None = None) -> dg.AssetObservation:
     """How far the proposal of an output is, for the asset's page."""
-    shown: dict[str, dg.MetadataValue[object]] = {
+    shown: dict[str, Any] = {
         "placet/proposal": dg.MetadataValue.text(proposal),
         "placet/state": dg.MetadataValue.text(state),
         "placet/path": dg.MetadataValue.text(one.path),
@@ -135,5 +136,5 @@ def _recorded(record: dg.EventLogRecord) -> Recorded | None:
     )
 
 
-def _texts(metadata: Mapping[str, dg.MetadataValue[object]]) -> dict[str, str]:
+def _texts(metadata: Mapping[str, dg.MetadataValue[Any]]) -> dict[str, str]:
     return {name: one.value for name, one in metadata.items() if isinstance(one.value, str)}

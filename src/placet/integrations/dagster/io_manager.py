@@ -6,7 +6,7 @@ import pickle
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 
@@ -104,12 +104,11 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         upstream = context.upstream_output.definition_metadata if context.upstream_output else {}
         form = self._format({**upstream, **context.definition_metadata})
         path = self._find(self._path(context.asset_key, partition, upstream, ""), form, upstream)
-        wanted = _wanted(context)
+        is_path = issubclass(_wanted(context), Path)
         with outputs.turn(Path(self.workspace), path, reads=True):
             self._verify(context, path, partition)
             file = Path(self.workspace) / path
-            as_it_is = isinstance(wanted, type) and issubclass(wanted, Path)
-            return file if as_it_is or file.suffix != form.suffix else form.load(file, wanted)
+            return file if is_path or file.suffix != form.suffix else form.load(file, _wanted(context))
 
     def _verify(self, context: dg.InputContext, path: str, partition: str | None) -> None:
         """Refuse what is not tracked so, or not what Dagster recorded; bring what is gone from the tier."""
@@ -188,10 +187,12 @@ def _write(obj: object, place: Path, form: Format) -> None:
 
 
 def _wanted(context: dg.InputContext) -> type:
+    """What the input is annotated with, without what is in brackets after it."""
     try:
-        return context.dagster_type.typing_type or object
+        found = context.dagster_type.typing_type
     except dg.DagsterInvariantViolationError:
         return object
+    return found if isinstance(found, type) and not get_args(found) else object
 
 
 def _recorded(context: dg.InputContext, path: str, partition: str | None) -> str | None:

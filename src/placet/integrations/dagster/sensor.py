@@ -4,12 +4,11 @@ What is to be done follows from the Ctrl repository and from Dagster's runs, nev
 says when there is nothing new to look at: losing it, a restart, or two daemons at once do no harm.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 import dagster as dg
 
@@ -22,7 +21,7 @@ from placet.engine.cases import Case
 from placet.engine.ctrl import View
 from placet.engine.detail import stopped
 from placet.integrations.dagster.events import Told, observation, outputs_of, told
-from placet.integrations.dagster.promotion import PromotionConfig, promotion_job
+from placet.integrations.dagster.promotion import PromotionConfig
 from placet.integrations.dagster.resource import PlacetResource
 
 PROPOSAL = "placet/proposal"
@@ -41,7 +40,7 @@ class Seen:
     waiting: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, cursor: str | None) -> Seen:
+    def read(cls, cursor: str | None) -> Self:
         """The cursor's words; those of nobody's if it is lost or makes no sense."""
         try:
             found = json.loads(cursor or "{}")
@@ -52,7 +51,7 @@ class Seen:
 
 
 def merge_sensor(
-    job: dg.JobDefinition | None = None,
+    job: str = "placet_promotion",
     *,
     name: str = "placet_merge",
     interval_s: int = 30,
@@ -66,16 +65,15 @@ def merge_sensor(
     no further.
 
     Args:
-        job: As of `promotion_job`; by default one of that name, which must be among the definitions too.
+        job: Name of the job, as of `promotion_job`; it must be among the definitions too.
         name: Of the sensor.
         interval_s: Seconds between two looks; each asks the Git server for its branches only.
         running: On from the beginning; else somebody turns it on.
     """
-    job = job or promotion_job()
 
     @dg.sensor(
         name=name,
-        job=job,
+        job_name=job,
         minimum_interval_seconds=interval_s,
         default_status=dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED,
         description="Promotes what was approved and merged, and shows how far proposals are.",
@@ -122,12 +120,10 @@ def _own(client: Client, view: View) -> list[Case]:
     return [one for one in own if one.manifest.body.kind == "publish"]
 
 
-def _request(
-    instance: dg.DagsterInstance, job: dg.JobDefinition, ident: str, now: datetime
-) -> Sequence[dg.RunRequest]:
+def _request(instance: dg.DagsterInstance, job: str, ident: str, now: datetime) -> Sequence[dg.RunRequest]:
     """A run of the job for a proposal, if none is under way, and the last did not fail a moment ago."""
     tag = {PROPOSAL: ident}
-    wanted = dg.RunsFilter(job_name=job.name, tags=tag)
+    wanted = dg.RunsFilter(job_name=job, tags=tag)
     records = instance.get_run_records(wanted, limit=_RUNS)
     if any(not one.dagster_run.is_finished for one in records):
         return ()
@@ -144,20 +140,16 @@ def _events(context: dg.SensorEvaluationContext, client: Client, view: View) -> 
     """Of each output of this code location that was proposed: its proposal and state, where they are news."""
     if context.repository_def is None:
         return
-    by_content = {}
-    for case in sorted(_own(client, view), key=lambda one: one.manifest.body.time):
-        pairs = zip(case.manifest.body.artifacts, case.manifest.subjects, strict=True)
-        by_content.update({(artifact.path, subject.value): case for artifact, subject in pairs})
+    by_content: dict[tuple[str, str], Case] = {}
+    for own in sorted(_own(client, view), key=lambda one: one.manifest.body.time):
+        pairs = zip(own.manifest.body.artifacts, own.manifest.subjects, strict=True)
+        by_content.update({(artifact.path, subject.value): own for artifact, subject in pairs})
     now = client.now()
     for key in context.repository_def.assets_defs_by_key:
         before = told(context.instance, key)
         for one in outputs_of(context.instance, key):
             last = before.get(one.partition, Told())
-            case = by_content.get((one.path, one.sha256)) or (
-                view.known(last.proposal) if last.proposal else None
-            )
-            if case is None:
-                continue
-            state = str(view.state(case, now))
-            if (case.id, state) != (last.proposal, last.state):
+            case = by_content.get((one.path, one.sha256)) or view.known(last.proposal)
+            state = str(view.state(case, now)) if case else ""
+            if case is not None and (case.id, state) != (last.proposal, last.state):
                 yield observation(one, case.id, state, last.link if case.id == last.proposal else None)
