@@ -184,10 +184,10 @@ def test_from_an_asset_to_its_publication_with_every_state_shown(node):
 
 def test_a_look_at_branches_that_did_not_move_asks_for_them_only(node, monkeypatch):
     first = node.look()
-    monkeypatch.setattr(Client, "view", lambda self, **kwargs: pytest.fail("it was loaded"))
-    assert node.look(first.cursor).run_requests == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "view", lambda self, **kwargs: pytest.fail("it was loaded"))
+        assert node.look(first.cursor).run_requests == []
     old = json.dumps({**json.loads(first.cursor), "at": json.loads(first.cursor)["at"] - 3601})
-    monkeypatch.undo()
     assert json.loads(node.look(old).cursor)["at"] > json.loads(old)["at"]
 
 
