@@ -21,6 +21,7 @@ from placet.integrations.dagster import (
 )
 from placet.integrations.dagster import sensor as sensing
 
+ENDLESS = '{"heads": "", "at": Infinity, "waiting": []}'
 URL = "https://dagster.example.org/"
 
 
@@ -168,7 +169,7 @@ def test_from_an_asset_to_its_publication_with_every_state_shown(node):
     last = node.look(landed.cursor)
     assert (last.run_requests, last.skip_message) == ([], "Nothing landed.")
     assert node.shown("table") == node.shown("total") == {None: (ident, "PUBLISHED")}
-    for cursor in (last.cursor, None, "", "{", "[]", '{"heads": 1}', first.cursor):
+    for cursor in (last.cursor, None, "", "{", "[]", '{"heads": 1}', first.cursor, ENDLESS, "[" * 9999):
         again = node.look(cursor)
         assert (again.run_requests, again.asset_events) == ([], [])
     provenance = node.site.lab.view().find(ident).manifest.body.provenance
