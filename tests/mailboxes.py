@@ -18,6 +18,7 @@ class Box:
         self.messages = []
         self.refuse = False
         self.redirect = None
+        self.reached = threading.Event()
         self.hold = threading.Event()
         self.hold.set()
         self._came = threading.Condition()
@@ -75,6 +76,7 @@ class _Hook(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
         box = self.server.box
+        box.reached.set()
         box.hold.wait(60)
         if not box.refuse:
             box.take((self.path, dict(self.headers), json.loads(body)))

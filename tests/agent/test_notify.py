@@ -317,6 +317,27 @@ def test_a_target_that_is_down_keeps_no_promotion_waiting(site):
         assert agent.stop() == 0
 
 
+def test_a_target_that_keeps_silent_does_not_keep_the_agent_from_ending(site, hook):
+    box, port = hook
+    box.hold.clear()
+    site.configure(f'[notify]\n[notify.targets.ops]\nurl_file = "{site.folder}/ops.url"\n')
+    (site.folder / "ops.url").write_text(f"json://127.0.0.1:{port}/x?rto=50")
+    (site.folder / "ops.url").chmod(0o600)
+    ident = site.land()
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("published", proposal=ident)
+        box.reached.wait(LIMIT_S)
+        began = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - began < 20
+    assert not agent.told("not-notified")
+    box.hold.set()
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("notified", target="ops")
+        assert agent.stop() == 0
+    assert any("published outputs/a.csv" in post["message"] for _, _, post in box.messages)
+
+
 def test_a_repository_that_does_not_verify_is_a_trouble_once(party, hook):
     posts, port = hook
     party.target("one", f"json://127.0.0.1:{port}/a")

@@ -200,6 +200,7 @@ _LOOKS = (
     "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
     "sacro:Sacro", "secrets:Secrets", "types:Type",
 )  # fmt: skip
+_ON_GITHUB = "tests/github/test_adapter.py::"
 _OBSERVED, _PULL = "tests/governance/test_observations.py::", "tests/unit/test_pulltext.py::"
 _SIGHTED = {
     "core.assent:accepted": "test_without_the_guard_a_forge_would_speak_where_no_rule_asks_it",
@@ -301,6 +302,8 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
     **{f"placet.{guard}": _RETRACT + test for guard, test in _UNDOING.items()},
     **{f"placet.{guard}": _OBSERVED + test for guard, test in _SIGHTED.items()},
+    "placet.adapters.forge.github_record:Record.reviewed": _ON_GITHUB
+    + "test_without_the_guard_an_approval_would_follow_a_forced_push",
     **{
         f"placet.core.markdown:{one}": _PULL + "test_without_the_guard_it_would"
         for one in ("block", "code", "link", "title")

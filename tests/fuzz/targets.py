@@ -41,6 +41,7 @@ from placet.core import (
     policy,
     predicates,
     provenance,
+    staged,
     statement,
     sums,
 )
@@ -187,6 +188,24 @@ def read_update(data: bytes) -> object:
     assert (mine.md5, mine.size) == (out.md5, out.size)
     assert dvcfile.update_metafile(again, out) == again
     return again
+
+
+def read_form(data: bytes) -> object:
+    """A file in DVC's form says what it said before, and has no other form."""
+    form = dvcfile.normal_form(data)
+    assert dvcfile.normal_form(form) == form
+    assert dvcfile.read_metafile(form) == dvcfile.read_metafile(data)
+    return form
+
+
+def read_staged(data: bytes) -> object:
+    """A commit's files: judged or objected to, never more."""
+    files = [
+        staged.Staged(name, "100644", "", len(data))
+        for name in ("a.dvc", "artifacts/s/a.dvc", ".dvc/config", "a.txt")
+    ]
+    found = [staged.metafiles_in(files, lambda *_: data, governed=one) for one in (False, True)]
+    return found, staged.data_in(files, lambda *_: data, lambda _: None)
 
 
 def read_dir(data: bytes, *, strict: bool) -> object:
@@ -463,6 +482,8 @@ TARGETS: tuple[Target, ...] = (
            write=dvcfile.encode_metafile, exact=True, cost=2),
     Target("metafile", read_metafile, METAFILES, ["core.dvcfile.read_metafile", "core.metayaml.load_yaml"], cost=4),
     Target("metafile-update", read_update, METAFILES, ["core.dvcfile.update_metafile"], cost=10),
+    Target("metafile-form", read_form, METAFILES, ["core.dvcfile.normal_form"], cost=10),
+    Target("staged", read_staged, METAFILES, ["core.staged._problems", "core.staged._governed", "core.staged._holds_secret"], cost=10),
     Target("lock", dvcfile.read_lock, given(LOCK), ["core.dvcfile.read_lock"], cost=4),
     Target("pipeline", read_pipeline, given(f"{PIPELINE}\n=====\n{LOCK}", f"{PIPELINE.partition('  each')[0]}\n=====\n{LOCK}"), ["core.pipeline.read_pipeline"], cost=6),
     Target("mentions", read_mentions, given(PLAIN, LOCK, PIPELINE, FOLDER),

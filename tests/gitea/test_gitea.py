@@ -93,12 +93,16 @@ HOLES = [
     ("main", {"enable_status_check": False}, "main takes a pull request without the commit status placet."),
     ("main", {"status_check_contexts": ["other"]}, "main takes a pull request without the commit status placet."),
     ("main", {"block_on_rejected_reviews": False}, "main takes a pull request for which somebody has requested changes."),
-    ("main", {"dismiss_stale_approvals": False}, "Approvals of a pull request to main stay when its branch is changed."),
+    (
+        "main",
+        {"dismiss_stale_approvals": True},
+        "Reviews of a pull request to main end with each push, a signed decision among them.",
+    ),
     ("main", {"block_admin_merge_override": False}, "Administrators may merge into main whatever its rule says."),
     ("published", {"enable_force_push": True}, "Somebody may replace the history of published by a forced push."),
     ("published", {"push_whitelist_usernames": ["placet", "rita"]}, "rita may push to published, and is no agent."),
-    ("published-*", {"push_whitelist_deploy_keys": True}, "Teams or deploy keys may push to published-*, whoever has them."),
-    ("published-*", {"enable_push_whitelist": False}, "Whoever may write may push to published-*."),
+    ("published-*", {"enable_push": True, "enable_push_whitelist": True, "push_whitelist_deploy_keys": True}, "Teams or deploy keys may push to published-*, whoever has them."),
+    ("published-*", {"enable_push": True, "enable_push_whitelist": False}, "Whoever may write may push to published-*."),
 ]  # fmt: skip
 
 
@@ -170,10 +174,10 @@ def test_what_the_protection_does(scene):
     scene.push("published")
     scene.forge.protect(COMMISSION)
     scene.push("published")
-    with pytest.raises(AssertionError, match="protected branch"):
+    with pytest.raises(AssertionError, match="protected"):
         scene.push("published", force=True)
-    with pytest.raises(AssertionError, match="protected branch"):
+    with pytest.raises(AssertionError, match="cannot be deleted"):
         scene.cut("published")
-    with pytest.raises(AssertionError, match="protected branch"):
+    with pytest.raises(AssertionError, match="protected"):
         scene.push("main")
     scene.push("proposals/5")

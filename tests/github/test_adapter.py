@@ -19,6 +19,7 @@ from github.scene import TOKEN, GitHubScene, app_key, pem
 from github.spec import Mismatch, spec
 from placet.adapters.forge.github import api_of
 from placet.adapters.forge.github_auth import App
+from placet.adapters.forge.github_record import Record
 from placet.errors import Invalid, NotFound, Refused, Unavailable
 from placet.ports import Account, Commission
 from placet.testing.forge_suite import open_one
@@ -72,6 +73,14 @@ def test_going_back_by_force_to_what_was_there_before_revives_no_approval(scene,
     scene.hub.pushed(BRANCH, pull.head, "force_push")
     assert [one["commit"] for one in scene.hub.reviews[pull.number]] == [pull.head]
     assert commits(scene, pull.number) == [""]
+
+
+def test_without_the_guard_an_approval_would_follow_a_forced_push(scene, pull, monkeypatch):
+    scene.review(pull.number, "rita", "approve")
+    head = scene.push(BRANCH, force=True)
+    assert commits(scene, pull.number) == [""]
+    monkeypatch.setattr(Record, "reviewed", lambda self, review: review.commit_id)
+    assert commits(scene, pull.number) == [head]
 
 
 def test_a_branch_that_was_removed_and_made_anew_revives_none_either(scene, pull):

@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from dagsterdev import Dev, Live, until
 from governance.nodes import Site
 from governance.test_promote import keys
@@ -11,8 +13,10 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "dagster-node"
 VISITS = Path("src/dagster_node/defs/visits.py")
 
 
-def settle(folder, monkeypatch):
+@pytest.fixture
+def settled(tmp_path, monkeypatch):
     """A node's workspace, and a copy of the example whose sensor looks more often."""
+    folder = tmp_path
     for name in (
         "HOME",
         "PLACET_HOME",
@@ -28,7 +32,8 @@ def settle(folder, monkeypatch):
     shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
     yaml = project / "src/dagster_node/defs/placet/defs.yaml"
     yaml.write_text(yaml.read_text().replace("look_every_s: 30", "look_every_s: 1"))
-    return site, workspace, Dev(project, folder / "dagster", {"PLACET_WORKSPACE": str(workspace)})
+    yield site, workspace, Dev(project, folder / "dagster", {"PLACET_WORKSPACE": str(workspace)})
+    site.lab.repo.close()
 
 
 def version(asset):
@@ -41,10 +46,10 @@ def shown(asset):
     return (seen[0]["metadata"]["placet/proposal"], seen[0]["metadata"]["placet/state"]) if seen else None
 
 
-def test_a_newcomers_day(tmp_path, monkeypatch):
-    site, workspace, dev = settle(tmp_path, monkeypatch)
+def test_a_newcomers_day(settled):
+    site, workspace, dev = settled
     with dev:
-        run = dev.launch("__ASSET_JOB", ["visits", "summary", "report"])
+        run = dev.launch("__ASSET_JOB", ["visits", "summary", "report"], alone=False)
         filled = dev.backfill("ages", ["2026-01", "2026-03"])
         assert dev.finished(run) == "SUCCESS"
         summary = dev.asset("summary")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from placet.errors import Invalid, NotFound, Unavailable
 
-_LIMIT_S = 60.0
+_LIMIT_S, _STEP_S = 60.0, 0.2
 _LEAST, _MOST = 200, 20_000
 _TALKERS = ("urllib3.connectionpool", "urllib3.util.retry", "requests", "asyncio")
 
@@ -52,14 +54,16 @@ class AppriseMessenger:
     Args:
         name: The target's, for errors.
         url: Apprise's; one.
+        checkpoint: Asked while it waits; raises to end the wait.
 
     Raises:
         NotFound: kind `no-apprise`: the extra is not installed.
         Invalid: kind `notify-url`: Apprise does not know such a URL.
     """
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, checkpoint: Callable[[], None] = lambda: None) -> None:
         self._name = name
+        self._checkpoint = checkpoint
         self._service = _open(name, url)
         self._busy: threading.Thread | None = None
 
@@ -79,7 +83,10 @@ class AppriseMessenger:
         sent: list[bool] = []
         self._busy = threading.Thread(target=self._send, args=(title, text, loud, sent), daemon=True)
         self._busy.start()
-        self._busy.join(_LIMIT_S)
+        ends = time.monotonic() + _LIMIT_S
+        while self._busy.is_alive() and time.monotonic() < ends:
+            self._checkpoint()
+            self._busy.join(_STEP_S)
         if self._busy.is_alive():
             raise self._failed(f"It did not answer within {_LIMIT_S:.0f} s.")
         if sent != [True]:
@@ -126,6 +133,7 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         image_path_mask="",
         async_mode=False,
         http_redirects=False,
+        service_timeout=0,  # the wait is ours: threads of Apprise's keep the process from ending
         interpret_emojis=False,
         pgp_autogen=False,
         pem_autogen=False,

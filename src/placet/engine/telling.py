@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from placet.core.defang import defang
+from placet.core.formed import formed
 from placet.core.happening import LOUD, Happening
 from placet.core.notice import Line, line, notice
 from placet.core.notifyform import NotifyForm
@@ -109,7 +110,8 @@ def send(
         The record as it is then, and what became of each target that was due.
 
     Raises:
-        Unavailable: kind `disk`: the record cannot be written; what was sent since is sent again.
+        Unavailable: kind `disk`: the record cannot be written, so what was sent since is sent again; kind
+            `stopped`: whoever waits for it wants no more of it.
     """
     done = []
     at = now.timestamp()
@@ -122,6 +124,8 @@ def send(
             title, text = notice(told.project, box.lines, box.lost, messenger.limit)
             messenger.send(title, text, loud=any(one.kind in LOUD for one in box.lines))
         except PlacetError as error:
+            if error.kind == "stopped":
+                raise
             wait = max(form.pause, min(form.pause * 2.0 ** min(box.failures, 16), _HOUR_S))
             after = msgspec.structs.replace(box, failures=box.failures + 1, due=at + wait)
             done.append(Delivery(name, 0, error))
@@ -171,3 +175,6 @@ def as_trouble(error: PlacetError) -> Trouble:
     """An error as a trouble that people are told."""
     text = " ".join(part for part in (error.what, error.why, error.mend) if part)
     return Trouble(error.kind, defang(text, 500))
+
+
+formed(Told)

@@ -158,7 +158,8 @@ class Notifier:
 
     def _messenger(self, name: str, form: TargetForm) -> Messenger:
         if name not in self._opened:
-            self._opened[name] = AppriseMessenger(name, self._url(name, form))
+            going_on = self._wire.progress.advance
+            self._opened[name] = AppriseMessenger(name, self._url(name, form), going_on)
         return self._opened[name]
 
     def _url(self, name: str, form: TargetForm) -> str:

@@ -19,18 +19,18 @@ from placet.adapters.forge.giteaforms import (
 )
 from placet.adapters.forge.http import ForgeHttp
 from placet.core.predicates import Verdict
-from placet.errors import Conflict, Refused
+from placet.errors import Conflict, NotFound, Refused, Unavailable
 from placet.ports import Account, Commission, Hole, PullRequest, Remark, Review, StatusState
 
 API = "api/v1"
 _BASE, _STATUS = "main", "placet"
-_STATUS_TEXT = 140
+_STATUS_TEXT, _TITLE = 140, 240
 _PAGE = 50
 _VERDICTS: dict[str, Verdict | None] = {"APPROVED": "approve", "REQUEST_CHANGES": "return", "COMMENT": None}
 _ASKED = "REQUEST_REVIEW"
 _DRAFT = re.compile(r"(?i)(?:WIP:|\[WIP\])\s*")
 _LATER = "try again later"
-_LATER_TRIES, _LATER_S = 60, 0.5
+_LATER_TRIES, _PUSHED_TRIES, _LATER_S = 60, 12, 0.5
 
 
 class GiteaForge:
@@ -51,15 +51,10 @@ class GiteaForge:
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """As the port says. A mark of a draft that somebody set in the title stays there."""
         del proposal
+        title = cut(title, _TITLE)
         known = self._pull(branch)
         if known is None or (known.state == "closed" and not known.merged):
-            wanted = {"base": _BASE, "head": branch_name(branch), "title": title, "body": body}
-            try:
-                known = self._http.call("POST", f"{self._repo}/pulls", body=wanted).read(Pull)
-            except Conflict:  # somebody else was first
-                known = self._pull(branch)
-                if known is None:
-                    raise
+            known = self._open(branch, title, body)
         if not known.merged:
             self._retold(known, title, body)
         return known.html_url
@@ -88,7 +83,11 @@ class GiteaForge:
     def remarks(self, number: int) -> Sequence[Remark]:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
-        found = self._http.pages(path, Comment, {})
+        try:
+            found = list(self._http.pages(path, Comment, {}))
+        except Unavailable:  # 1.26 has an internal error where there is none
+            self._http.get(f"{self._repo}/pulls/{number}", Pull)
+            raise
         return [Remark(one.id, _account(one.user), one.body, seconds(one.created_at)) for one in found]
 
     def request(self, number: int, accounts: Sequence[int]) -> None:
@@ -108,8 +107,9 @@ class GiteaForge:
         """As the port says."""
         text = cut(text, _STATUS_TEXT)
         listed = f"{self._repo}/commits/{quote(commit, safe='')}/statuses"
-        known = self._http.pages(listed, Status, {"sort": "highestindex", "limit": _PAGE})
-        last = next((one for one in known if one.context == _STATUS), None)
+        known = self._http.pages(listed, Status, {"limit": _PAGE})
+        own = (one for one in known if one.context == _STATUS)
+        last = max(own, key=lambda one: one.id, default=None)
         if last is not None and (last.status, last.description, last.target_url) == (state, text, url or ""):
             return
         wanted = {"context": _STATUS, "state": state, "description": text, "target_url": url or ""}
@@ -196,6 +196,23 @@ class GiteaForge:
             if one.number <= found.number:
                 break
         return found
+
+    def _open(self, branch: str, title: str, body: str) -> Pull:
+        """A new pull request; what was pushed just now Gitea knows some moments later."""
+        wanted = {"base": _BASE, "head": branch_name(branch), "title": title, "body": body}
+        for attempt in range(_PUSHED_TRIES):
+            try:
+                return self._http.call("POST", f"{self._repo}/pulls", body=wanted).read(Pull)
+            except Conflict:  # somebody else was first
+                known = self._pull(branch)
+                if known is None:
+                    raise
+                return known
+            except NotFound:
+                if attempt == _PUSHED_TRIES - 1:
+                    raise
+            self._http.pause(_LATER_S)
+        raise AssertionError
 
     def _retold(self, known: Pull, title: str, body: str) -> None:
         mark = _DRAFT.match(known.title) if known.draft else None

@@ -98,7 +98,7 @@ class Guard:
             "enable_status_check": True,
             "status_check_contexts": [self._wanted.status],
             "block_on_rejected_reviews": True,
-            "dismiss_stale_approvals": True,
+            "dismiss_stale_approvals": False,
         }
         return {**push, **reviews} if main else push
 
@@ -113,8 +113,9 @@ class Guard:
             yield Hole(what, INIT)
         if not rule.block_on_rejected_reviews:
             yield Hole(f"{name} takes a pull request for which somebody has requested changes.", INIT)
-        if not rule.dismiss_stale_approvals:
-            yield Hole(f"Approvals of a pull request to {name} stay when its branch is changed.", INIT)
+        if rule.dismiss_stale_approvals:
+            what = f"Reviews of a pull request to {name} end with each push, a signed decision among them."
+            yield Hole(what, INIT)
 
     def _open_to_pushes(self, name: str, rule: Rule) -> Iterator[Hole]:
         if rule.enable_force_push:

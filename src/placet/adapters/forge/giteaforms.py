@@ -95,8 +95,9 @@ class Comment(_Form, frozen=True, kw_only=True):
 
 
 class Status(_Form, frozen=True, kw_only=True):
-    """A commit's status."""
+    """A commit's status; the newest has the highest id."""
 
+    id: int
     context: str
     status: str
     description: str = ""

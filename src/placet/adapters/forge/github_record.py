@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from placet.adapters.forge.github_answers import Activity, PullReview
+from placet.core.guards import guard
 
 _DELETION = "branch_deletion"
 _KEEPS = frozenset({"push", _DELETION})
@@ -46,6 +47,7 @@ class Record:
         rewrites = [one.timestamp for one in updates if one.activity_type not in _KEEPS]
         return cls(tips, max(rewrites, default=_NEVER))
 
+    @guard(10)
     def reviewed(self, review: PullReview) -> str:
         """The commit that was reviewed; empty where it cannot be told."""
         if review.commit_id is None or review.submitted_at is None:

@@ -72,7 +72,7 @@ class PlacetScaffolder(dg.Scaffolder[ScaffoldParams]):
         first = {
             "path": "outputs/summary.csv",
             "command": "python summary.py",
-            "asset": {"key": "summary", "code_version": "1"},
+            "asset": {"key": "summary", "code_version": "v1"},
         }
         (request.target_path / "summary.py").write_text(_EXAMPLE, encoding="utf-8")
         dg.scaffold_component(request, {"workspace": request.params.workspace, "outputs": [first]})
@@ -169,7 +169,7 @@ def _asset(output: CommandOutput, folder: Path) -> dg.AssetsDefinition:
         extras = {"path": path, "inputs": _inputs(context, placet, spec)}
         with placet.fresh(path) as place:
             done = dg.PipesSubprocessClient().run(
-                context=context,
+                context=context.op_execution_context,
                 command=_command(output.command),
                 cwd=str(folder if folder.is_dir() else folder.parent),
                 env={"PLACET_OUTPUT": str(place)},
