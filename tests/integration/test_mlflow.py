@@ -24,7 +24,7 @@ from placet.core.mlflowform import MlflowForm
 from placet.engine import copyout
 from placet.engine.retract import Retractor
 from placet.engine.retractask import propose_retraction
-from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused
 from placet.wire import mlflow as wiring
 
 ROOT = Path(__file__).parent.parent.parent
@@ -475,8 +475,6 @@ def test_a_server_that_is_not_there(town, monkeypatch):
     done = placet("mlflow", "sync", "--json", cwd=town.node)
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (1, "mlflow-unreachable")
     assert "secret" not in done.stdout + done.stderr
-    with Client(town.node) as client, pytest.raises(Unavailable):
-        sync(client, MlflowClient("http://127.0.0.1:9"), FORM)
     monkeypatch.setattr(wiring.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
         wiring.require_mlflow()
@@ -538,7 +536,7 @@ import sys
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from pathlib import Path
 name = sys.argv[1]
-for number in range(3):
+for number in range(2):
     file = Path(name) / f"{name}-{number}.txt"
     file.parent.mkdir(exist_ok=True)
     file.write_text(name)
@@ -550,7 +548,7 @@ for number in range(3):
         _, said = one.communicate(timeout=LIMIT_S)
         assert one.returncode == 0, said.decode()[-2000:]
     found = read(get_artifact_repository("placet://site-b/outputs/together").download_artifacts(""))
-    assert sorted(found) == [f"shared/{name}-{number}.txt" for name in "ab" for number in range(3)]
+    assert sorted(found) == [f"shared/{name}-{number}.txt" for name in "ab" for number in range(2)]
 
 
 def placet(*argv, cwd):
@@ -559,7 +557,7 @@ def placet(*argv, cwd):
     )
 
 
-def test_the_how_to_works_as_written(town, monkeypatch):
+def test_the_how_to_works_as_written(town, monkeypatch, capsys):
     monkeypatch.delenv("PLACET_WORKSPACE")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     (town.node / "outputs" / "cohort.csv").write_text("bmi\n26\n27\n")
@@ -574,11 +572,15 @@ def test_the_how_to_works_as_written(town, monkeypatch):
             with (town.node / "placet.toml").open("a") as file:
                 file.write(text)
             continue
-        where = town.clone() if who == "researcher" else town.node
-        command = [sys.executable, "-c", text] if language == "python" else ["sh", "-e", "-c", text]
-        done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False, env=os.environ)
-        assert done.returncode == 0, done.stderr[-3000:]
-        out.append(done.stdout.strip().splitlines()[-1])
+        monkeypatch.chdir(town.clone() if who == "researcher" else town.node)
+        if language == "python":
+            exec(compile(text, "how-to", "exec"), {})
+            said = capsys.readouterr().out
+        else:
+            done = subprocess.run(["sh", "-e", "-c", text], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-3000:]
+            said = done.stdout
+        out.append([line for line in said.splitlines() if "http://" not in line or "changed" in line][-1])
     assert re.fullmatch(r"\[.*'[0-9a-f]{32}'.*\]", out[1])
     assert "changed" in out[2]
     assert (Path(out[3]) / "mean.txt").read_text() == "26.5\n"

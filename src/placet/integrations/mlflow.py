@@ -91,7 +91,7 @@ def log_input(
     else:
         at = uri if isinstance(uri, Location) else parse_location(uri)
         with found(at) as place:
-            held = place.held(_whole(place.outputs(place.path), at))
+            held = place.held(_whole(place.outputs(place.path), place.path, at))
             here, subject = _location(place.client, held), _subject(held)
     source = PlacetDatasetSource(here.uri)
     digest = (here.sha256 or "")[:_DIGEST_CHARS]
@@ -207,8 +207,8 @@ def _name(run: Run, client: Client, path: str, sha256: str) -> None:
     MlflowClient().set_tag(run.info.run_id, f"{DIGEST_TAG}{sha256}", uri)
 
 
-def _whole(outputs: Sequence[Tracking], at: Location) -> Tracking:
-    if len(outputs) != 1 or outputs[0].inside:
+def _whole(outputs: Sequence[Tracking], path: str, at: Location) -> Tracking:
+    if len(outputs) != 1 or outputs[0].path != path:
         raise Invalid(
             f"{at.uri} is not one whole artifact.", kind="many-outputs", mend="Name one artifact by its path."
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -46,20 +47,34 @@ def log(at: Location, files: Mapping[str, Path], *, whole: bool) -> None:
         Conflict: kind `untracked-file`: other bytes lie there, and nothing tracks them.
         Invalid: kinds `unsafe-path`, `link-outside-workspace`, `no-place`.
     """
-    with _WRITING, found(at) as place:
+    with found(at) as place:
         place.require_writable()
         wanted = {joined(place.path, name): source for name, source in files.items()}
         for path in wanted:
             _require_name(path, place.project)
-        outputs = place.outputs(place.path)
-        units = _units(outputs, place.path, list(wanted), whole=whole)
-        own = [one for one in units if not any(layout.at_or_below(one, each.path) for each in outputs)]
-        _require_tracked(place.project, own, wanted)
-        for path, source in wanted.items():
-            _place(source, place.project / path)
-        targets = [place.project / one for one in units]
-        place.client.track(targets)
+        with _turn(place.project):
+            outputs = place.outputs(place.path)
+            units = _units(outputs, place.path, list(wanted), whole=whole)
+            own = [one for one in units if not any(layout.at_or_below(one, each.path) for each in outputs)]
+            _require_tracked(place.project, own, wanted)
+            for path, source in wanted.items():
+                _place(source, place.project / path)
+            targets = [place.project / one for one in units]
+            place.client.track(targets)
         place.client.push(targets)
+
+
+@contextmanager
+def _turn(project: Path) -> Iterator[None]:
+    """One writer at a time in a workspace, of all threads and processes: what one has placed it tracks."""
+    file = project / ".dvc" / "tmp" / "placet" / "mlflow.lock"
+    with disk(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.open("wb")
+    with _WRITING, lock:
+        with disk(file):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def listed(at: Location, path: str | None) -> list[Entry]:

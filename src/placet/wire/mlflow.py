@@ -38,11 +38,12 @@ def server(form: MlflowForm, environ: MutableMapping[str, str] | None = None) ->
     """
     require_mlflow()
     env = os.environ if environ is None else environ
+    tracking = _tracking(form, env)
     for name, value in _OURS.items():
         env.setdefault(name, value)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=_tracking(form, env), registry_uri=form.registry_uri)
+    return MlflowClient(tracking_uri=tracking, registry_uri=form.registry_uri)
 
 
 def _tracking(form: MlflowForm, environ: Mapping[str, str]) -> str:
