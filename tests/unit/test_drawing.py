@@ -1,5 +1,6 @@
 """Boxes and arrows: to the right where there is no circle, on paper of a finite size, whatever is said."""
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -43,7 +44,7 @@ def test_boxes_of_one_column_do_not_overlap():
         (int(one.get("y")), int(one.get("height"))) for one in root.iter(f"{SVG}rect") if one.get("rx")
     )
     assert len(set(lefts.values())) == 1
-    assert all(y + height < below for (y, height), (below, _) in zip(places, places[1:], strict=False))
+    assert all(y + height < below for (y, height), (below, _) in itertools.pairwise(places))
 
 
 def test_a_circle_is_drawn_on_finite_paper():
