@@ -89,7 +89,7 @@ NO_GUARDS = {
     "placet.engine.adopt:_bounded": _LIMIT,
     "placet.wire.adopt:_refuse_clone": _OWN,
     "placet.adapters.forge.gitea:GiteaForge.merge": _FORGE,
-    "placet.adapters.openlineage:OpenLineageSink.send": "what a sink of events said; nothing rests on it",
+    "placet.adapters.forge.http:ForgeHttp.call": _FORGE,
     "placet.engine.review:withdraw": _OWN,
     "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
     "placet.engine.witness:Witness.require_known": _OWN,
