@@ -92,8 +92,9 @@ class Dev:
         assert "errors" not in found, found["errors"]
         return found["data"]
 
-    def launch(self, job, assets=(), config=None):
-        """Start a run; its id."""
+    def launch(self, job, assets=(), config=None, *, alone=True):
+        """Start a run; its id. Its steps are processes of their own if it is not `alone`."""
+        config = {**(config or {}), **({"execution": {"config": {"in_process": {}}}} if alone else {})}
         found = self.ask(
             """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
@@ -104,7 +105,7 @@ class Dev:
                     **({"assetSelection": [{"path": [one]} for one in assets]} if assets else {}),
                 },
                 "mode": "default",
-                "runConfigData": config or {},
+                "runConfigData": config,
             },
         )["launchPipelineExecution"]  # fmt: skip
         assert found["__typename"] == "LaunchRunSuccess", found

@@ -34,6 +34,7 @@ DATA_PLANE = {
 _OWN = "the party's own client, which only spares a refusal later: the gate and everybody else recompute it"
 _KEY = "the party's own key: a file, an agent, a token"
 _GIT = "what Git or its server said"
+_FORGE = "what the forge said; whether something lands or is published is recomputed from Git"
 _LIMIT = "bounds memory; what is longer than it must be is refused by its digest too"
 _ABSENT = "there is nothing to judge: what is asked for is not there"
 NO_GUARDS = {
@@ -82,7 +83,13 @@ NO_GUARDS = {
     "placet.engine.published:_blob": _ABSENT,
     "placet.engine.review:_check_decidable": _OWN,
     "placet.engine.review:_check_entitled": _OWN,
-    "placet.engine.review:merge": _OWN,
+    "placet.engine.review:mergeable": _OWN,
+    "placet.engine.pulled:require_assent": _OWN,
+    "placet.engine.unchanged:require_unchanged": "the node's own workspace: what counts is what it signs",
+    "placet.engine.adopt:_bounded": _LIMIT,
+    "placet.wire.adopt:_refuse_clone": _OWN,
+    "placet.adapters.forge.gitea:GiteaForge.merge": _FORGE,
+    "placet.adapters.openlineage:OpenLineageSink.send": "what a sink of events said; nothing rests on it",
     "placet.engine.review:withdraw": _OWN,
     "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
     "placet.engine.witness:Witness.require_known": _OWN,

@@ -12,7 +12,7 @@ import pytest
 from ci.manifests import problems
 from ci.runner import ROOT, YAML
 from ci.test_hooks import ENV, git, stage
-from governance.lab import Lab
+from governance.lab import MAIN, Lab, MemoryLab
 
 BIN = Path(sys.executable).parent
 PAGES = ROOT / "docs" / "how-to"
@@ -76,7 +76,23 @@ def test_the_check_without_an_action_as_written(tmp_path):
         assert old in block
         block = block.replace(old, new)
     assert "Looked at: the report" in sh(block, tmp_path, PLACET_HOME=str(tmp_path / "home"))
+    lab.merge(ident)
+    assert "It is not open." in sh(block, tmp_path, expect=11, PLACET_HOME=str(tmp_path / "home"))
     lab.repo.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "odd"),
+    [
+        (".github/workflows/placet.yml", False), (".gitea/workflows/placet.yaml", False),
+        (".github/CODEOWNERS", False), (".github/workflows/x.sh", True), (".github/workflows/a/x.yml", True),
+        (".github/actions/x/action.yml", True), ("sub/.github/workflows/x.yml", True),
+    ],
+)  # fmt: skip
+def test_workflows_and_owners_on_main_are_no_alarm_and_nothing_else_is_let_by(tmp_path, path, odd):
+    lab = MemoryLab.make(tmp_path)
+    lab.force(MAIN, lab.commit(lab.view().main, {path: b"on: push\n"}))
+    assert any(path in one.text for one in lab.view().alarms) is odd
 
 
 def test_the_promotion_of_the_page_is_the_workflows():

@@ -169,6 +169,15 @@ def test_a_short_rate_limit_is_waited_for_and_a_long_one_is_said():
     assert len(server.requests) == 1, "nothing is asked before it has ended"
 
 
+def test_a_rate_limit_is_none_of_the_answers_that_a_caller_takes():
+    """A caller that passes over 403, since somebody may not be asked, is told of a limit all the same."""
+    server = Server(httpx.Response(403, headers={"retry-after": "600"}))
+    with pytest.raises(Unavailable):
+        server.http.call("POST", "things", body={}, good=(201, 403))
+    plain = Server(httpx.Response(403, json={"message": "no"}))
+    assert plain.http.call("POST", "things", body={}, good=(201, 403)).status == 403
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "message", "wait"),
     [

@@ -40,6 +40,7 @@ from placet.core import (
     pipeline,
     policy,
     predicates,
+    provenance,
     staged,
     statement,
     sums,
@@ -48,7 +49,7 @@ from placet.core.lint import lint
 from placet.engine import checkpoint
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import FileStamp, StoreTraits
-from placet.wire import proof, setup
+from placet.wire import lineage, proof, setup
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = TESTS / "golden"
@@ -120,6 +121,14 @@ def read_statement(kind: type[predicates.Predicate], payload: bytes) -> object:
         text = getattr(found.body, name, None)
         assert text is None or "\n" not in text
     return found.subjects, found.body
+
+
+def read_artifact_uri(data: bytes) -> tuple[str, str, str]:
+    found = layout.of_artifact_uri(data.decode("utf-8", "backslashreplace"))
+    if found is None:
+        raise Invalid("another URI", kind="statement")
+    assert layout.is_id(found[0]) and layout.is_name(found[1]) and layout.unsafe(found[2]) is None
+    return found
 
 
 def statement_target(kind: type[predicates.Predicate]) -> Target:
@@ -404,6 +413,14 @@ LISTING = (
 )
 ERROR = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 TOML = 'node = "site-a"\nctrl = "x"\ntrust_root = "sha256:' + "a" * 64 + '"\nkey = "~/k"\njobs = 4\n[tiers]\na = "b"\n[gc]\nworkspaces = ["a"]\ncache = true\n'  # fmt: skip
+SLSA = msgspec.json.encode(
+    provenance.Provenance.of(
+        build_type="x:build", builder="pkg:pypi/dagster@1", invocation="7", asset="means", code_version="3",
+        invocation_url="https://runs.example/7",
+        code=provenance.Resource(uri="git+https://g/x", digest={"gitCommit": "ab" * 20}),
+        dependencies=(provenance.Resource(uri="s3://b/x", name="x", digest={"sha256": "c" * 64}),),
+    )
+)
 MEMORY = msgspec.json.encode({"main": "a" * 40, "published": {"published": ["b" * 40, 3, "c" * 64]}})
 PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n"
 PROFILE = "[default]\nregion = x\ns3 =\n  addressing_style = path\n[profile a]\nservices = b\n[services b]\ns3 =\n  endpoint_url = http://x\n"
@@ -456,6 +473,9 @@ TARGETS: tuple[Target, ...] = (
     *map(statement_target, predicates.PREDICATES),
     Target("statement-of-any-kind", read_any_statement, golden("manifest", "decision", "receipt", "ledger-entry"),
            ["core.statement.parse"]),
+    Target("provenance", provenance.read_provenance, given(SLSA), ["core.provenance.read_provenance"], write=msgspec.json.encode),
+    Target("artifact-uri", read_artifact_uri, given(f"placet://{'ab' * 16}/artifacts/site-a/a%20b.csv"), write=lambda found: layout.artifact_uri(*found).encode(), exact=True),
+    Target("lineage-record", lambda data: dict(lineage._read(data)), given(b'{"published": 3}'), ["wire.lineage._read"], write=msgspec.json.encode),
     Target("policy", read_policy, given(POLICY, POLICY.replace("null", "'x'")),
            ["core.policy.parse_policy", "config.complete_policy"], cost=25),
     Target("metafile-canonical", dvcfile.parse_canonical, given(PLAIN, FOLDER, PLAIN.replace(b"model.pkl", b'"\\ud800"')), ["core.dvcfile.parse_canonical"],

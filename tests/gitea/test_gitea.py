@@ -101,7 +101,7 @@ HOLES = [
     ("main", {"block_admin_merge_override": False}, "Administrators may merge into main whatever its rule says."),
     ("published", {"enable_force_push": True}, "Somebody may replace the history of published by a forced push."),
     ("published", {"push_whitelist_usernames": ["placet", "rita"]}, "rita may push to published, and is no agent."),
-    ("published-*", {"enable_push": True, "push_whitelist_deploy_keys": True}, "Teams or deploy keys may push to published-*, whoever has them."),
+    ("published-*", {"enable_push": True, "enable_push_whitelist": True, "push_whitelist_deploy_keys": True}, "Teams or deploy keys may push to published-*, whoever has them."),
     ("published-*", {"enable_push": True, "enable_push_whitelist": False}, "Whoever may write may push to published-*."),
 ]  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_what_the_protection_does(scene):
     scene.push("published")
     with pytest.raises(AssertionError, match="protected"):
         scene.push("published", force=True)
-    with pytest.raises(AssertionError, match="protected"):
+    with pytest.raises(AssertionError, match="cannot be deleted"):
         scene.cut("published")
     with pytest.raises(AssertionError, match="protected"):
         scene.push("main")

@@ -52,7 +52,7 @@ def test_the_page_works_as_written(stage, gitea):
         if "propose" in text:
             known["ID"] = re.search(r"\b[0-9a-f]{32}\b", out)[0]
     assert said[1].strip() == f'"id":{gitea.account("alice")}'
-    assert "main and the published branches are protected" in said[3]
+    assert "no hole seen in the protection of main and what is published" in said[3]
     assert "Everything that is here is exactly what was approved." in said[-1]
     made = (stage["site-a"].folder / "workspace/outputs/summary.csv").read_bytes()
     assert (stage["researcher"].folder / "results/artifacts/site-a/outputs/summary.csv").read_bytes() == made

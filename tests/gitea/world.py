@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 
 from gitea.scene import place
@@ -90,9 +91,10 @@ def settle(stage, server):
     stage.settings(agent.folder, own)
 
 
-def forge(server, login="dana"):
-    """The adapter as somebody."""
-    return GiteaForge(ForgeHttp(place(server, server.token(login))), OWNER, NAME)
+def pull(server, ident):
+    """A proposal's pull request, as the adapter tells it."""
+    with closing(ForgeHttp(place(server, server.token("dana")))) as http:
+        return GiteaForge(http, OWNER, NAME).pull(f"proposals/{ident}")
 
 
 def shell(party, text, cwd=None, stdin=""):

@@ -125,7 +125,7 @@ def test_the_page_works_as_written(stage, hub):
             known["ID"] = re.search(r"\b[0-9a-f]{32}\b", out)[0]
     assert hub.mistakes == []
     assert f'"id":{hub.account("alice").id}' in next(iter(list(said.values())[1:2])).replace(" ", "")
-    assert "main and the published branches are protected" in said["placet doctor"]
+    assert "no hole seen in the protection of main and what is published" in said["placet doctor"]
     assert "Everything that is here is exactly what was approved." in said["placet verify"]
     [pull] = hub.pulls.values()
     assert [one["state"] for one in hub.statuses[pull["head"]]][-1] == "success"

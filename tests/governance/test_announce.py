@@ -170,3 +170,18 @@ def test_what_people_wrote_is_shown_and_bounded(lab):
     assert [(one.login, one.person, one.verdict, len(one.text)) for one in said] == [
         ("alice", "alice", "approve", 4), ("mallory", "", "", 4000),
     ]  # fmt: skip
+
+
+def test_a_decision_is_shown_at_once_where_there_is_a_page(lab, caplog):
+    ident = lab.propose()
+    parts = wire(lab, lab.forge)
+    pages.shown_again(parts, ident, lab.view, lab.now)
+    assert lab.forge.pull(layout.proposal_ref(ident)) is None, "it would be the reviewer's own"
+    shown(lab, ident, lab.forge)
+    lab.decide(ident, "alice", "bob")
+    pages.shown_again(parts, ident, lab.view, lab.now)
+    assert lab.forge.statuses(lab.branch(ident))[-1][0] == "success"
+    with lab.forge.down():
+        pages.shown_again(parts, ident, lab.view, lab.now)
+    assert "does not answer" in caplog.text
+    pages.shown_again(wire(lab, PlainForge()), ident, None, lab.now)

@@ -8,7 +8,7 @@ from governance.lab import Lab
 from keys import POLICY, Key
 from placet import Client, config
 from placet.adapters import keys as keyfiles
-from placet.errors import Conflict, Invalid, Unavailable
+from placet.errors import Conflict, Invalid, Refused, Unavailable
 from placet.ports import Hole
 from placet.testing.memory_forge import MemoryForge
 from placet.wire import ctrl, setup
@@ -109,6 +109,19 @@ def test_a_webhook_has_the_agents_secret(dana, forge):
     assert forge.asked_for[1].secret == "0123456789abcdef"
 
 
+def test_what_was_begun_is_pinned_though_protecting_it_failed(dana, forge, monkeypatch, caplog):
+    def fails(_):
+        raise Refused("The forge does not know nobody.", kind="forge-refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forge, "protect", fails)
+        with pytest.raises(Refused):
+            setup.init_forge(dana, dana / "policy.yaml", agents=["nobody"])
+    made = setup.init_forge(dana, None, agents=["bot"])
+    assert len(made["trust_root"]) == 64
+    assert "FIRST USE" not in caplog.text
+
+
 def test_doctor_names_each_hole(dana, forge, monkeypatch):
     setup.init_forge(dana, dana / "policy.yaml")
 
@@ -116,7 +129,7 @@ def test_doctor_names_each_hole(dana, forge, monkeypatch):
         with Client(dana) as client:
             return [(one.level, one.text, one.mend) for one in client.doctor() if one.name == "forge gitea"]
 
-    assert look() == [("ok", "main and the published branches are protected", "")]
+    assert look() == [("ok", "no hole seen in the protection of main and what is published", "")]
     holes = [Hole("Whoever may write may push to main.", "placet init --forge"), Hole("And so on.", "mend")]
     monkeypatch.setattr(forge, "holes", lambda _: holes)
     assert look() == [("warn", one.what, one.mend) for one in holes]

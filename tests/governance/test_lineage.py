@@ -125,6 +125,9 @@ def test_what_was_retracted_marks_all_that_it_went_into(chain):
         )
         assert warning.endswith("a name was left in")
     assert detail(view, view.find(unrelated), chain.lab.now).warnings == ()
+    root = ET.fromstring(drawn(chain.of(chain.summary)))
+    fills = [one.get("fill") for one in root.iter("{http://www.w3.org/2000/svg}rect") if one.get("rx")]
+    assert sorted(fills) == sorted(["#fff3d6", "#fde0e0", "#f4f4f4", "#fff3d6"])
     found = chain.of(chain.table)
     assert found.nodes[0].retracted and not found.nodes[0].made_from_retracted
     marked = {one.name for one in found.nodes if one.made_from_retracted}

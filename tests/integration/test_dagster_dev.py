@@ -49,7 +49,7 @@ def shown(asset):
 def test_a_newcomers_day(settled):
     site, workspace, dev = settled
     with dev:
-        run = dev.launch("__ASSET_JOB", ["visits", "summary", "report"])
+        run = dev.launch("__ASSET_JOB", ["visits", "summary", "report"], alone=False)
         filled = dev.backfill("ages", ["2026-01", "2026-03"])
         assert dev.finished(run) == "SUCCESS"
         summary = dev.asset("summary")

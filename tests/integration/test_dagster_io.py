@@ -451,6 +451,24 @@ def test_errors_that_are_no_bodys_fault_of_the_lock_are_waited_for(monkeypatch):
     assert tries == ["changed-while-reading"]
 
 
+@pytest.mark.parametrize(
+    "path", ["../up.txt", "/tmp/up.txt", ".git/hooks/up", "outputs/../../up.txt", ".dvc/config"]
+)
+def test_nothing_is_written_out_of_the_workspace(workspace, path):
+    with pytest.raises(Invalid) as caught, outputs.fresh(workspace, path):
+        pytest.fail("there was a place")
+    assert caught.value.kind == "unsafe-path"
+    assert not (workspace / ".git").exists()
+
+
+def test_what_steps_give_to_one_another_is_for_this_user_only(workspace):
+    manager = PlacetIOManager(workspace=str(workspace))
+    with dg.build_output_context(step_key="s", name="n", run_id="r") as context:
+        manager.handle_output(context, 1)
+    folder = workspace / ".dvc" / "tmp" / "placet" / "steps"
+    assert folder.stat().st_mode & 0o077 == 0
+
+
 def test_an_upstream_of_a_step_that_is_none_is_refused(workspace):
     manager = PlacetIOManager(workspace=str(workspace))
     with dg.build_input_context() as context, pytest.raises((NotFound, Invalid)):

@@ -21,6 +21,7 @@ from placet.integrations.dagster import (
 )
 from placet.integrations.dagster import sensor as sensing
 
+ENDLESS = '{"heads": "", "at": Infinity, "waiting": []}'
 URL = "https://dagster.example.org/"
 
 
@@ -168,7 +169,7 @@ def test_from_an_asset_to_its_publication_with_every_state_shown(node):
     last = node.look(landed.cursor)
     assert (last.run_requests, last.skip_message) == ([], "Nothing landed.")
     assert node.shown("table") == node.shown("total") == {None: (ident, "PUBLISHED")}
-    for cursor in (last.cursor, None, "", "{", "[]", '{"heads": 1}', first.cursor):
+    for cursor in (last.cursor, None, "", "{", "[]", '{"heads": 1}', first.cursor, ENDLESS, "[" * 9999):
         again = node.look(cursor)
         assert (again.run_requests, again.asset_events) == ([], [])
     provenance = node.site.lab.view().find(ident).manifest.body.provenance
@@ -184,10 +185,10 @@ def test_from_an_asset_to_its_publication_with_every_state_shown(node):
 
 def test_a_look_at_branches_that_did_not_move_asks_for_them_only(node, monkeypatch):
     first = node.look()
-    monkeypatch.setattr(Client, "view", lambda self, **kwargs: pytest.fail("it was loaded"))
-    assert node.look(first.cursor).run_requests == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "view", lambda self, **kwargs: pytest.fail("it was loaded"))
+        assert node.look(first.cursor).run_requests == []
     old = json.dumps({**json.loads(first.cursor), "at": json.loads(first.cursor)["at"] - 3601})
-    monkeypatch.undo()
     assert json.loads(node.look(old).cursor)["at"] > json.loads(old)["at"]
 
 

@@ -16,7 +16,7 @@ from placet.core.provenance import Provenance, Resource
 from placet.core.statement import Signed
 from unit.test_statement import DECISION, ENTRY, ID, MANIFEST, SHA, SHB, SUBJECTS, TIME
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "ro-crate-metadata.json"
+GOLDEN = Path(__file__).parent.parent / "golden" / "crate" / "ro-crate-metadata.json"
 RECORDS = ["manifest.json", "decisions/alice-2.json", "receipt.json"]
 CHECKS = (
     CheckResult(

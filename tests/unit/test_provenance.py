@@ -140,6 +140,9 @@ GITHUB = {
 }
 
 
+GITHUB_WITHOUT = json.loads(json.dumps(GITHUB))
+
+
 def test_what_a_builder_writes_is_read_as_far_as_a_manifest_can_hold_it():
     found = read_provenance(json.dumps(GITHUB).encode())
     assert found.builder == "https://github.com/actions/runner/github-hosted"
@@ -147,6 +150,8 @@ def test_what_a_builder_writes_is_read_as_far_as_a_manifest_can_hold_it():
         uri="git+https://github.com/o/r@refs/heads/main", digest={"gitCommit": COMMIT}
     )
     assert (found.dependencies, found.invocation) == ((), "https://github.com/o/r/actions/runs/1/attempts/1")
+    del GITHUB_WITHOUT["buildDefinition"]["resolvedDependencies"]
+    assert read_provenance(json.dumps(GITHUB_WITHOUT).encode()).code is None
     whole = made(
         invocation="7", invocation_url="https://runs.example/7", asset="a", code_version="3", code=CODE,
         dependencies=(TABLE,),

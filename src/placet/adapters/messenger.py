@@ -133,6 +133,7 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         image_path_mask="",
         async_mode=False,
         http_redirects=False,
+        service_timeout=0,  # the wait is ours: threads of Apprise's keep the process from ending
         interpret_emojis=False,
         pgp_autogen=False,
         pem_autogen=False,

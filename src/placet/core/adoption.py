@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 FILE = "placet-adopted.json"
@@ -82,3 +83,6 @@ def encoded(adopted: Adopted) -> bytes:
 def _key(one: Version) -> tuple[str, str, str, str]:
     """A version of a history is one, whichever commit was found to hold it."""
     return one.path, one.source, "" if one.source == "dvc" else one.origin, one.md5
+
+
+formed(Adopted)

@@ -52,12 +52,11 @@ def svg(title: str, boxes: Sequence[Box], arrows: Sequence[tuple[str, str]]) -> 
     columns = _columns(boxes, arrows)
     places: dict[str, _Place] = {}
     bottoms: dict[int, int] = {}
-    first = min(columns.values(), default=0)
     for one in boxes:
         column = columns[one.key]
         y = bottoms.get(column, _SPACE)
         height = _LINE * len(one.lines) + 2 * _PAD
-        places[one.key] = _Place(_SPACE + (column - first) * (_WIDTH + _GAP), y, height)
+        places[one.key] = _Place(_SPACE + column * (_WIDTH + _GAP), y, height)
         bottoms[column] = y + height + _SPACE
     width = max((one.x for one in places.values()), default=0) + _WIDTH + _SPACE
     height = max(bottoms.values(), default=_SPACE)
@@ -86,7 +85,8 @@ def _columns(boxes: Sequence[Box], arrows: Sequence[tuple[str, str]]) -> dict[st
                     out[b] = out[a] + 1
                 else:
                     out[a] = out[b] - 1
-    return out
+    order = {column: place for place, column in enumerate(sorted(set(out.values())))}
+    return {key: order[column] for key, column in out.items()}
 
 
 def _box(one: Box, place: _Place) -> str:

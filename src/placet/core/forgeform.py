@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.predicates import Name
 from placet.errors import Invalid
 
@@ -119,3 +120,6 @@ def _bad(key: str, why: str) -> Invalid:
         kind="settings",
         mend="See docs/reference/settings.md.",
     )
+
+
+formed(ForgeForm)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -56,3 +57,6 @@ def _bad(why: str) -> Invalid:
         kind="settings",
         mend="See docs/how-to/lineage.md.",
     )
+
+
+formed(LineageForm)

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from placet.core import layout
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -61,3 +62,6 @@ def read_mlflow(table: object) -> MlflowForm:
                 " MLFLOW_TRACKING_TOKEN, or ~/.mlflow/credentials.",
             )
     return form
+
+
+formed(MlflowForm)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.happening import Happening, Kind
 from placet.core.predicates import Name
 from placet.errors import Invalid
@@ -94,3 +95,6 @@ def read_notify(table: object) -> NotifyForm:
                 mend="See docs/how-to/notify.md.",
             )
     return form
+
+
+formed(NotifyForm)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.predicates import Id, Name, Sees, Sha256, Short, Time
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
@@ -208,3 +209,6 @@ def schema() -> dict[str, Any]:
         "$id": "urn:placet:policy:v1",
         **msgspec.json.schema(PolicyForm),
     }
+
+
+formed(PolicyForm)

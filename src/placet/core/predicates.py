@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.provenance import Provenance
 
 # `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
@@ -286,3 +287,6 @@ class Observation(Predicate, frozen=True, kw_only=True):
 PREDICATES: tuple[type[Predicate], ...] = (
     Manifest, Decision, Withdrawal, Receipt, Erasure, LedgerEntry, Checkpoint, Freeze, Unfreeze, Observation,
 )  # fmt: skip
+
+
+formed(*PREDICATES)

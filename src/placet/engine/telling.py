@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from placet.core.defang import defang
+from placet.core.formed import formed
 from placet.core.happening import LOUD, Happening
 from placet.core.notice import Line, line, notice
 from placet.core.notifyform import NotifyForm
@@ -174,3 +175,6 @@ def as_trouble(error: PlacetError) -> Trouble:
     """An error as a trouble that people are told."""
     text = " ".join(part for part in (error.what, error.why, error.mend) if part)
     return Trouble(error.kind, defang(text, 500))
+
+
+formed(Told)

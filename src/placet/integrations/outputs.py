@@ -7,6 +7,8 @@ the same through this module.
 from __future__ import annotations
 
 import fcntl
+import os
+import posixpath
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,12 +19,12 @@ from typing import TypeVar
 
 from placet.checks.tables import open_table
 from placet.client import Client
+from placet.core import layout
 from placet.core.digest import sha256_hex
 from placet.engine.artifact import Tracked
 from placet.errors import Conflict, Invalid, NotFound
 
 _T = TypeVar("_T")
-_SLOTS = 64
 _TRIES = 20
 _COUNTED = 64 << 20
 _TABLES = (".csv", ".tsv", ".parquet")
@@ -47,8 +49,12 @@ class Shape:
 
 @contextmanager
 def fresh(workspace: Path, path: str) -> Iterator[Path]:
-    """A place beside an output, for writing a new version of it; what is left there at the end is removed."""
-    target = workspace / path
+    """A place beside an output, for writing a new version of it; what is left there at the end is removed.
+
+    Raises:
+        Invalid: kind `unsafe-path`: it leads out of the workspace, or is no path of an output.
+    """
+    target = workspace / layout.require_safe(path, "an output", strict=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     place = target.with_name(f".{secrets.token_hex(6)}.{target.name}")
     try:
@@ -98,12 +104,15 @@ def proven_version(client: Client, file: Path, remote: str | None = None) -> str
 @contextmanager
 def turn(workspace: Path, path: str, *, reads: bool = False) -> Iterator[None]:
     """One writer of an output at a time, or many readers; the system ends it when a process ends."""
-    slot = int(sha256_hex(path.encode())[:8], 16) % _SLOTS
-    file = workspace / ".dvc" / "tmp" / "placet" / "turns" / str(slot)
+    name = sha256_hex(posixpath.normpath(path).encode())[:32]
+    file = workspace / ".dvc" / "tmp" / "placet" / "turns" / name
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_SH if reads else fcntl.LOCK_EX)
+    fd = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH if reads else fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(fd)
 
 
 def patiently(step: Callable[[], _T]) -> _T:

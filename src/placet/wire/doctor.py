@@ -104,7 +104,7 @@ def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
         return
     yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
     if not holes:
-        yield Finding(f"forge {name}", "ok", "main and the published branches are protected")
+        yield Finding(f"forge {name}", "ok", "no hole seen in the protection of main and what is published")
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:

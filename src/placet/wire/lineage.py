@@ -123,5 +123,5 @@ def _read(data: bytes | None) -> Mapping[str, int]:
     """What was told; a record that cannot be read costs repeats only."""
     try:
         return msgspec.json.decode(data or b"{}", type=dict[str, int])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}

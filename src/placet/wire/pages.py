@@ -7,6 +7,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from placet.core import layout
 from placet.engine.announce import Announced, announce, remarks
 from placet.engine.cases import Case
 from placet.engine.ctrl import View
@@ -45,11 +46,16 @@ def announced(wire: Wire, made: Proposed, look: Callable[[], View], now: datetim
 
 
 def shown_again(wire: Wire, ident: str, look: Callable[[], View], now: datetime) -> None:
-    """Bring a proposal's page up to date, since something was decided; what fails is said, and left."""
+    """Bring a proposal's page up to date, since something was decided; what fails is said, and left.
+
+    One that is not there is not made: whoever makes it is its author, and could not review it there.
+    """
     try:
-        view = look() if wire.forge.name != PLAIN else None
-        case = view.open.get(ident) if view is not None else None
-        if view is not None and case is not None:
+        if wire.forge.name == PLAIN or wire.forge.pull(layout.proposal_ref(ident)) is None:
+            return
+        view = look()
+        case = view.open.get(ident)
+        if case is not None:
             announce(view, case, wire.forge, now)
     except PlacetError as error:
         log.warning("The forge does not show it yet: %s", error)

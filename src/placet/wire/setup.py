@@ -157,7 +157,9 @@ def _begun(wire: Wire, policy_file: Path | None) -> tuple[Policy, str]:
     if policy_file is None:
         raise Invalid(f"{wire.settings.ctrl} is empty.", kind="settings", mend="Give --policy FILE.")
     policy = parse_policy(config.complete_policy(read_file(policy_file)))
-    return policy, begin.begin(wire.repo, policy, wire.signer(), wire.clock.now())
+    trust_root = begin.begin(wire.repo, policy, wire.signer(), wire.clock.now())
+    wire.memory.pin(config.require_ctrl(wire.settings), trust_root)
+    return policy, trust_root
 
 
 def _hook_secret(settings: config.Settings, file: Path | None) -> bytes:

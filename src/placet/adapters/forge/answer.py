@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 import httpx
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 _T = TypeVar("_T")
@@ -36,6 +38,8 @@ class Answer:
             Invalid: kind `forge-answer`.
         """
         try:
+            with _forming:
+                formed(form)
             return msgspec.json.decode(self.body, type=form)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise odd(str(error)) from error
@@ -51,6 +55,10 @@ class Answer:
 
 class _Message(msgspec.Struct, frozen=True):
     message: str = ""
+
+
+formed(_Message)
+_forming = threading.Lock()  # forms are many, and of several modules
 
 
 def odd(why: str) -> Invalid:

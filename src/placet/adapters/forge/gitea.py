@@ -24,7 +24,7 @@ from placet.ports import Account, Commission, Hole, PullRequest, Remark, Review,
 
 API = "api/v1"
 _BASE, _STATUS = "main", "placet"
-_STATUS_TEXT = 140
+_STATUS_TEXT, _TITLE = 140, 240
 _PAGE = 50
 _VERDICTS: dict[str, Verdict | None] = {"APPROVED": "approve", "REQUEST_CHANGES": "return", "COMMENT": None}
 _ASKED = "REQUEST_REVIEW"
@@ -51,6 +51,7 @@ class GiteaForge:
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """As the port says. A mark of a draft that somebody set in the title stays there."""
         del proposal
+        title = cut(title, _TITLE)
         known = self._pull(branch)
         if known is None or (known.state == "closed" and not known.merged):
             known = self._open(branch, title, body)

@@ -93,6 +93,7 @@ class Guard:
             "push_whitelist_deploy_keys": False,
             "enable_force_push": False,
             "block_admin_merge_override": True,
+            "apply_to_admins": True,
         }
         reviews = {
             "enable_status_check": True,
@@ -104,7 +105,7 @@ class Guard:
 
     def _open(self, name: str, rule: Rule) -> Iterator[Hole]:
         yield from self._open_to_pushes(name, rule)
-        if not rule.block_admin_merge_override:
+        if not (rule.block_admin_merge_override or rule.apply_to_admins):
             yield Hole(f"Administrators may merge into {name} whatever its rule says.", INIT)
         if name != self._wanted.main:
             return

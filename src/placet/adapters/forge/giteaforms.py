@@ -105,7 +105,7 @@ class Status(_Form, frozen=True, kw_only=True):
 
 
 class Rule(_Form, frozen=True, kw_only=True):
-    """A protection rule of branches."""
+    """A protection rule of branches; what binds administrators has another name on Forgejo."""
 
     rule_name: str
     enable_push: bool = False
@@ -119,6 +119,7 @@ class Rule(_Form, frozen=True, kw_only=True):
     block_on_rejected_reviews: bool = False
     dismiss_stale_approvals: bool = False
     block_admin_merge_override: bool = False
+    apply_to_admins: bool = False
 
 
 class Seen(_Form, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ _MAX_REDIRECTS = 3
 _TRIES = 4
 _PATIENT_S = 10.0  # a rate limit that ends sooner is waited for
 _KEPT = 128  # answers that are asked for again by their ETag
-_KEPT_BYTES = 1 << 20
+_KEPT_BYTES = 1 << 18
 _AGAIN = frozenset({500, 502, 503, 504})
 _NOT_TWICE = "POST"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -164,9 +164,9 @@ class ForgeHttp:
                     raise self._unreachable(error) from error
                 self._again(attempt)
                 continue
-            if answer.status in good:
-                return answer
             limit = rate_limit(answer, self._place.now())
+            if limit is None and answer.status in good:
+                return answer
             if limit is not None:
                 with self._lock:
                     self._not_before = time.monotonic() + limit

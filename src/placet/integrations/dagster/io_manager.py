@@ -164,7 +164,7 @@ class PlacetIOManager(dg.ConfigurableIOManager):
     def _step_file(self, context: dg.OutputContext) -> Path:
         """Where what one step gives to another lies, which is no asset: never tracked, never pushed."""
         folder = Path(self.workspace) / ".dvc" / "tmp" / "placet" / "steps"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder / sha256_hex("\0".join(context.get_identifier()).encode())
 
 

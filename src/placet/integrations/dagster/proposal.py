@@ -56,8 +56,10 @@ def proposal_job(name: str = "placet_proposal") -> dg.JobDefinition:
             require(error)
             raise
         for one in found:
-            context.log_event(observation(one, proposed.id, str(proposed.case_state)))
-        context.log.info("Proposal %s: %s", proposed.id, proposed.case_state)
+            context.log_event(observation(one, proposed.id, str(proposed.case_state), proposed.url))
+        context.log.info("Proposal %s: %s %s", proposed.id, proposed.case_state, proposed.url or "")
+        if proposed.unannounced:
+            context.log.warning("%s", proposed.unannounced)
         context.add_output_metadata(
             {"placet/proposal": proposed.id, "placet/state": str(proposed.case_state)}
         )

@@ -46,7 +46,7 @@ class Seen:
             found = json.loads(cursor or "{}")
             waiting = tuple(one for one in found["waiting"] if layout.is_id(one))
             return cls(str(found["heads"]), int(found["at"]), waiting)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return cls()
 
 
