@@ -487,6 +487,9 @@ def test_a_server_that_is_not_there(town, monkeypatch):
     done = placet("mlflow", "sync", "--json", cwd=town.node)
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (1, "mlflow-unreachable")
     assert "secret" not in done.stdout + done.stderr
+    env = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
+    wiring.require_mlflow(env)
+    assert (env["MLFLOW_DISABLE_TELEMETRY"], env["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == ("true", "7")
     monkeypatch.setattr(wiring.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
         wiring.require_mlflow()
