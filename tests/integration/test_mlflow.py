@@ -263,11 +263,23 @@ def test_versions_that_are_bound_to_nothing_are_left_and_lose_the_alias(town):
         assert town.alias("mixed") == version.version
     assert {one.version for one in found.left} == {foreign[1].version, foreign[2].version}
     assert town.server.get_model_version("mixed", foreign[3].version).tags["placet.state"] == "UNPROPOSED"
-    town.server.create_registered_model("alien")
-    alien = town.server.create_model_version("alien", "s3://bucket/other")
-    town.server.set_registered_model_alias("alien", "published", alien.version)
+    for name, source in {"alien": "s3://bucket/other", "others": foreign[2].source}.items():
+        town.server.create_registered_model(name)
+        town.server.create_model_version(name, source)
+        town.server.set_registered_model_alias(name, "published", "1")
     town.sync()
-    assert town.alias("alien") == alien.version, "a model that has nothing to do with Placet"
+    assert town.alias("alien") == town.alias("others") == "1", (
+        "models that are none of this Ctrl repository's"
+    )
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "model"', """it's a "model" """.strip()])
+def test_a_model_is_registered_once_whatever_its_name(town, name):
+    (town.node / "outputs" / "x").write_text("x")
+    with Client(town.node) as client:
+        client.track([town.node / "outputs" / "x"])
+    first = placet_mlflow.register_model("outputs/x", name)
+    assert placet_mlflow.register_model("outputs/x", name).version == first.version
 
 
 def experiment(town, location="placet://site-b/outputs/runs"):
@@ -475,6 +487,9 @@ def test_a_server_that_is_not_there(town, monkeypatch):
     done = placet("mlflow", "sync", "--json", cwd=town.node)
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (1, "mlflow-unreachable")
     assert "secret" not in done.stdout + done.stderr
+    env = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
+    wiring.require_mlflow(env)
+    assert (env["MLFLOW_DISABLE_TELEMETRY"], env["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == ("true", "7")
     monkeypatch.setattr(wiring.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
         wiring.require_mlflow()

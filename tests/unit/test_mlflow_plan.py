@@ -76,7 +76,9 @@ def test_two_versions_of_the_same_bytes_the_newer_has_it():
 )
 def test_a_version_that_is_bound_to_nothing_never_has_it(foreign):
     known = {key(A): published(3)}
-    assert alias([foreign], {"bmi": "1"}, known) == [("1", None)]
+    assert alias([foreign], {"bmi": "1"}, known) == [], "a model that is none of this repository's"
+    assert alias([foreign, version(2, B)], {"bmi": "1"}, known) == [("1", None)]
+    assert alias([foreign, version(2, A)], {"bmi": "1"}, known) == [("1", "2")]
     assert list(version_tags([foreign], REPOSITORY, known)) == []
     (found,) = left([foreign], REPOSITORY)
     assert (found.name, found.version) == ("bmi", "1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,10 +127,9 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
     """The job that keeps MLflow servers true to the ledger, if the settings of a workspace name one."""
     from placet.agent.events import say
     from placet.agent.jobs import Desk, Job
-    from placet.config import load_settings
     from placet.wire.mlflow import require_mlflow, server
 
-    forms = [form for one in folders if (form := _settings(one, load_settings)) is not None]
+    forms = [form for one in folders if (form := _mlflow_form(one)) is not None]
     if not forms:
         return []
     require_mlflow()
@@ -146,9 +145,11 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
     return [Job("mlflow", run, every_s=min(one.interval for one in forms))]
 
 
-def _settings(folder: Path, load: Callable[[Path], Settings]) -> MlflowForm | None:
+def _mlflow_form(folder: Path) -> MlflowForm | None:
+    from placet.config import load_settings
+
     try:
-        return load(folder).mlflow
+        return load_settings(folder).mlflow
     except PlacetError:
         return None  # said when the workspace is opened
 

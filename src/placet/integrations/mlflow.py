@@ -144,8 +144,8 @@ def register_model(
     registry = MlflowClient()
     with suppress(MlflowException):
         registry.create_registered_model(name)
-    for version in registry.search_model_versions(f"name = '{_quoted(name)}'"):
-        if version.source == source:
+    for version in registry.search_model_versions(_named(name)):
+        if (version.name, version.source) == (name, source):
             return version
     return registry.create_model_version(
         name, source, run_id or (active.info.run_id if active else None), await_creation_for=0
@@ -228,8 +228,10 @@ def _subject(held: Held) -> str:
     return f"{'dirHash' if held.is_dir else 'sha256'}:{held.sha256}"
 
 
-def _quoted(name: str) -> str:
-    return name.replace("'", "\\'")
+def _named(name: str) -> str | None:
+    """MLflow's filter for a model's name; None for one that its quotes cannot hold."""
+    quote_mark = next((one for one in "'\"" if one not in name), None)
+    return f"name = {quote_mark}{name}{quote_mark}" if quote_mark else None
 
 
 def _folder(workspace: str | Path | None) -> Path:

@@ -87,7 +87,8 @@ def aliases(
     """What must change of one alias: of each model it is at what was published last and still stands.
 
     Args:
-        versions: All that have a source of Placet; another version's alias is taken from it.
+        versions: All that have a source of Placet. Models of which none is bound to an artifact of this
+            Ctrl repository are left alone; of the others, any other version loses the alias.
         now: Model -> version that has the alias.
         repository: The Ctrl repository's id.
         known: How its artifacts stand.
@@ -96,8 +97,9 @@ def aliases(
     best: dict[str, tuple[int, int, str]] = {}
     models = set()
     for one in versions:
-        models.add(one.name)
-        _, standing, _ = place(one, repository, known)
+        key, standing, _ = place(one, repository, known)
+        if key is not None:
+            models.add(one.name)
         if standing is not None and standing.stands:
             number = int(one.version) if one.version.isdecimal() else 0
             best[one.name] = max(best.get(one.name, (-1, -1, "")), (standing.sequence, number, one.version))

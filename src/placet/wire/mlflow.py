@@ -20,27 +20,29 @@ _OURS = {
 }
 
 
-def require_mlflow() -> None:
-    """Refuse to go on without MLflow's client.
+def require_mlflow(environ: MutableMapping[str, str] | None = None) -> None:
+    """Refuse to go on without MLflow's client; to be called before anything imports it in a program of ours.
+
+    It looks at the environment then: it sends no telemetry, and gives up in a minute or two.
 
     Raises:
         NotFound: kind `no-mlflow`.
     """
+    env = os.environ if environ is None else environ
+    for name, value in _OURS.items():
+        env.setdefault(name, value)
     if importlib.util.find_spec("mlflow") is None:
         raise NotFound("MLflow is not installed.", kind="no-mlflow", mend="pip install 'placet[mlflow]'")
 
 
-def server(form: MlflowForm, environ: MutableMapping[str, str] | None = None) -> MlflowClient:
-    """The server's client. In a program of ours MLflow sends no telemetry, and gives up in a minute or two.
+def server(form: MlflowForm) -> MlflowClient:
+    """The server's client.
 
     Raises:
         NotFound: kind `no-mlflow`: it is not installed, or no server is named.
     """
     require_mlflow()
-    env = os.environ if environ is None else environ
-    tracking = _tracking(form, env)
-    for name, value in _OURS.items():
-        env.setdefault(name, value)
+    tracking = _tracking(form, os.environ)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking, registry_uri=form.registry_uri)
