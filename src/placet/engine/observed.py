@@ -64,9 +64,7 @@ def told_by(said: Said) -> str:
 
 def approvals(case: Case) -> Iterator[str]:
     """Who approved a proposal, having seen what; on a forge, by whose word."""
-    for one in case.decisions:
-        body = one.decision.body
-        if body.verdict == "approve":
-            yield f"{body.person} ({body.seen.level})"
+    given = [one.decision.body for one in case.decisions if one.decision.body.verdict == "approve"]
+    yield from dict.fromkeys(f"{one.person} ({one.seen.level})" for one in given)
     told = case.said()
     yield from (f"{person} ({FORGE}: {told_by(told[person])})" for person in attested(case))
