@@ -415,7 +415,11 @@ ERROR = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 TOML = 'node = "site-a"\nctrl = "x"\ntrust_root = "sha256:' + "a" * 64 + '"\nkey = "~/k"\njobs = 4\n[tiers]\na = "b"\n[gc]\nworkspaces = ["a"]\ncache = true\n'  # fmt: skip
 SLSA = msgspec.json.encode(
     provenance.Provenance.of(
-        build_type="x:build", builder="pkg:pypi/dagster@1", invocation="7", asset="means", code_version="3",
+        build_type="x:build",
+        builder="pkg:pypi/dagster@1",
+        invocation="7",
+        asset="means",
+        code_version="3",
         invocation_url="https://runs.example/7",
         code=provenance.Resource(uri="git+https://g/x", digest={"gitCommit": "ab" * 20}),
         dependencies=(provenance.Resource(uri="s3://b/x", name="x", digest={"sha256": "c" * 64}),),
