@@ -20,6 +20,7 @@ from fuzz import looks
 from keys import POLICY, Key
 from placet import config
 from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
+from placet.adapters.forge import github_auth, owners
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -28,6 +29,7 @@ from placet.adapters.objects.sigv4 import Credentials
 from placet.adapters.state import StateDb
 from placet.checks import registry
 from placet.core import (
+    adoption,
     bundle,
     digest,
     dirobject,
@@ -35,6 +37,7 @@ from placet.core import (
     envelope,
     gitobject,
     layout,
+    lfs,
     mentions,
     metayaml,
     pipeline,
@@ -46,7 +49,7 @@ from placet.core import (
     sums,
 )
 from placet.core.lint import lint
-from placet.engine import checkpoint
+from placet.engine import checkpoint, telling
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import FileStamp, StoreTraits
 from placet.wire import lineage, proof, setup
@@ -426,6 +429,7 @@ SLSA = msgspec.json.encode(
     )
 )
 MEMORY = msgspec.json.encode({"main": "a" * 40, "published": {"published": ["b" * 40, 3, "c" * 64]}})
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12\n"
 PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n"
 PROFILE = "[default]\nregion = x\ns3 =\n  addressing_style = path\n[profile a]\nservices = b\n[services b]\ns3 =\n  endpoint_url = http://x\n"
 
@@ -528,11 +532,18 @@ TARGETS: tuple[Target, ...] = (
                allowed=(Invalid, Refused), cost=10)
         for name, path in registry.BUILT_IN.items()
     ),
+    Target("lfs-pointer", lfs.read_pointer, given(LFS_POINTER, LFS_POINTER.replace(b"oid", b"ext-0-a sha256:0\noid")), ["core.lfs.read_pointer"]),
+    Target("adopted", adoption.read_adopted, given(b'{"version":1,"versions":[]}'), ["core.adoption.read_adopted"]),
+    Target("told", telling.read_told, given(b'{"version":1,"project":"p","troubles":{"a":"b"},"outboxes":{}}'), ["engine.telling.read_told"]),
+    Target("codeowners", lambda data: owners.lacking(data, ["dana"]), given(owners.text(["dana"])), ["adapters.forge.owners.lacking"]),
+    Target("app-key", github_auth._read, given(PEM), ["adapters.forge.github_auth._read"], allowed=(Invalid, Refused), cost=3),
     Target("state-database", in_file("state.db", read_state), state_seeds, cost=60),
 )  # fmt: skip
 
 NOT_PARSERS = {
     "adapters.git_process.run": "hands bytes to Git",
+    "adapters.forge.github_auth._base64url": "an encoder of our own bytes",
+    "adapters.keys.write_secret": "writes our own bytes",
     "adapters.trust._replace": "writes our own bytes",
     "engine.artifact.listed_in": "hands them to core.dirobject.decode_dir",
     "engine.propose.propose_policy": "hands them to core.policy.parse_policy",
