@@ -20,7 +20,7 @@ from fuzz import looks
 from keys import POLICY, Key
 from placet import config
 from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
-from placet.adapters.forge import github_auth, owners
+from placet.adapters.forge import owners
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -536,12 +536,12 @@ TARGETS: tuple[Target, ...] = (
     Target("adopted", adoption.read_adopted, given(b'{"version":1,"versions":[]}'), ["core.adoption.read_adopted"]),
     Target("told", telling.read_told, given(b'{"version":1,"project":"p","troubles":{"a":"b"},"outboxes":{}}'), ["engine.telling.read_told"]),
     Target("codeowners", lambda data: owners.lacking(data, ["dana"]), given(owners.text(["dana"])), ["adapters.forge.owners.lacking"]),
-    Target("app-key", github_auth._read, given(PEM), ["adapters.forge.github_auth._read"], allowed=(Invalid, Refused), cost=3),
     Target("state-database", in_file("state.db", read_state), state_seeds, cost=60),
 )  # fmt: skip
 
 NOT_PARSERS = {
     "adapters.git_process.run": "hands bytes to Git",
+    "adapters.forge.github_auth._read": "hands them to the cryptography package",
     "adapters.forge.github_auth._base64url": "an encoder of our own bytes",
     "adapters.keys.write_secret": "writes our own bytes",
     "adapters.trust._replace": "writes our own bytes",
