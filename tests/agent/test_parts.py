@@ -408,13 +408,14 @@ def test_settings_of_the_agent(tmp_path):
         assert caught.value.kind == "settings"
 
 
-def test_a_credential_as_systemd_hands_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
+def test_a_credential_as_systemd_or_kubernetes_hand_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "secret"
     file.write_bytes(b"x")
-    for mode, owner, me, good in (
-        (0o440, 0, 9, True), (0o440, 0, 0, False), (0o440, 7, 9, False), (0o444, 0, 9, False), (0o400, 7, 9, True)
+    for mode, owner, group, me, good in (
+        (0o440, 0, 0, 9, True), (0o440, 0, 0, 0, False), (0o440, 7, 7, 9, False), (0o444, 0, 0, 9, False),
+        (0o400, 7, 7, 9, True), (0o440, 0, 9, 9, True), (0o440, 0, 8, 9, False), (0o444, 0, 9, 9, False),
     ):  # fmt: skip
-        found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=owner)
+        found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=group)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fstat", lambda _, found=found: found)
             patch.setattr(os, "geteuid", lambda me=me: me)

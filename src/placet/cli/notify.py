@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def notify(targets: Sequence[str], test: bool, dry_run: bool) -> None:
     """Tell people what happened since the last time, as [notify] of placet.toml says.
 
-    An agent does the same as a service. What is new is recorded before it is sent, so that nothing is told
-    twice by a later run; what could not be sent is sent by the next.
+    An agent does the same as a service. What is new is recorded before it is sent, so that nothing is missed;
+    what could not be sent, or was cut off while it was sent, is sent by the next run.
     """
     from placet.client import Client
 

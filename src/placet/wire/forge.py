@@ -45,7 +45,7 @@ def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
         raise NotFound(
             f"{form.known_as} cannot be reached from here.",
             kind="no-library",
-            mend="pip install 'placet[forge]'",
+            mend="Install Placet with the extra `forge`; see README.md.",
         )
     owner, name = form.place(settings.ctrl)
     if form.kind in {"gitea", "forgejo"}:
