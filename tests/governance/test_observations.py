@@ -15,7 +15,7 @@ from placet.core.bundle import encode_bundle
 from placet.engine import cases, observed, show, verify, witness
 from placet.engine.bundle import make_bundle
 from placet.engine.detail import detail
-from placet.errors import Conflict, PlacetError, Refused, Unavailable
+from placet.errors import Conflict, Invalid, PlacetError, Refused, Unavailable
 from placet.ports import RefUpdate
 from placet.wire import proof
 
@@ -197,6 +197,42 @@ def test_a_dismissed_review_is_superseded(lab):
     assert lab.look() == []
     assert lab.state(ident) == "PROPOSED"
     assert first
+
+
+def test_an_objection_is_taken_back_by_a_newer_word_of_its_account_alone(lab):
+    """Who may write to a repository can dismiss what others said, and force a branch away from what they saw."""
+    ident, number = lab.opened()
+    good = lab.branch(ident)
+    other = lab.commit(good, {layout.metafile("site-b", "outputs/a.csv"): b"outs: []\n"})
+    lab.force(layout.proposal_ref(ident), other)
+    (review,) = lab.review(number, "bob", word="return")
+    lab.force(layout.proposal_ref(ident), good)
+    assert lab.look() == [("bob", "return")]
+    lab.forge.dismiss(number, review)
+    assert lab.look() == []
+    lab.decide(ident, "alice")
+    lab.review(number, "carol")
+    lab.look()
+    assert lab.state(ident) == "RETURNED"
+    lab.review(number, "bob")
+    assert lab.look() == [("bob", "approve")]
+    assert lab.state(ident) == "APPROVED"
+
+
+def test_reviews_that_cannot_be_read_take_approvals_back_and_leave_objections(lab, monkeypatch):
+    ident, number = lab.opened()
+    lab.review(number, "alice")
+    lab.review(number, "bob", word="return")
+    assert sorted(lab.look()) == [("alice", "approve"), ("bob", "return")]
+
+    def odd(*_):
+        raise Invalid("x", kind="forge-answer")
+
+    monkeypatch.setattr(type(lab.forge), "reviews", odd)
+    (seen,) = lab.witness().run()
+    assert seen.error.kind == "forge-answer"
+    words = {one.sighting.body.user: one.sighting.body.verdict for one in lab.case(ident).observations}
+    assert sorted(words.values()) == ["none", "return"]
 
 
 def test_a_review_dismissed_before_anybody_saw_it_is_not_spoken_of(lab):

@@ -54,7 +54,7 @@ def test_nothing_is_found_in_what_people_start_from():
 
 
 HEARING = SOUND.replace("tiers:\n", (
-    f'witnesses:\n  w: {{organisation: org-c, keys: ["{Key("w").public}"], forges: [f]}}\ntiers:\n'
+    f'witnesses:\n  w: {{organisation: org-c, keys: ["{Key("w").public}"], forges: [f], operators: [dana]}}\ntiers:\n'
 ), 1)  # fmt: skip
 for _number, _name in enumerate(("Alice", "Bob"), start=1):
     HEARING = HEARING.replace(f"name: {_name},", f"forges: {{f: {_number}}}, name: {_name},")
@@ -63,6 +63,7 @@ UNSEEN = ACCEPTING.replace(", bytes: 1}", "}")
 
 CASES = {
     "forge-alone": [((SOUND, UNSEEN), "accept: ", "by the word of witness w alone")],
+    "no-operators": [((SOUND, ACCEPTING.replace(", operators: [dana]}", "}")), "w: ", "run witness w")],
     "no-witness": [
         ((SOUND, ACCEPTING.replace("org-c, keys: [\"" + Key("w").public, "org-a, keys: [\"" + Key("w").public)),
          "accept: ", "speaks for site-a"),
@@ -157,7 +158,7 @@ def test_each_weakness_is_found_where_it_is(code, case):
 
 def test_a_rule_that_hears_a_witness_and_asks_for_the_bytes_is_sound():
     assert found((SOUND, ACCEPTING))[1] == []
-    run_by_bob = ACCEPTING.replace("forges: [f]", "forges: [f], operators: [bob]")
+    run_by_bob = ACCEPTING.replace("operators: [dana]", "operators: [bob]")
     assert {one.code for one in found((SOUND, run_by_bob))[1]} == {"nobody"}, "bob counts no more, in no way"
 
 

@@ -47,6 +47,7 @@ WEAKNESSES: Mapping[str, str] = {
     "code-unseen": "Ask for bytes: 1 in the rule's approvals, or leave that type out.",
     "matches-nothing": "Paths begin with the node's name: <node>/<path> or */<path>.",
     "never-reached": "Put the rule before them, or take it out.",
+    "no-operators": "Name who runs the witness in its operators; their approvals do not count then.",
     "no-rows": "Set limits.rows.",
     "no-rule": "Add a rule that matches it, or narrow the node's paths.",
     "no-spare": "Add a person to the group, or a second key that is kept elsewhere.",
@@ -251,6 +252,9 @@ def _forge(voters: _Voters, index: int, rule: Rule, nodes: Iterable[str]) -> Ite
             reads = set(form.witnesses[name].forges)
             told = [one for one in people if reads & form.people[one].forges.keys()]
             heard = heard or bool(set(told) - out)
+            if not form.witnesses[name].operators:
+                text = f"Nobody is said to run witness {name}: who does could approve as well."
+                yield "no-operators", ("witnesses", name), text
             if voters.can(rule.approvals, out, told, unseen=True):
                 text = f"Rule {rule.name} can be satisfied for {node} by the word of witness {name} alone."
                 yield "forge-alone", place, text

@@ -264,9 +264,9 @@ class Observation(Predicate, frozen=True, kw_only=True):
         forge: As the policy names it in `people.*.forges`.
         user: The account's immutable number there.
         review: The review's number there.
-        commit: What was reviewed, as the forge recorded it.
-        content: Of the proposal as that commit holds it, recomputed by the witness: the manifest's own.
-        verdict: `none`: the review was dismissed, is gone, or is about other content.
+        commit: What was reviewed, as the forge recorded it; of an objection without one, where the branch is.
+        content: Of the proposal: the manifest's own. An approval's commit holds it: the witness recomputes.
+        verdict: `none`: an approval was dismissed, is gone, or is about other content.
     """
 
     TYPE: ClassVar[str] = "urn:placet:observation:v1"

@@ -28,6 +28,7 @@ from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused, Una
 from placet.ports import Clock, Forge, RefUpdate, Repo, Review, Signer, TrustMemory
 
 _RACES = 5
+_SILENT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +70,47 @@ class Witness:
     def run(self) -> list[Witnessed]:
         """Look at the reviews of every proposal that this witness is heard about; idempotent.
 
-        A proposal that fails keeps no other from being looked at; a forge that does not answer does.
+        A proposal that fails keeps no other from being looked at; a forge that did not answer some times in a
+        row does.
 
         Raises:
             Refused: kind `not-a-witness`.
         """
         view = self.require_known()
-        done = []
+        done, silent = [], 0
         for ident in [case.id for case in self._heard(view)]:
             try:
                 done.append(Witnessed(ident, self._look(ident)))
+                silent = 0
             except PlacetError as error:
                 done.append(Witnessed(ident, (), error))
-                if isinstance(error, Unavailable):
+                silent = silent + 1 if isinstance(error, Unavailable) else 0
+                if silent == _SILENT:
                     break
         return done
 
     def _look(self, ident: str) -> tuple[Noted, ...]:
-        """What is new about one proposal, recorded; again, if somebody moved the branch in the meantime."""
+        """What is new about one proposal, recorded; again, if somebody moved the branch in the meantime.
+
+        Where its reviews cannot be read, and asking again would not help, no approval there counts any more.
+        """
         pull = self.forge.pull(layout.proposal_ref(ident))
-        reviews = self.forge.reviews(pull.number) if pull is not None else ()
+        reviews: Sequence[Review] = ()
+        unread: Invalid | None = None
+        try:
+            reviews = self.forge.reviews(pull.number) if pull is not None else ()
+        except Invalid as error:
+            unread = error
+        noted = self._record(ident, reviews)
+        if unread is not None:
+            raise unread
+        return noted
+
+    def _record(self, ident: str, reviews: Sequence[Review]) -> tuple[Noted, ...]:
         for left in reversed(range(_RACES)):
             view = self._view()
             case = next((one for one in self._heard(view) if one.id == ident), None)
-            found = news(view.repo, case, reviews, self.forge.name, self.name) if case else []
+            found = news(view, case, reviews, self.forge.name, self.name) if case else []
             if case is None or not found:
                 break
             try:
@@ -154,10 +172,11 @@ class News:
     verdict: Word
 
 
-def news(repo: Repo, case: Case, reviews: Sequence[Review], forge: str, witness: str) -> list[News]:
+def news(view: View, case: Case, reviews: Sequence[Review], forge: str, witness: str) -> list[News]:
     """What has to be said of a proposal's reviews, beyond what the witness said before.
 
-    Only accounts of people who may judge it are spoken of.
+    Only accounts of people who may judge it are spoken of. An objection is taken back by a newer word of the
+    same account alone: whoever may write to a repository can dismiss what others said.
     """
     before = {one.body.user: one.body for one in _chain(case, witness) if one.body.forge == forge}
     newest = latest(reviews)
@@ -167,14 +186,17 @@ def news(repo: Repo, case: Case, reviews: Sequence[Review], forge: str, witness:
         if user is None or not may_judge(case, person):
             continue
         said, review = before.get(user), newest.get(user)
-        verdict = _word(repo, case, review)
+        verdict = _word(view.repo, case, review)
+        if said and said.verdict == "return" and (not review or review.dismissed or review.id == said.review):
+            verdict = "return"
         if verdict == "none" and (said is None or said.verdict == "none"):
             continue
         number, commit = (said.review, said.commit) if said else (0, "")
         if review is not None:
             number, commit = review.id, review.commit or commit
         if said is None or (said.verdict, said.review, said.policy) != (verdict, number, case.policy.digest):
-            out.append(News(person, forge, user, number, commit, verdict))
+            seen = commit or case.landed or view.branches[case.id]
+            out.append(News(person, forge, user, number, seen, verdict))
     return out
 
 
@@ -250,9 +272,12 @@ def _sha256(repo: Repo, commit: str, path: str) -> str | None:
 
 
 def _word(repo: Repo, case: Case, review: Review | None) -> Word:
-    if review is None or review.dismissed or review.verdict is None or not holds(repo, case, review.commit):
+    """An approval must have been one of this content; an objection stands as it is (ADR 14)."""
+    if review is None or review.dismissed or review.verdict is None:
         return "none"
-    return "approve" if review.verdict == "approve" else "return"
+    if review.verdict != "approve":
+        return "return"
+    return "approve" if holds(repo, case, review.commit) else "none"
 
 
 def _chain(case: Case, witness: str) -> list[Sighting]:

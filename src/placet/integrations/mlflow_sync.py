@@ -192,9 +192,10 @@ def _runs(view: View, node: str | None, now: datetime) -> dict[str, list[tuple[s
 
 
 def _tags(server: MlflowClient, run: str) -> Mapping[str, str] | None:
-    """A run's tags; None if the server has no such run."""
+    """A run's tags; None if the server has no such run, or it was deleted."""
     try:
-        return dict(server.get_run(run).data.tags)
+        found = server.get_run(run)
+        return dict(found.data.tags) if found.info.lifecycle_stage == "active" else None
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None

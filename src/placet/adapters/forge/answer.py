@@ -20,6 +20,7 @@ from placet.errors import Invalid
 _T = TypeVar("_T")
 
 MAX_WORDS = 300
+_MAX_TEXT = 10_000
 _UNTOLD_S = 60.0  # for how long nothing more is asked where a rate limit does not tell
 
 
@@ -42,7 +43,7 @@ class Answer:
                 formed(form)
             return msgspec.json.decode(self.body, type=form)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise odd(str(error)) from error
+            raise odd(re.sub(r"'[^']*'", "...", str(error))) from None  # it quotes what the forge says
 
     def words(self) -> str:
         """What the forge says of an error, fit to be shown."""
@@ -50,7 +51,7 @@ class Answer:
             text = msgspec.json.decode(self.body, type=_Message).message
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             text = ""
-        return "".join(char if char.isprintable() else " " for char in text)[:MAX_WORDS]
+        return "".join(char if char.isprintable() else " " for char in text[:_MAX_TEXT])
 
 
 class _Message(msgspec.Struct, frozen=True):
@@ -133,7 +134,7 @@ def seconds(text: str) -> str:
             raise ValueError  # noqa: TRY301
         return found.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError):
-        raise odd(f"{text[:40]!r} is no time") from None
+        raise odd("a time in it is none") from None
 
 
 def branch_name(ref: str) -> str:

@@ -10,7 +10,8 @@ from placet.ports import Account, PullRequest
 
 _Sha = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}(?:[0-9a-f]{24})?)?\Z")]
 _Login = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")]
-_Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]{1,2000}\Z")]
+_Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[\x21-\x7e]{1,2000}\Z")]
+_Number = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 53) - 1)]  # -1: Gitea's ghost
 
 
 class _Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,7 @@ class _Form(msgspec.Struct, frozen=True, kw_only=True):
 class User(_Form, frozen=True, kw_only=True):
     """An account."""
 
-    id: int
+    id: _Number
     login: _Login
 
 
@@ -76,7 +77,7 @@ class Pull(_Form, frozen=True, kw_only=True):
 class PullReview(_Form, frozen=True, kw_only=True):
     """A review, or a request for one."""
 
-    id: int
+    id: _Number
     user: User | None = None
     state: str
     body: str = ""

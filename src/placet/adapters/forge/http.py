@@ -30,6 +30,8 @@ _MAX_ANSWER = 16 << 20
 _MAX_PAGES, _MAX_ITEMS = 200, 10_000
 _MAX_REDIRECTS = 3
 _TRIES = 4
+_LONGEST_S = 3600.0  # no rate limit is longer, and nobody may silence Placet for ever
+_MAX_PAGES_BYTES = 64 << 20
 _PATIENT_S = 10.0  # a rate limit that ends sooner is waited for
 _KEPT = 128  # answers that are asked for again by their ETag
 _KEPT_BYTES = 1 << 18
@@ -116,9 +118,12 @@ class ForgeHttp:
             Invalid: kind `forge-answer`: also for more pages than are ever read.
         """
         wanted = dict(query)
-        seen, page = 0, 1
+        seen, page, size = 0, 1, 0
         for _ in range(_MAX_PAGES):
             answer = self.call("GET", path, query=wanted)
+            size += len(answer.body)
+            if size > _MAX_PAGES_BYTES:
+                raise odd(f"{path} is longer than {_MAX_PAGES_BYTES} bytes")
             items = answer.read(list[form])  # type: ignore[valid-type]
             yield from items
             seen, page = seen + len(items), page + 1
@@ -169,7 +174,7 @@ class ForgeHttp:
                 return answer
             if limit is not None:
                 with self._lock:
-                    self._not_before = time.monotonic() + limit
+                    self._not_before = time.monotonic() + min(limit, _LONGEST_S)
             elif answer.status in _AGAIN and method != _NOT_TWICE and not last:
                 self._again(attempt)
             else:
@@ -190,7 +195,7 @@ class ForgeHttp:
                 return answer
             target = _joined(url, answer.headers.get("location", ""))
             if _origin(target) != _origin(url):
-                raise odd(f"it redirects to another host, {_host(target)!r}; nothing was sent there")
+                raise odd("it redirects to another host; nothing was sent there")
             if method != "GET" and answer.status not in _KEEPS_METHOD:
                 raise odd(f"it answers a {method} with a redirection")
             url = target
@@ -251,7 +256,7 @@ class ForgeHttp:
         if limit is not None:
             return self._limited(limit)
         what = f"{self.host} answered {method} {path.partition('?')[0]} with status {answer.status}."
-        words = self._without_secrets(answer.words())
+        words = self._without_secrets(answer.words())[:MAX_WORDS]
         said = {"status": answer.status}
         if answer.status >= httpx.codes.INTERNAL_SERVER_ERROR:
             return Unavailable(what, kind="forge-unreachable", why=words, mend="Run it again later.")
@@ -302,10 +307,6 @@ def _joined(url: str, target: str) -> str:
         return urljoin(url, target)
     except ValueError:
         raise odd("it redirects to what is no address") from None
-
-
-def _host(url: str) -> str:
-    return (_origin(url)[1] or "")[:100]
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
