@@ -4,11 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 OLD    := .venv-dvc-old
+MLFLOW := .venv-mlflow
 LOCK   := uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 AZURITE := $(CURDIR)/$(VENV)/azurite
 
-.PHONY: setup demo test test-mix test-large test-azure test-rgw test-minio test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
+.PHONY: setup demo test test-ci test-mix test-large test-azure test-rgw test-minio test-mlflow test-gitea test-hsm test-crash fuzz dvc-old lint docs bench soak lock clean simulate
 
 setup: $(STAMP)
 
@@ -41,6 +42,29 @@ test-rgw: setup
 test-minio: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-minio.lock
 	$(BIN)/python -m pytest -m minio -rs tests/minio
+
+# The forge's contract, the end-to-end path and docs/how-to/gitea.md on Gitea itself, which Go builds once (minutes) from
+# its module proxy; says so and does nothing where there is no Go.
+test-gitea: setup
+	-$(BIN)/python -m placet.testing.gitea
+	$(BIN)/python -m pytest -s -m gitea -rs tests/gitea
+
+# The action and the hooks installed as users' machines do; with actionlint, and on act's engine, where Go is at hand.
+CI_TOOLS := $(CURDIR)/$(VENV)/ci-tools
+test-ci: setup
+	if command -v go >/dev/null; then export GOBIN="$(CI_TOOLS)"; \
+	  go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 && go install github.com/nektos/act@v0.2.89; fi
+	PATH="$(CI_TOOLS):$$PATH" $(BIN)/python -m pytest -m "install or not install" -rs tests/ci
+
+# `make test` starts MLflow's server from the wheel of `mlflow-skinny`; this one is from the full `mlflow`, with its
+# own dependencies, in an environment of its own (830 MB).
+test-mlflow: $(MLFLOW)/.ready
+	PLACET_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW)/bin/python $(BIN)/python -m pytest tests/integration/test_mlflow.py
+
+$(MLFLOW)/.ready: requirements-mlflow.lock $(STAMP)
+	$(PYTHON) -m venv --clear --without-pip $(MLFLOW)
+	$(BIN)/python -m pip --python $(MLFLOW)/bin/python install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-mlflow.lock
+	@touch $@
 
 # Signing keys in a PKCS#11 token: SoftHSM from Debian (apt install softhsm2). `make test` skips these tests without it.
 test-hsm: setup
@@ -77,8 +101,8 @@ $(OLD)/.ready: requirements-dvc-old.lock $(STAMP)
 	@touch $@
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench soak
-	$(BIN)/ruff format --check src tests scripts bench soak
+	$(BIN)/ruff check src tests scripts bench soak examples
+	$(BIN)/ruff format --check src tests scripts bench soak examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -104,10 +128,11 @@ soak: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
-	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 -c requirements.lock -o requirements-agent.lock
+	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 --extra forge --extra lineage --extra notify -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
+	echo 'mlflow==3.17.2' | $(LOCK) - -o requirements-mlflow.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock
 
 clean:
-	rm -rf $(VENV) $(OLD)
+	rm -rf $(VENV) $(OLD) $(MLFLOW)

@@ -17,6 +17,8 @@ from placet.agent.metrics import Metrics
 from placet.cli.app import EPILOG, app
 from placet.core import bundle, policyform, states
 from placet.core.agentform import AgentForm
+from placet.core.happening import KINDS, LOUD
+from placet.core.notifyform import NotifyForm, TargetForm
 from placet.core.predicates import PREDICATES
 from placet.core.statement import schema
 
@@ -43,6 +45,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "states.md": state_page(),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "agent.md": agent_page(),
+        REFERENCE / "notify.md": notify_page(),
         REFERENCE / "schemas" / "policy.json": _json(policyform.schema()),
         REFERENCE / "schemas" / "bundle.json": _json(bundle.schema()),
         SECURITY: security(),
@@ -163,6 +166,29 @@ def agent_page() -> str:
             "",
         ]
     )
+
+
+def notify_page() -> str:
+    """The settings of notifications, and what there is to be told of."""
+    lines = [
+        "# Notifications: settings and events",
+        "",
+        "Generated from `placet.core` by `make docs`. How to use them: [notifications](../how-to/notify.md).",
+        "",
+    ]
+    for title, form in (("[notify]", NotifyForm), ("[notify.targets.NAME]", TargetForm)):
+        lines += [f"## Settings: the table `{title}`", "", "| key | default | meaning |", "|---|---|---|"]
+        found = msgspec.json.schema(form)["$defs"][form.__name__]["properties"]
+        lines += [
+            f"| `{key}` | `{json.dumps(one.get('default'))}` | {one['description']} |"
+            for key, one in found.items()
+            if "description" in one
+        ]
+        lines.append("")
+    lines += ["## Events", "", "Loud: somebody should act; services show it where they can.", ""]
+    lines += ["| event | loud | meaning |", "|---|---|---|"]
+    lines += [f"| `{key}` | {'yes' if key in LOUD else ''} | {text} |" for key, text in KINDS.items()]
+    return "\n".join([*lines, ""])
 
 
 def _variable(key: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from placet.core.digest import sha256_hex
-from placet.core.predicates import Provenance
+from placet.core.provenance import Provenance
 from placet.core.states import State
 from placet.testing.trouble import Answer, LoseAnswer, Reset, Rule
 from soak import faults

@@ -183,12 +183,12 @@ class TakenBack(Approvals):
         return {one for group in _rule(policy)["groups"] for one in policy["groups"][group]["members"]}
 
     def _actor_keys(self, policy: dict[str, Any], entry: Statement, landing: Landing) -> list[str]:
-        """The keys of who may sign this entry: the node of it, or who may retract."""
-        actor = entry.body["actor"]
-        if entry.body["kind"] not in KINDS:
-            return list(policy["nodes"].get(actor, {"keys": []})["keys"])
-        if actor in self._retractors(policy):
+        """The keys of who may sign this entry: the node of it, or who may retract; of a policy any of these."""
+        actor, kind = entry.body["actor"], entry.body["kind"]
+        if actor in self._retractors(policy) and kind in {*KINDS, "policy"}:
             return list(policy["people"][actor]["keys"])
+        if kind not in KINDS:
+            return list(policy["nodes"].get(actor, {"keys": []})["keys"])
         return list(policy["nodes"][actor]["keys"]) if actor == landing.manifest.body["node"] else []
 
     def _shelf_holds(self, tier: Tier, tip: str) -> None:

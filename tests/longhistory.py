@@ -15,7 +15,8 @@ from placet.core import layout
 from placet.core.digest import digest, sha256_hex
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.predicates import Artifact, Decision, Manifest, Provenance, Seen, Verdict
+from placet.core.predicates import Artifact, Decision, Manifest, Seen, Verdict
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, format_time, proposal_id, subject
 from placet.engine import begin
 from placet.engine.propose import Candidate

@@ -14,42 +14,109 @@ result, a frozen value. Errors are those of `placet.errors`. A client may be use
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from placet.core import layout
 from placet.core.bundle import MAX_BUNDLE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.lint import Weakness, lint
+from placet.core.outputs import Tracking
 from placet.core.predicates import Checkpoint
 from placet.core.states import State
 from placet.engine import freezing
 from placet.engine import show as showing
+from placet.engine.artifact import require_files
 from placet.engine.begin import begin_tier
 from placet.engine.bundle import Made
 from placet.engine.checkpoint import Compared, compare
+from placet.engine.checks import Checked, check_artifacts
+from placet.engine.copyout import Held, held_in_clone
 from placet.engine.ctrl import View
 from placet.engine.doctor import Finding
 from placet.engine.freezing import Standing, Unfrozen
 from placet.engine.gc import Collected
+from placet.engine.lineage import Lineage, drawn, lineage
 from placet.engine.promote import Backlog, Promotion
 from placet.engine.propose import Proposed
+from placet.engine.pulled import find_at, require_assent
+from placet.engine.rehearse import Rehearsed, rehearse
 from placet.engine.retract import Retracted, status
 from placet.engine.retractask import propose_retraction
 from placet.engine.scrubreport import Scrubbed
 from placet.engine.shards import Shard
 from placet.engine.verify import Report, verify
+from placet.engine.witness import Witnessed
 from placet.errors import Invalid, NotFound
 from placet.governed import Governed, read_policy
 from placet.wire import doctor, proof
-from placet.wire.ctrl import read_file, write_file
+from placet.wire.ctrl import candidate, read_file, write_file
 from placet.wire.gc import collect
+from placet.wire.pages import Page, Shown, bring_up
 from placet.wire.scrub import scrub
+
+if TYPE_CHECKING:
+    from placet.engine.telling import Delivery, Trouble
+    from placet.wire.adopt import Adoption
+    from placet.wire.lineage import Reporter, Sent
+    from placet.wire.notify import Notified, Notifier
 
 _SHORTEST_ID = 4
 
 
 class Client(Governed):
     """One party's Placet: a node, a reviewer, an administrator or a researcher."""
+
+    def check(self, ident: str, *, commit: str | None = None, approved: bool = False) -> Checked:
+        """Run the policy's checks again: on the bytes where this party may read them, else on the report.
+
+        Args:
+            ident: The proposal; with `commit` by its whole id, or as `proposals/<id>`.
+            commit: Fail unless its branch is at this commit.
+            approved: Fail unless it is approved.
+        """
+        view = self.view()
+        case = view.find(ident) if commit is None else find_at(view, ident, commit)
+        if approved:
+            require_assent(view, case, self.now())
+        return self._check(view, case)
+
+    def rehearse(self, targets: Iterable[str | Path], *, tier: str | None = None) -> Rehearsed:
+        """What a proposal of outputs as they are tracked would hear from policy and checks; proposes nothing.
+
+        Raises:
+            NotFound: kinds `not-tracked`, `not-in-cache`.
+            Refused, Corrupt: as `propose`: a check cannot run as it should.
+        """
+        node = self._node()
+        tracked = [self._wire.tracked(target) for target in targets]
+        require_files(tracked)
+        view, tier = self.view(), tier or layout.DEFAULT_TIER
+        files, jobs = self._wire.artifact_files(tracked), self.settings.jobs
+        policy = view.history.policy
+        checks = check_artifacts(policy, node, tier, files, self._wire.checks, jobs, self._wire.progress)
+        return rehearse(
+            view, [candidate(one) for one in tracked], checks, node=node, tier=tier, now=self.now()
+        )
+
+    def outputs(self, targets: Iterable[str | Path] = ()) -> Sequence[Tracking]:
+        """As `DataPlane.outputs`; in a clone of a Ctrl repository the artifacts as they were published."""
+        clone = self._wire.clone
+        return super().outputs(targets) if clone is None else clone.workspace.select(targets)
+
+    def held(self, output: Tracking) -> Held:
+        """As `DataPlane.held`; in a clone of a Ctrl repository what was published, proven by SHA-256.
+
+        Raises:
+            Refused: kind `retracted`.
+        """
+        clone = self._wire.clone
+        if clone is None:
+            return super().held(output)
+        return self._or_fetched(
+            output, lambda: held_in_clone(clone, output.path, self._wire.state, self.settings.jobs)
+        )
 
     def promote(
         self, ids: Sequence[str] = (), *, shard: tuple[int, int] | None = None, dask: str | None = None
@@ -117,7 +184,7 @@ class Client(Governed):
                 reason=reason, emergency=emergency, now=self.now(),
             )  # fmt: skip
 
-        return self._announce(self._pushed(push, view), reason).id
+        return self._announce(self._pushed(push, view)).id
 
     def shards(self, ids: Sequence[str] = ()) -> Sequence[tuple[str, int]]:
         """Of these proposals, or of all that wait, those that may be promoted now.
@@ -156,6 +223,49 @@ class Client(Governed):
     def heads(self) -> Mapping[str, str]:
         """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
         return self._wire.repo.heads()
+
+    def notify(self, agent: Mapping[str, Trouble | None] | None = None, *, dry: bool = False) -> Notified:
+        """Tell people what happened since the last time, as the settings say; what fails is told later.
+
+        Args:
+            agent: The troubles of the agent that runs this, by name; None where one is over.
+            dry: Only say what would be told; send and record nothing.
+
+        Raises:
+            NotFound: kind `no-notify`: the settings name nobody.
+            Conflict: kind `notify-busy`: another process does the same now.
+        """
+        return self._notifier.run(agent or {}, dry=dry)
+
+    def notify_test(self, targets: Sequence[str] = ()) -> Sequence[Delivery]:
+        """Send each of these targets, or all, a message that says that it is a test."""
+        return self._notifier.test(targets)
+
+    @cached_property
+    def _notifier(self) -> Notifier:
+        from placet.wire.notify import Notifier
+
+        return Notifier(self._wire)
+
+    def witness(self) -> Sequence[Witnessed]:
+        """Sign what reviews there are on the forge, where the policy hears this witness. Idempotent."""
+        return self._wire.witness.run()
+
+    def require_witness(self) -> None:
+        """Are these the settings of a witness whom the effective policy knows, with its key?
+
+        Raises:
+            Invalid, Refused: kind `not-a-witness`.
+        """
+        self._wire.witness.require_known()
+
+    def announce(self, shown: Shown | None = None) -> Sequence[Page]:
+        """Bring pull requests up to date: text, commit status, who is asked; a node's own, else all.
+
+        Args:
+            shown: What is shown already; only what differs is sent. Brought up to date too.
+        """
+        return bring_up(self._wire, self.now(), {} if shown is None else shown)
 
     def verify(
         self, targets: Iterable[str] = (), *, tier: str | None = None, fetch: bool = True, data: bool = True
@@ -263,6 +373,76 @@ class Client(Governed):
             return self._clone_view(fetch=True)
 
         return scrub(self._wire, view, remote=remote, read=read, repair=repair, rate=rate)
+
+    def lineage(self, ident: str, *, svg: Path | None = None) -> Lineage:
+        """Where a proposal's artifacts came from, and what was made from them.
+
+        Args:
+            ident: The proposal, by the beginning of its id.
+            svg: Also draw it to this file; one that is there is replaced.
+        """
+        view = self._warned(self.view())
+        found = lineage(view, view.find(ident), self.now())
+        if svg is not None:
+            write_file(self._wire.folder / svg, drawn(found).encode())
+        return found
+
+    def report_lineage(self) -> Sent:
+        """Tell the OpenLineage backend of `[lineage]` what was published and retracted since the last time.
+
+        Raises:
+            NotFound: kind `no-lineage`: the settings name none.
+            Unavailable, Refused: it did not take an event; the next run goes on there.
+        """
+        return self._reporter.run()
+
+    @cached_property
+    def _reporter(self) -> Reporter:
+        from placet.wire.lineage import Reporter
+
+        return Reporter(self._wire)
+
+    def adopt_dvc(self, *, dry: bool = False) -> Adoption:
+        """Bring every version that this DVC project's history names into the internal tier. Idempotent.
+
+        Looked for in the cache and in all remotes of the project; Git is only read. What is adopted counts
+        as never approved, unless the Ctrl repository says that just these bytes were published.
+        """
+        from placet.wire.adopt import adopt_dvc
+
+        return adopt_dvc(self._wire, dry=dry)
+
+    def adopt_lfs(
+        self, source: Path, folder: str, *, revision: str = "HEAD", each: bool = False, dry: bool = False
+    ) -> Adoption:
+        """Bring the files that Git LFS keeps for a revision of a clone, track and push them. Idempotent.
+
+        Args:
+            source: The clone; only read.
+            folder: Of this workspace.
+            revision: Of the clone.
+            each: Each file becomes an artifact of its own; else the folder is one.
+            dry: Only say what would be done.
+        """
+        from placet.wire.adopt import adopt_lfs
+
+        return adopt_lfs(self._wire, source, folder, revision=revision, each=each, dry=dry)
+
+    def adopt_bucket(
+        self, remote: str, folder: str, *, prefix: str = "", each: bool = False, dry: bool = False
+    ) -> Adoption:
+        """Bring the files of a bucket, or of a folder in it, track and push them. Idempotent.
+
+        Args:
+            remote: A DVC remote of this project; only read.
+            folder: Of this workspace.
+            prefix: Only what is below this folder of the remote.
+            each: Each file becomes an artifact of its own; else the folder is one.
+            dry: Only say what would be done.
+        """
+        from placet.wire.adopt import adopt_bucket
+
+        return adopt_bucket(self._wire, remote, folder, prefix=prefix, each=each, dry=dry)
 
     def log(self, *, tier: str | None = None) -> Sequence[showing.LogLine]:
         """The ledger as a timeline."""

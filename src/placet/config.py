@@ -23,6 +23,10 @@ from placet.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from placet.core.agentform import AgentForm
+    from placet.core.forgeform import ForgeForm
+    from placet.core.lineageform import LineageForm
+    from placet.core.mlflowform import MlflowForm
+    from placet.core.notifyform import NotifyForm
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +43,8 @@ _PLAIN_OPTIONS = frozenset(
         "keyfile",
     }
 )  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent"})
-_KEYS = frozenset({"node", "person", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
+_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "mlflow", "notify"})
+_KEYS = frozenset({"node", "person", "witness", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
 _AGENT = "PLACET_AGENT_"
 _SCHEMES = ("ssh-agent:", "pkcs11:")
 MAX_JOBS = 256
@@ -69,8 +73,10 @@ class Settings:
         root: The folder of `placet.toml`, or the working directory.
         node: This node's name, if this is a node.
         person: This person's name, if this is a reviewer or an administrator.
+        witness: This witness's name, if this is one.
         ctrl: URL of the Ctrl repository.
         trust_root: SHA-256 of policy 0.
+        forge: The hosted forge that the Ctrl repository is on; None for plain Git.
         key: The signing key: its file, or `ssh-agent:<which>`, or a `pkcs11:` URI.
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
@@ -79,6 +85,9 @@ class Settings:
         jobs: Transfers at once.
         gc: Who uses what may be collected.
         agent: How the agent runs, if anything was set.
+        lineage: Which OpenLineage backend is told of publications, if one is.
+        notify: Who is told what, if anybody is.
+        mlflow: Which MLflow server is kept true to the ledger, if one is.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -87,9 +96,10 @@ class Settings:
     home: Path
     node: str | None = None
     person: str | None = None
+    witness: str | None = None
     ctrl: str | None = None
     trust_root: str | None = None
-    forge: str = "git"
+    forge: ForgeForm | None = None
     key: Path | str | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
@@ -97,12 +107,15 @@ class Settings:
     jobs: int = 64
     gc: GcSettings = GcSettings()
     agent: AgentForm | None = None
+    lineage: LineageForm | None = None
+    notify: NotifyForm | None = None
+    mlflow: MlflowForm | None = None
     jobs_given: bool = False
 
     @property
     def identity(self) -> str:
         """The name under which this party writes commits."""
-        return self.node or self.person or "placet"
+        return self.node or self.person or self.witness or "placet"
 
 
 def load_settings(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -231,9 +244,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
-    node, person = _name(values, "node"), _name(values, "person")
-    if node and person:
-        raise Invalid("placet.toml names both a node and a person.", kind="settings", mend="Keep one.")
+    node, person, witness = (_name(values, key) for key in ("node", "person", "witness"))
+    named = [key for key, one in (("node", node), ("person", person), ("witness", witness)) if one]
+    if len(named) > 1:
+        what = f"placet.toml names both a {' and a '.join(named)}."
+        raise Invalid(what, kind="settings", mend="Keep one.")
     trust_root = _text(values, "trust_root")
     if trust_root is not None:
         trust_root = trust_root.removeprefix("sha256:")
@@ -255,9 +270,10 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         home=home,
         node=node,
         person=person,
+        witness=witness,
         ctrl=ctrl,
         trust_root=trust_root,
-        forge=_text(values, "forge") or "git",
+        forge=_forge(values["forge"]) if values.get("forge", "git") != "git" else None,
         key=key_of(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
@@ -265,6 +281,9 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
         agent=_agent(values["agent"]) if "agent" in values else None,
+        lineage=_lineage(values["lineage"]) if "lineage" in values else None,
+        notify=_notify(values["notify"]) if "notify" in values else None,
+        mlflow=_mlflow(values["mlflow"]) if "mlflow" in values else None,
         jobs_given="jobs" in values,
     )
 
@@ -330,6 +349,31 @@ def _agent(value: object) -> AgentForm:
     from placet.core.agentform import read_agent
 
     return read_agent(value)
+
+
+def _lineage(value: object) -> LineageForm:
+    from placet.core.lineageform import read_lineage
+
+    return read_lineage(value)
+
+
+def _notify(value: object) -> NotifyForm:
+    from placet.core.notifyform import read_notify
+
+    return read_notify(value)
+
+
+def _forge(value: object) -> ForgeForm | None:
+    from placet.core.forgeform import read_forge
+
+    found = read_forge(value)
+    return found if found.kind != "git" else None
+
+
+def _mlflow(value: object) -> MlflowForm:
+    from placet.core.mlflowform import read_mlflow
+
+    return read_mlflow(value)
 
 
 def _jobs(value: object) -> int:

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from placet.config import Settings, load_settings
-from placet.errors import Corrupt, Partial
+from placet.errors import Corrupt, NotFound, Partial
 from placet.wire.data import DataWire
 
 if TYPE_CHECKING:
+    from placet.core.outputs import Tracking
     from placet.engine.checkout import CheckedOut
+    from placet.engine.copyout import Held, Part
     from placet.engine.fetch import Fetched
     from placet.engine.push import Pushed
     from placet.engine.status import Status
@@ -104,6 +106,21 @@ class DataPlane:
             self._wire.progress,
         )
 
+    def prove(self, target: str | Path) -> Tracked:
+        """What is tracked at a path, once every byte there has been read and found to be that.
+
+        Raises:
+            NotFound: kind `not-tracked`; kind `not-in-cache`: it cannot be known what its bytes should be.
+            Corrupt: kind `changed-output`: other bytes lie there; kind `cache-corrupt`.
+        """
+        from placet.engine.artifact import load_artifact
+        from placet.engine.unchanged import require_unchanged
+
+        workspace, jobs = self._wire.workspace, self.settings.jobs
+        tracked = load_artifact(workspace, target, self._wire.state, jobs).tracked
+        require_unchanged(workspace, tracked, jobs, self._wire.progress)
+        return tracked
+
     def status(
         self, targets: Iterable[str | Path] = (), *, remote: str | None = None, cloud: bool = False
     ) -> Status:
@@ -120,6 +137,34 @@ class DataPlane:
         routes = self._wire.routes(remote, usual) if remote or cloud else None
         jobs = self._wire.jobs(remote, usual) if remote or cloud else self.settings.jobs
         return status(self._wire.workspace, routes, [str(one) for one in targets], self._wire.state, jobs)
+
+    def outputs(self, targets: Iterable[str | Path] = ()) -> Sequence[Tracking]:
+        """The tracked outputs that are meant, by targets as in DVC; none means all."""
+        return self._wire.workspace.select([str(one) for one in targets])
+
+    def held(self, output: Tracking) -> Held:
+        """A whole output, file by file with its digests; what the cache lacks of it is fetched first."""
+        from placet.engine.copyout import held
+
+        def look() -> Held:
+            return held(self._wire.workspace, output.path, self._wire.state, self.settings.jobs)
+
+        return self._or_fetched(output, look)
+
+    def copy_out(self, part: Part, to: Path) -> None:
+        """Copy one file of an output that is `held`; it has its name only once its SHA-256 is proven."""
+        from placet.engine.copyout import copy_out
+
+        copy_out(self._wire.workspace.objects, part, to)
+
+    def _or_fetched(self, output: Tracking, look: Callable[[], Held]) -> Held:
+        try:
+            return look()
+        except NotFound as error:
+            if error.kind != "not-in-cache":
+                raise
+        self.fetch([self._wire.project / output.path])
+        return look()
 
     @_in_use
     def push(self, targets: Iterable[str | Path] = (), *, remote: str | None = None) -> Pushed:

@@ -15,7 +15,8 @@ from placet.config import complete_policy
 from placet.core import layout
 from placet.core.explain import Explanation, explain
 from placet.core.policy import Policy, parse_policy
-from placet.core.predicates import Comment, Provenance, Verdict
+from placet.core.predicates import Comment, Verdict
+from placet.core.provenance import Provenance
 from placet.core.states import State
 from placet.dataplane import DataPlane
 from placet.engine import propose as proposing
@@ -39,6 +40,8 @@ from placet.engine.twins import refuse_twins
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused
 from placet.ports import Progress
 from placet.wire.ctrl import Wire, candidate, read_file, write_proposal
+from placet.wire.origin import origin
+from placet.wire.pages import announced, shown_again, written
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +142,12 @@ class Governed(DataPlane):
         message: str,
         tier: str | None = None,
         provenance: Provenance | None = None,
+        inputs: Iterable[str | Path] = (),
     ) -> proposing.Proposed:
-        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent."""
+        """Track, push to the internal tier, check, sign, and push the proposal's branch. Idempotent.
+
+        `inputs`, tracked outputs or URIs, are what it was made from beside what `provenance` names.
+        """
         wanted = [str(path) for path in paths]
         if not wanted:
             raise Invalid("There is nothing to propose.", kind="no-paths", mend="Name at least one path.")
@@ -164,6 +171,8 @@ class Governed(DataPlane):
             view.history.policy, node, tier, files, self._wire.checks, jobs, self._wire.progress
         )
 
+        made = origin(self._wire, provenance, inputs, view.history.repository)
+
         def push(seen: View) -> proposing.Proposed:
             return proposing.propose(
                 seen,
@@ -173,11 +182,11 @@ class Governed(DataPlane):
                 tier=tier,
                 message=message,
                 checks=checks,
-                provenance=provenance or Provenance(),
+                provenance=made,
                 now=self.now(),
             )
 
-        return self._announce(self._pushed(push, view), message)
+        return self._announce(self._pushed(push, view))
 
     def list(
         self,
@@ -204,7 +213,8 @@ class Governed(DataPlane):
     def show(self, ident: str) -> Detail:
         """One proposal with everything a reviewer needs, but the bytes."""
         view = self._warned(self.view())
-        return detail(view, view.find(ident), self.now())
+        case = view.find(ident)
+        return written(self._wire, case, detail(view, case, self.now()))
 
     def diff(self, ident: str, *, rows: int = 0) -> Diff:
         """What a proposal changes against what is published; file by file where the bytes are readable.
@@ -218,11 +228,6 @@ class Governed(DataPlane):
         store = self._wire.reviewer_store(case.manifest.body.node)
         source = Bytes(store, lambda item: proven(store, item)(), rows) if store else None
         return diff(view, case, source)
-
-    def check(self, ident: str) -> Checked:
-        """Run the policy's checks again: on the bytes where this party may read them, else on the report."""
-        view = self.view()
-        return self._check(view, view.find(ident))
 
     def decide(
         self,
@@ -255,7 +260,7 @@ class Governed(DataPlane):
                 mend=f"placet return {case.id[:12]} -m REASON",
             )
         seen = review.seen_bytes(case) if checked and checked.on == "bytes" else review.seen_report(case)
-        return review.decide(
+        done = review.decide(
             view,
             case,
             self._wire.signer(),
@@ -268,18 +273,27 @@ class Governed(DataPlane):
             days=days,
             shown=manifest,
         )
+        self._show_again(case.id)
+        return done
 
     def withdraw(self, ident: str, *, reason: str) -> str:
         """Take an own proposal back. Idempotent."""
         view = self.view()
-        return review.withdraw(view, view.find(ident), self._wire.signer(), reason=reason, now=self.now())
+        case = view.find(ident)
+        done = review.withdraw(view, case, self._wire.signer(), reason=reason, now=self.now())
+        self._show_again(case.id)
+        return done
 
     def merge(self, ident: str) -> str:
-        """Land an approved proposal on `main`, where the forge is plain Git; returns the commit."""
+        """Land an approved proposal on `main`, on the forge or by a push; returns the landing commit."""
         view = self.view()
         case = view.find(ident)
-        if self._wire.forge.merge(case.id, layout.proposal_ref(case.id)):
-            return self.view().main
+        if case.landed is None:
+            head = review.mergeable(view, case, self.now())
+            self._show_again(case.id)
+            if self._wire.forge.merge(layout.proposal_ref(case.id), head):
+                view = self.view()
+                case = view.find(ident)
         return review.merge(view, case, author=self.settings.identity, now=self.now())
 
     def fetch_proposal(self, ident: str, folder: Path) -> Sequence[Path]:
@@ -306,7 +320,7 @@ class Governed(DataPlane):
                 seen, data, self._wire.signer(), person=self._person(), message=message, now=self.now()
             )
 
-        return self._announce(self._pushed(push, self.view()), message)
+        return self._announce(self._pushed(push, self.view()))
 
     def explain(
         self, path: str, *, node: str | None = None, tier: str | None = None, file: Path | None = None
@@ -362,9 +376,11 @@ class Governed(DataPlane):
                 raise
             return push(self.view())
 
-    def _announce(self, proposed: proposing.Proposed, message: str) -> proposing.Proposed:
-        self._wire.forge.opened(proposed.id, proposed.branch, message.splitlines()[0][:120], message)
-        return proposed
+    def _announce(self, proposed: proposing.Proposed) -> proposing.Proposed:
+        return announced(self._wire, proposed, self.view, self.now())
+
+    def _show_again(self, ident: str) -> None:
+        shown_again(self._wire, ident, self.view, self.now())
 
     def _node(self) -> str:
         if self.settings.node is None:

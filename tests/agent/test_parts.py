@@ -15,7 +15,7 @@ from waitress import channel as waitress
 
 from placet.adapters.keys import read_secret
 from placet.agent.events import EVENTS, JsonLines, TextLines, say
-from placet.agent.jobs import Desk, Job, jobs_of, promote
+from placet.agent.jobs import Desk, Job, announce, jobs_of, promote, witness
 from placet.agent.lane import FULL_S, Lane
 from placet.agent.metrics import Metrics
 from placet.agent.pages import Pages, Server
@@ -28,7 +28,9 @@ from placet.core.agentform import AgentForm, read_agent
 from placet.core.states import State
 from placet.engine.history import Alarm
 from placet.engine.promote import Backlog, Promotion, Waiting
+from placet.engine.witness import Noted, Witnessed
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Partial, Refused, Unavailable
+from placet.wire.pages import Page
 
 ONE = Waiting("a" * 32, State.LANDED, "as it was")
 SOON = [
@@ -222,8 +224,8 @@ def test_a_scrub_by_time_is_loud_if_the_tier_is_not_sound(caplog):
         )
 
     form = AgentForm(scrub_hours=0.5, scrub_remote="r", scrub_rate=9)
-    _, job = jobs_of(form)
-    assert (job.name, job.every_s, len(jobs_of(AgentForm()))) == ("scrub", 1800, 1)
+    job = next(one for one in jobs_of(form) if one.name == "scrub")
+    assert job.every_s == 1800 and "scrub" not in {one.name for one in jobs_of(AgentForm())}
     one = lane(job, client=SimpleNamespace(scrub=scrub))
     assert [one.cycle(), one.cycle()] == [1800, 1800]
     assert asked == [{"remote": "r", "read": False, "repair": False, "rate": 9}] * 2
@@ -310,12 +312,12 @@ def test_a_webhook_remembers_and_forgets():
     def sign(body):
         return hmac.new(b"k" * 16, body, "sha256").hexdigest()
 
-    assert hook.take(b"0", f"sha256={sign(b'0')}", "") == "accepted"
-    assert hook.take(b"0", "", sign(b"0")) == "replayed"
-    assert hook.take(b"1", sign(b"0"), "ü") == "refused"
+    assert hook.take(b"0", [f"sha256={sign(b'0')}"]) == "accepted"
+    assert hook.take(b"0", ["", sign(b"0")]) == "replayed"
+    assert hook.take(b"1", [sign(b"0"), "ü"]) == "refused"
     for number in range(1, 1025):
-        assert hook.take(b"%d" % number, "", sign(b"%d" % number)) == "accepted"
-    assert hook.take(b"0", "", sign(b"0")) == "accepted"
+        assert hook.take(b"%d" % number, [sign(b"%d" % number)]) == "accepted"
+    assert hook.take(b"0", [sign(b"0")]) == "accepted"
     assert len(hook._seen) == 1024 and len(woken) == 1026
 
 
@@ -406,13 +408,14 @@ def test_settings_of_the_agent(tmp_path):
         assert caught.value.kind == "settings"
 
 
-def test_a_credential_as_systemd_hands_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
+def test_a_credential_as_systemd_or_kubernetes_hand_it_over_is_readable_and_no_other(tmp_path, monkeypatch):
     file = tmp_path / "secret"
     file.write_bytes(b"x")
-    for mode, owner, me, good in (
-        (0o440, 0, 9, True), (0o440, 0, 0, False), (0o440, 7, 9, False), (0o444, 0, 9, False), (0o400, 7, 9, True)
+    for mode, owner, group, me, good in (
+        (0o440, 0, 0, 9, True), (0o440, 0, 0, 0, False), (0o440, 7, 7, 9, False), (0o444, 0, 0, 9, False),
+        (0o400, 7, 7, 9, True), (0o440, 0, 9, 9, True), (0o440, 0, 8, 9, False), (0o444, 0, 9, 9, False),
     ):  # fmt: skip
-        found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=owner)
+        found = SimpleNamespace(st_mode=stat.S_IFREG | mode, st_uid=owner, st_gid=group)
         with monkeypatch.context() as patch:
             patch.setattr(os, "fstat", lambda _, found=found: found)
             patch.setattr(os, "geteuid", lambda me=me: me)
@@ -433,3 +436,61 @@ def test_usage(site):
         ((), 2, "webhook-secret"),
     ):
         assert json.loads(site.run("agent", "--json", *argv, expect=code).stdout)["kind"] == kind
+
+
+class Forging:
+    """A client whose forge does what the test says."""
+
+    def __init__(self, pages=(), seen=()):
+        self.pages, self.seen, self.shown = pages, seen, []
+
+    def announce(self, shown):
+        self.shown.append(shown)
+        if isinstance(self.pages, Exception):
+            raise self.pages
+        return self.pages
+
+    def witness(self):
+        return self.seen
+
+
+def test_a_forge_that_fails_is_tried_again_and_fails_no_job(caplog):
+    caplog.set_level("INFO", "placet.agent")
+    down = Unavailable("down", kind="forge-unreachable")
+    good = Page("a" * 32, "https://x", changed=True)
+    desk = Desk("x", Metrics(), Clock(), lambda: False)
+    assert announce(Forging([good]), desk) is None
+    assert announce(Forging([good, Page("b" * 32, None, changed=False, error=down)]), desk) == 60
+    assert announce(Forging(down), desk) == 60
+    same = Forging([Page("a" * 32, "https://x", changed=False)])
+    assert announce(same, desk) is None
+    assert same.shown == [desk.shown]
+    assert [one.getMessage() for one in caplog.records] == ["page", "page", "page-failed", "page-failed"]
+
+
+def test_the_witness_says_what_it_noted(caplog):
+    caplog.set_level("INFO", "placet.agent")
+    desk = Desk("x", Metrics(), Clock(), lambda: False)
+    noted = Witnessed("a" * 32, (Noted("bob", 7, "approve", "0" * 64),))
+    assert witness(Forging(seen=[noted]), desk) is None
+    (record,) = caplog.records
+    assert record.fields == {
+        "workspace": "x", "proposal": "a" * 32, "person": "bob", "review": 7, "verdict": "approve",
+    }  # fmt: skip
+    failed = Witnessed("b" * 32, (), Refused("no", kind="push-refused"))
+    assert witness(Forging(seen=[failed]), desk) == 60
+    assert caplog.records[-1].getMessage() == "not-witnessed"
+
+
+def test_a_webhook_wakes_who_hears_it_and_no_scrub():
+    woken = []
+    stop = threading.Event()
+    desk = Desk("x", Metrics(), Clock(), stop.is_set)
+    lanes = [
+        Lane(desk, [Job("witness", lambda *_: None, every_s=30.0, hears=True)], None, stop),
+        Lane(desk, [Job("scrub", lambda *_: None, every_s=30.0)], None, stop),
+    ]
+    for lane in lanes:
+        lane.hear()
+        woken.append(lane._wake.is_set())
+    assert woken == [True, False]

@@ -170,6 +170,28 @@ def decision_by_a_stranger(ground):
             field.promote()
 
 
+def reviews_forged_by_a_node(ground):
+    """Where a rule accepts a forge's word, a node says itself that everybody approved there; no witness did."""
+    field = ground.at(
+        "new",
+        ("  alice: {name:", "  alice: {forges: {forge: 1}, name:"),
+        ("  bob: {name:", "  bob: {forges: {forge: 2}, name:"),
+        ("organisations: 2, bytes: 1}]", "organisations: 2}]\n    accept: [forge]"),
+        (
+            "tiers:\n",
+            f'witnesses:\n  w: {{organisation: org-c, keys: ["{Key("w").public}"], forges: [forge]}}\ntiers:\n',
+        ),
+    )
+    ident = field.propose("outputs/a.bin", DATA)
+    field.hold(DATA)
+    previous = None
+    for number in (1, 2):
+        previous = field.observation(ident, "site-b", n=number, user=number, previous=previous)
+    field.land_by_hand(ident)
+    with field.refused("reviews counted that no witness signed", "not-approved"):
+        field.promote(ident)
+
+
 def manifest_by_a_stranger(ground):
     """A proposal in a node's name that another key signed, approved by people who trust its name."""
     field = ground.at("new")

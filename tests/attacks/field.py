@@ -21,7 +21,9 @@ from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dirobject import encode_dir
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.predicates import Artifact, Decision, DirObject, Manifest, Provenance, Seen
+from placet.core.predicates import Artifact, Decision, DirObject, Manifest, Observation, Seen
+from placet.core.provenance import Provenance
+from placet.core.sightings import content_digest
 from placet.core.statement import Signed, format_time, parse, proposal_id, subject
 from placet.core.sums import encode_sums
 from placet.engine import propose
@@ -226,6 +228,25 @@ class Field(Lab):
         evil = self.commit(self.branch(ident), {path: signed.envelope.to_bytes()})
         self.force(self.branch_ref(ident), evil)
         self.repo.fetch()
+
+    def observation(self, ident, key, **changes):
+        """An observation that somebody writes without Placet, and commits to the branch; returns its digest."""
+        manifest = self.manifest(ident)
+        artifacts = zip(manifest.subjects, manifest.body.artifacts, strict=True)
+        files = {f"{one.name}.dvc": artifact.metafile for one, artifact in artifacts}
+        body = Observation(
+            repository=manifest.body.repository, time=format_time(self.now), manifest=manifest.digest, witness="w",
+            n=1, previous=None, forge="forge", user=1, review=1, commit=self.branch(ident),
+            content=content_digest({layout.manifest_path(ident): manifest.digest, **files}),
+            verdict="approve", policy=manifest.body.policy,
+        )  # fmt: skip
+        about = subject(layout.manifest_path(ident), manifest.digest)
+        signed = Signed.make((about,), changed(body, **changes), Key(key).pair)
+        path = layout.observation_path(ident, "w", signed.body.n)
+        evil = self.commit(self.branch(ident), {path: signed.envelope.to_bytes()})
+        self.force(self.branch_ref(ident), evil)
+        self.repo.fetch()
+        return signed.digest
 
     def land_by_hand(self, ident=None, **kwargs):
         """Write the proposal into `main` as somebody can who has the server's files."""

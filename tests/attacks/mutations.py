@@ -139,6 +139,11 @@ MUTATIONS = (
         also=(HISTORY + "History._drop_unsigned",),
     ),
     Away(HISTORY + "_require_proposer", approvals.manifest_by_a_stranger),
+    Away(
+        "placet.engine.observed:_require_witness",
+        approvals.reviews_forged_by_a_node,
+        also=(HISTORY + "History._drop_unsigned",),
+    ),
     Away("placet.core.envelope:Envelope.signed_by", approvals.decision_by_a_stranger, instead=every_key),
     Away(HISTORY + "History._drop_unsigned", approvals.revoked_reviewer_key),
     Away(PUBLISHED + "PublishedLine._check_signer", approvals.another_nodes_publication_past_the_gate),
@@ -195,6 +200,22 @@ _LOOKS = (
     "counts:Counts", "formulas:Formulas", "identifiers:Identifiers", "people:Rows", "pickles:Pickles",
     "sacro:Sacro", "secrets:Secrets", "types:Type",
 )  # fmt: skip
+_ON_GITHUB = "tests/github/test_adapter.py::"
+_OBSERVED, _PULL = "tests/governance/test_observations.py::", "tests/unit/test_pulltext.py::"
+_SIGHTED = {
+    "core.assent:accepted": "test_without_the_guard_a_forge_would_speak_where_no_rule_asks_it",
+    "core.assent:node_witnesses": "test_without_the_guard_a_nodes_own_organisation_would_attest",
+    "core.sightings:person_of": "test_without_the_guard_an_account_would_be_whoever_says_so",
+    "core.sightings:together": "test_without_the_guard_one_of_two_witnesses_would_do",
+    "engine.witness:holds": "test_without_the_guard_a_review_of_anything_would_be_witnessed",
+    **dict.fromkeys(
+        (
+            "core.sightings:_word", "core.sightings:reads", "core.sightings:unbroken",
+            "engine.observed:_require_about", "engine.observed:_require_content",
+        ),
+        "test_without_the_guard_a_forged_observation_would_count",
+    ),
+}  # fmt: skip
 _RETRACT = "tests/governance/test_retract.py::"
 _REACH = "tests/governance/test_retract_s3.py::test_a_retraction_reaches_those_who_have_it_already"
 _TOLD = (
@@ -226,6 +247,8 @@ ELSEWHERE: dict[str, str] = {
     + "test_a_hostile_clone_configuration_starts_nothing_offline",
     "placet.core.layout:forbidden_artifact": _FIREWALL + "test_names_that_no_artifact_may_have",
     "placet.engine.cases:listable": _FIREWALL + "test_lists_that_nobody_reads_to_their_end",
+    "placet.engine.copyout:require_same": "tests/integration/test_mlflow.py::"
+    "test_bytes_that_are_not_those_are_never_handed_out",
     "placet.engine.clone:require_approved": _RESEARCHER + "test_a_twin_that_lies_at_its_place_already",
     "placet.engine.clone:require_proven": _RESEARCHER + "test_without_the_guards_the_twin_would_be_placed",
     "placet.engine.clone:require_known_config": _RESEARCHER
@@ -278,5 +301,12 @@ ELSEWHERE: dict[str, str] = {
     "placet.engine.promotable:require_open": _WINDOWS + "test_a_window_that_begins_after_the_decision",
     "placet.engine.propose:_require_open": _CHAIN + "test_nobody_locks_everybody_out",
     **{f"placet.{guard}": _RETRACT + test for guard, test in _UNDOING.items()},
+    **{f"placet.{guard}": _OBSERVED + test for guard, test in _SIGHTED.items()},
+    "placet.adapters.forge.github_record:Record.reviewed": _ON_GITHUB
+    + "test_without_the_guard_an_approval_would_follow_a_forced_push",
+    **{
+        f"placet.core.markdown:{one}": _PULL + "test_without_the_guard_it_would"
+        for one in ("block", "code", "link", "title")
+    },
     **{f"placet.{guard}": _REACH for guard in _TOLD},
 }

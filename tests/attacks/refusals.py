@@ -34,6 +34,7 @@ DATA_PLANE = {
 _OWN = "the party's own client, which only spares a refusal later: the gate and everybody else recompute it"
 _KEY = "the party's own key: a file, an agent, a token"
 _GIT = "what Git or its server said"
+_FORGE = "what the forge said; whether something lands or is published is recomputed from Git"
 _LIMIT = "bounds memory; what is longer than it must be is refused by its digest too"
 _ABSENT = "there is nothing to judge: what is asked for is not there"
 NO_GUARDS = {
@@ -54,6 +55,7 @@ NO_GUARDS = {
     "placet.adapters.keys_pkcs11:_public": _KEY,
     "placet.adapters.objects.obs:bounded": _LIMIT,
     "placet.adapters.objects.proven:ProvenStream.prove": "the comparison of `require_same`, for libraries that read a file",
+    "placet.adapters.openlineage:OpenLineageSink.send": "what a lineage backend answered; nothing depends on it",
     "placet.adapters.sandbox:_Process.__init__": "nothing was looked at, so there is no result; who looks is `_Session.look`",
     "placet.governed:Governed.decide": _OWN,
     "placet.governed:Governed.propose": _OWN,
@@ -81,9 +83,16 @@ NO_GUARDS = {
     "placet.engine.published:_blob": _ABSENT,
     "placet.engine.review:_check_decidable": _OWN,
     "placet.engine.review:_check_entitled": _OWN,
-    "placet.engine.review:merge": _OWN,
+    "placet.engine.review:mergeable": _OWN,
+    "placet.engine.pulled:require_assent": _OWN,
+    "placet.engine.unchanged:require_unchanged": "the node's own workspace: what counts is what it signs",
+    "placet.engine.adopt:_bounded": _LIMIT,
+    "placet.wire.adopt:_refuse_clone": _OWN,
+    "placet.adapters.forge.gitea:GiteaForge.merge": _FORGE,
+    "placet.adapters.forge.http:ForgeHttp.call": _FORGE,
     "placet.engine.review:withdraw": _OWN,
     "placet.engine.roots:governed": "stops a collection; see tests/governance/test_gc_roots.py",
+    "placet.engine.witness:Witness.require_known": _OWN,
     "placet.engine.thaw:Lookout.__call__": "ends a copy sooner; who refuses is `look_again`, asked again at the end",
     "placet.engine.transfer:_read_object": "a stock remote's object, which an MD5 names; what is governed goes by SHA-256",
     "placet.engine.transfer:bounded": _LIMIT,

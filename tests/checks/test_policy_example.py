@@ -17,7 +17,8 @@ from placet.core.assent import Assent, judge_manifest
 from placet.core.digest import digest, sha256_hex
 from placet.core.lint import lint
 from placet.core.policy import parse_policy
-from placet.core.predicates import Artifact, Manifest, Provenance
+from placet.core.predicates import Artifact, Manifest
+from placet.core.provenance import Provenance
 from placet.engine.checks import ArtifactFiles, FileSource, check_artifacts
 
 DOCS = Path(__file__).parent.parent.parent / "docs"

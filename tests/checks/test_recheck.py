@@ -1,12 +1,15 @@
 """Checks again at promotion, on the bytes of the internal tier; and what goes to Git is scanned before it goes."""
 
+from urllib.parse import quote
+
 import pytest
 
 from governance.lab import Lab
 from governance.test_promote import keys, land, make
 from keys import Key
 from placet.core.digest import sha256_hex
-from placet.core.predicates import CheckResult, Provenance
+from placet.core.predicates import CheckResult
+from placet.core.provenance import Provenance, Resource
 from placet.engine import promote as promoting
 from placet.engine import propose, review
 from placet.engine import recheck as rechecking
@@ -108,14 +111,28 @@ def test_a_path_that_tells_is_refused(lab, path):
     assert caught.value.kind == "telling-metadata" and path not in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["orchestrator", "asset", "run", "code_version", "inputs"])
+TELLING = {
+    "externalParameters.asset": {"asset": MAIL},
+    "externalParameters.codeVersion": {"code_version": MAIL},
+    "builder.id": {"builder": f"pkg:{MAIL}"},
+    "invocationId": {"invocation": MAIL},
+    "placet_invocationUrl": {"invocation_url": f"https://runs.example/{MAIL}"},
+    r"resolvedDependencies\[0\].name": {"dependencies": (Resource(uri="x:y", name=MAIL),)},
+    r"resolvedDependencies\[1\].uri": {
+        "code": Resource(uri="git+https://git.example"),
+        "dependencies": (Resource(uri=f"x:{quote(MAIL)}"),),
+    },
+}
+
+
+@pytest.mark.parametrize("field", TELLING)
 def test_provenance_that_tells_is_refused(lab, monkeypatch, field):
     original = propose.propose
-    made = Provenance(**{field: (MAIL,) if field == "inputs" else MAIL})
+    made = Provenance.of(**{"build_type": "urn:x", "builder": "urn:y", **TELLING[field]})
     monkeypatch.setattr(
         propose, "propose", lambda *args, **kwargs: original(*args, **{**kwargs, "provenance": made})
     )
-    with pytest.raises(Refused, match=rf"provenance\.{field}"):
+    with pytest.raises(Refused, match=rf"provenance\..*{field} holds"):
         lab.propose()
     assert not lab.view().branches
 

@@ -384,7 +384,7 @@ def test_a_work_tree_tells_what_git_tracks(tmp_path):
 def test_plain_git_has_no_pages():
     forge = PlainForge()
     assert forge.opened("a" * 32, "refs/heads/proposals/" + "a" * 32, "title", "body") is None
-    assert forge.merge("a" * 32, "refs/heads/proposals/" + "a" * 32) is False
+    assert forge.merge("refs/heads/proposals/" + "a" * 32, "b" * 40) is False
 
 
 def test_heads_are_those_of_the_server_now_and_nothing_is_fetched(tmp_path, repos):

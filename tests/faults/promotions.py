@@ -20,7 +20,7 @@ from placet.adapters.objects import obs, s3http
 from placet.adapters.objects.open import open_store
 from placet.adapters.sandbox import Sandbox
 from placet.core.digest import sha256_hex
-from placet.core.predicates import Provenance
+from placet.core.provenance import Provenance
 from placet.engine import propose
 from placet.engine.promote import Promoter, Promotion
 from placet.engine.target import Target

@@ -20,6 +20,7 @@ from fuzz import looks
 from keys import POLICY, Key
 from placet import config
 from placet.adapters import git_parse, git_past, git_walk, gitmemory, keys, trust
+from placet.adapters.forge import owners
 from placet.adapters.objects.awsprofile import read_profile
 from placet.adapters.objects.s3 import S3Store
 from placet.adapters.objects.s3errors import Refusal
@@ -28,6 +29,7 @@ from placet.adapters.objects.sigv4 import Credentials
 from placet.adapters.state import StateDb
 from placet.checks import registry
 from placet.core import (
+    adoption,
     bundle,
     digest,
     dirobject,
@@ -35,19 +37,22 @@ from placet.core import (
     envelope,
     gitobject,
     layout,
+    lfs,
     mentions,
     metayaml,
     pipeline,
     policy,
     predicates,
+    provenance,
+    staged,
     statement,
     sums,
 )
 from placet.core.lint import lint
-from placet.engine import checkpoint
+from placet.engine import checkpoint, telling
 from placet.errors import Corrupt, Invalid, NotFound, PlacetError, Refused, Unavailable
 from placet.ports import FileStamp, StoreTraits
-from placet.wire import proof, setup
+from placet.wire import lineage, proof, setup
 
 TESTS = Path(__file__).parent.parent
 GOLDEN = TESTS / "golden"
@@ -121,6 +126,14 @@ def read_statement(kind: type[predicates.Predicate], payload: bytes) -> object:
     return found.subjects, found.body
 
 
+def read_artifact_uri(data: bytes) -> tuple[str, str, str]:
+    found = layout.of_artifact_uri(data.decode("utf-8", "backslashreplace"))
+    if found is None:
+        raise Invalid("another URI", kind="statement")
+    assert layout.is_id(found[0]) and layout.is_name(found[1]) and layout.unsafe(found[2]) is None
+    return found
+
+
 def statement_target(kind: type[predicates.Predicate]) -> Target:
     return Target(
         f"statement-{kind.__name__.lower()}",
@@ -178,6 +191,24 @@ def read_update(data: bytes) -> object:
     assert (mine.md5, mine.size) == (out.md5, out.size)
     assert dvcfile.update_metafile(again, out) == again
     return again
+
+
+def read_form(data: bytes) -> object:
+    """A file in DVC's form says what it said before, and has no other form."""
+    form = dvcfile.normal_form(data)
+    assert dvcfile.normal_form(form) == form
+    assert dvcfile.read_metafile(form) == dvcfile.read_metafile(data)
+    return form
+
+
+def read_staged(data: bytes) -> object:
+    """A commit's files: judged or objected to, never more."""
+    files = [
+        staged.Staged(name, "100644", "", len(data))
+        for name in ("a.dvc", "artifacts/s/a.dvc", ".dvc/config", "a.txt")
+    ]
+    found = [staged.metafiles_in(files, lambda *_: data, governed=one) for one in (False, True)]
+    return found, staged.data_in(files, lambda *_: data, lambda _: None)
 
 
 def read_dir(data: bytes, *, strict: bool) -> object:
@@ -385,7 +416,20 @@ LISTING = (
 )
 ERROR = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 TOML = 'node = "site-a"\nctrl = "x"\ntrust_root = "sha256:' + "a" * 64 + '"\nkey = "~/k"\njobs = 4\n[tiers]\na = "b"\n[gc]\nworkspaces = ["a"]\ncache = true\n'  # fmt: skip
+SLSA = msgspec.json.encode(
+    provenance.Provenance.of(
+        build_type="x:build",
+        builder="pkg:pypi/dagster@1",
+        invocation="7",
+        asset="means",
+        code_version="3",
+        invocation_url="https://runs.example/7",
+        code=provenance.Resource(uri="git+https://g/x", digest={"gitCommit": "ab" * 20}),
+        dependencies=(provenance.Resource(uri="s3://b/x", name="x", digest={"sha256": "c" * 64}),),
+    )
+)
 MEMORY = msgspec.json.encode({"main": "a" * 40, "published": {"published": ["b" * 40, 3, "c" * 64]}})
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 12\n"
 PEM = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g\n-----END PRIVATE KEY-----\n"
 PROFILE = "[default]\nregion = x\ns3 =\n  addressing_style = path\n[profile a]\nservices = b\n[services b]\ns3 =\n  endpoint_url = http://x\n"
 
@@ -437,12 +481,17 @@ TARGETS: tuple[Target, ...] = (
     *map(statement_target, predicates.PREDICATES),
     Target("statement-of-any-kind", read_any_statement, golden("manifest", "decision", "receipt", "ledger-entry"),
            ["core.statement.parse"]),
+    Target("provenance", provenance.read_provenance, given(SLSA), ["core.provenance.read_provenance"], write=msgspec.json.encode),
+    Target("artifact-uri", read_artifact_uri, given(f"placet://{'ab' * 16}/artifacts/site-a/a%20b.csv"), write=lambda found: layout.artifact_uri(*found).encode(), exact=True),
+    Target("lineage-record", lambda data: dict(lineage._read(data)), given(b'{"published": 3}'), ["wire.lineage._read"], write=msgspec.json.encode),
     Target("policy", read_policy, given(POLICY, POLICY.replace("null", "'x'")),
            ["core.policy.parse_policy", "config.complete_policy"], cost=25),
     Target("metafile-canonical", dvcfile.parse_canonical, given(PLAIN, FOLDER, PLAIN.replace(b"model.pkl", b'"\\ud800"')), ["core.dvcfile.parse_canonical"],
            write=dvcfile.encode_metafile, exact=True, cost=2),
     Target("metafile", read_metafile, METAFILES, ["core.dvcfile.read_metafile", "core.metayaml.load_yaml"], cost=4),
     Target("metafile-update", read_update, METAFILES, ["core.dvcfile.update_metafile"], cost=10),
+    Target("metafile-form", read_form, METAFILES, ["core.dvcfile.normal_form"], cost=10),
+    Target("staged", read_staged, METAFILES, ["core.staged._problems", "core.staged._governed", "core.staged._holds_secret"], cost=10),
     Target("lock", dvcfile.read_lock, given(LOCK), ["core.dvcfile.read_lock"], cost=4),
     Target("pipeline", read_pipeline, given(f"{PIPELINE}\n=====\n{LOCK}", f"{PIPELINE.partition('  each')[0]}\n=====\n{LOCK}"), ["core.pipeline.read_pipeline"], cost=6),
     Target("mentions", read_mentions, given(PLAIN, LOCK, PIPELINE, FOLDER),
@@ -483,11 +532,18 @@ TARGETS: tuple[Target, ...] = (
                allowed=(Invalid, Refused), cost=10)
         for name, path in registry.BUILT_IN.items()
     ),
+    Target("lfs-pointer", lfs.read_pointer, given(LFS_POINTER, LFS_POINTER.replace(b"oid", b"ext-0-a sha256:0\noid")), ["core.lfs.read_pointer"]),
+    Target("adopted", adoption.read_adopted, given(b'{"version":1,"versions":[]}'), ["core.adoption.read_adopted"]),
+    Target("told", telling.read_told, given(b'{"version":1,"project":"p","troubles":{"a":"b"},"outboxes":{}}'), ["engine.telling.read_told"]),
+    Target("codeowners", lambda data: owners.lacking(data, ["dana"]), given(owners.text(["dana"])), ["adapters.forge.owners.lacking"]),
     Target("state-database", in_file("state.db", read_state), state_seeds, cost=60),
 )  # fmt: skip
 
 NOT_PARSERS = {
     "adapters.git_process.run": "hands bytes to Git",
+    "adapters.forge.github_auth._read": "hands them to the cryptography package",
+    "adapters.forge.github_auth._base64url": "an encoder of our own bytes",
+    "adapters.keys.write_secret": "writes our own bytes",
     "adapters.trust._replace": "writes our own bytes",
     "engine.artifact.listed_in": "hands them to core.dirobject.decode_dir",
     "engine.propose.propose_policy": "hands them to core.policy.parse_policy",

@@ -13,7 +13,8 @@ from placet.adapters.gitmemory import MemoryRepo, MemoryServer
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.policy import parse_policy
-from placet.core.predicates import Comment, Provenance
+from placet.core.predicates import Comment
+from placet.core.provenance import Provenance
 from placet.engine import begin, propose, review
 from placet.engine.ctrl import View, load
 from placet.engine.gate import judge_push
@@ -79,8 +80,9 @@ class Lab:
         return load(self.repo, self.trust_root, self.now, memory)
 
     def propose(
-        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=()
-    ):
+        self, path="outputs/a.csv", data=b"a,b\n1,2\n", *, node="site-b", signer=None, message="m", checks=(),
+        provenance=None,
+    ):  # fmt: skip
         found = digest(data)
         out = Output(path=path.rsplit("/", 1)[-1], md5=found.md5, size=found.size)
         candidate = propose.Candidate(path, found.md5, found.sha256, found.size, 1, encode_metafile(out))
@@ -92,7 +94,7 @@ class Lab:
             tier=TIER,
             message=message,
             checks=checks,
-            provenance=Provenance(),
+            provenance=provenance or Provenance(),
             now=self.now,
         ).id
 

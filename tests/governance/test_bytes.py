@@ -18,7 +18,8 @@ from placet.core import envelope as dsse
 from placet.core import layout
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.predicates import Decision, Manifest, Provenance
+from placet.core.predicates import Decision, Manifest
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, parse
 from placet.engine import ctrl, gate, history, promote, propose, published
 from placet.errors import Conflict, Corrupt, Invalid, Refused

@@ -13,7 +13,8 @@ from placet.core import layout
 from placet.core.digest import digest, md5_hex, sha256_hex
 from placet.core.dirobject import encode_dir
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.predicates import DirObject, Provenance
+from placet.core.predicates import DirObject
+from placet.core.provenance import Provenance
 from placet.core.sums import encode_sums
 from placet.engine import promote as promoting
 from placet.engine import propose
@@ -146,6 +147,7 @@ def test_the_published_tree_is_policy_metafiles_records_and_ledger(lab, promoter
         layout.decision_path(ident, "alice", 1),
         layout.decision_path(ident, "bob", 1),
         layout.receipt_path(ident),
+        layout.crate_path(ident),
         layout.ledger_path(0),
         layout.ledger_path(1),
     }

@@ -10,7 +10,8 @@ from keys import Key
 from placet.core import layout
 from placet.core.digest import digest
 from placet.core.dvcfile import Output, encode_metafile
-from placet.core.predicates import Decision, Provenance
+from placet.core.predicates import Decision
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, parse
 from placet.engine import propose, review
 from placet.engine.ctrl import load

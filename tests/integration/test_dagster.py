@@ -9,34 +9,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from placet.errors import Corrupt
+from placet.errors import Corrupt, NotFound
 from placet.integrations.dagster import PlacetIOManager, PlacetResource, provenance
 
 VERSION = "dagster/data_version"
-
-
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    for key, value in {
-        "HOME": tmp_path / "home",
-        "PLACET_HOME": tmp_path / "home" / "placet",
-        "DVC_SITE_CACHE_DIR": tmp_path / "site",
-        "DVC_GLOBAL_CONFIG_DIR": tmp_path / "global",
-        "DVC_SYSTEM_CONFIG_DIR": tmp_path / "system",
-        "DVC_NO_ANALYTICS": "1",
-        "DAGSTER_HOME": tmp_path / "dagster",
-    }.items():
-        monkeypatch.setenv(key, str(value))
-    (tmp_path / "home").mkdir()
-    (tmp_path / "dagster").mkdir()
-    folder = tmp_path / "workspace"
-    folder.mkdir()
-    dvc = Path(sys.executable).parent / "dvc"
-    subprocess.run([dvc, "init", "-q", "--no-scm"], cwd=folder, check=True)
-    subprocess.run(
-        [dvc, "remote", "add", "-q", "-d", "internal-storage", tmp_path / "remote"], cwd=folder, check=True
-    )
-    return folder
 
 
 def materialize(assets, resources, instance):
@@ -60,7 +36,7 @@ def test_the_data_version_is_the_contents(workspace, tmp_path):
         return placet.materialize("outputs/table.csv", metadata={"mine": 1})
 
     resources = {"placet": PlacetResource(workspace=str(workspace))}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         first = materialize([table], resources, instance)["table"]
         again = materialize([table], resources, instance)["table"]
         content["text"] = "two"
@@ -90,7 +66,7 @@ def test_what_assets_return_is_kept_and_verified_when_loaded(workspace, tmp_path
         return sum(numbers) + len(list(folder.iterdir()))
 
     resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         events = materialize([numbers, folder, total], resources, instance)
         assert all(version(event).startswith("sha256:") for event in events.values())
         assert pickle.loads((workspace / "outputs/total.pkl").read_bytes()) == 7
@@ -113,7 +89,7 @@ def test_what_assets_return_is_kept_and_verified_when_loaded(workspace, tmp_path
     (workspace / "outputs/group/x.pkl").write_bytes(b"tampered")
     with dg.build_input_context(asset_key=dg.AssetKey(["group", "x"])) as context, pytest.raises(Corrupt):
         manager.load_input(context)
-    with dg.build_input_context(asset_key=dg.AssetKey("none")) as context, pytest.raises(FileNotFoundError):
+    with dg.build_input_context(asset_key=dg.AssetKey("none")) as context, pytest.raises(NotFound):
         manager.load_input(context)
 
 
@@ -123,7 +99,7 @@ def test_partitions_are_artifacts_of_their_own(workspace, tmp_path):
         return context.partition_key
 
     resources = {"io_manager": PlacetIOManager(workspace=str(workspace), push=False)}
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         for key in ("a", "b"):
             assert dg.materialize([part], partition_key=key, instance=instance, resources=resources).success
     assert pickle.loads((workspace / "outputs/part/b.pkl").read_bytes()) == "b"
@@ -141,11 +117,12 @@ def test_provenance_names_the_run(workspace, tmp_path):
     def table(context: dg.AssetExecutionContext) -> None:
         found.append(provenance(context))
 
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize([source, table], instance=instance)
-    assert (found[0].asset, found[0].code_version, found[0].inputs) == ("table", "3", ("source",))
-    assert found[0].run == done.run_id
-    assert found[0].orchestrator.startswith("dagster 1.")
+    assert (found[0].asset, found[0].code_version) == ("table", "3")
+    assert [(one.name, one.uri) for one in found[0].dependencies] == [("source", "dagster:asset/source")]
+    assert found[0].invocation == done.run_id
+    assert found[0].builder.startswith("pkg:pypi/dagster@1.")
 
 
 def test_steps_of_the_multiprocess_executor_take_turns(workspace):

@@ -8,8 +8,7 @@ from governance.test_promote import keys, land_folder
 from placet.adapters.objects.local import LocalStore
 from placet.engine.shards import Shard
 from placet.errors import Unavailable
-from placet.integrations.dagster import PlacetResource
-from placet.integrations.dagster_promotion import promotion_job
+from placet.integrations.dagster import PlacetResource, promotion_job
 
 FILES = {f"part-{number:02}": b"%d" % number for number in range(24)}
 

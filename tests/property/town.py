@@ -21,7 +21,8 @@ from placet.core.dirobject import encode_dir
 from placet.core.dvcfile import Output, encode_metafile
 from placet.core.envelope import Envelope, Signature, key_id
 from placet.core.policy import parse_policy
-from placet.core.predicates import Decision, DirObject, Manifest, Provenance, Seen
+from placet.core.predicates import Decision, DirObject, Manifest, Seen
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, parse, parse_time, proposal_id
 from placet.core.sums import encode_sums
 from placet.engine import begin, promote, propose, published

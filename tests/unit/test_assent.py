@@ -164,3 +164,17 @@ def test_no_subset_of_too_few_people_is_ever_enough():
             if count < 2 or not judged(" ".join(chosen)).allowed:
                 for fewer in itertools.combinations(chosen, max(count - 1, 0)):
                     assert not judged(" ".join(fewer)).allowed
+
+
+def test_a_forges_word_counts_where_the_rule_accepts_it_and_as_the_report():
+    text = POLICY.replace("organisations: 2, bytes: 1}]", "organisations: 2, bytes: 1}]\n    accept: [forge]")
+    deaf, hearing = parse_policy(POLICY.encode()), parse_policy(text.encode())
+    both = [Assent("alice", "bytes"), Assent("bob", "bytes", forge=True)]
+    assert not judge_manifest(deaf, ONE, both).allowed
+    assert judge_manifest(hearing, ONE, both).allowed
+    alone = [Assent("alice", "bytes", forge=True), Assent("bob", "bytes", forge=True)]
+    assert not judge_manifest(hearing, ONE, alone).allowed, "nobody signed to have seen the bytes"
+    twice = [Assent("alice", "bytes"), Assent("alice", "report", forge=True)]
+    assert not judge_manifest(hearing, ONE, twice).allowed
+    for given in ([*alone, Assent("alice", "bytes")], [Assent("alice", "bytes"), *alone]):
+        assert judge_manifest(hearing, ONE, given).allowed, "whatever the order, her signature counts"

@@ -53,7 +53,23 @@ def test_nothing_is_found_in_what_people_start_from():
     }
 
 
+HEARING = SOUND.replace("tiers:\n", (
+    f'witnesses:\n  w: {{organisation: org-c, keys: ["{Key("w").public}"], forges: [f], operators: [dana]}}\ntiers:\n'
+), 1)  # fmt: skip
+for _number, _name in enumerate(("Alice", "Bob"), start=1):
+    HEARING = HEARING.replace(f"name: {_name},", f"forges: {{f: {_number}}}, name: {_name},")
+ACCEPTING = HEARING.replace("    expires_days: 30", "    accept: [forge]")
+UNSEEN = ACCEPTING.replace(", bytes: 1}", "}")
+
 CASES = {
+    "forge-alone": [((SOUND, UNSEEN), "accept: ", "by the word of witness w alone")],
+    "no-operators": [((SOUND, ACCEPTING.replace(", operators: [dana]}", "}")), "w: ", "run witness w")],
+    "no-witness": [
+        ((SOUND, ACCEPTING.replace("org-c, keys: [\"" + Key("w").public, "org-a, keys: [\"" + Key("w").public)),
+         "accept: ", "speaks for site-a"),
+        ((SOUND, ACCEPTING.replace("forges: [f]", "forges: [other]")), "accept: ", "speaks for site-b"),
+    ],
+    "unused-witness": [((SOUND, HEARING), "w: ", "witness w")],
     "one-person": [((NEEDS, "count: 1, groups: [stewards]"), "approvals: ", "alone: alice, bob, carol")],
     "one-organisation": [((NEEDS, "count: 2, groups: [stewards]"), "approvals: ", "organisation: org-a")],
     "nobody": [
@@ -138,6 +154,12 @@ def test_each_weakness_is_found_where_it_is(code, case):
                lines[one.line - 1][one.column - 1 :].startswith(place.removeprefix("- ")) for one in here), here  # fmt: skip
     assert any(words in one.text for one in here), here
     assert all(one.mend == WEAKNESSES[code] for one in here)
+
+
+def test_a_rule_that_hears_a_witness_and_asks_for_the_bytes_is_sound():
+    assert found((SOUND, ACCEPTING))[1] == []
+    run_by_bob = ACCEPTING.replace("operators: [dana]", "operators: [bob]")
+    assert {one.code for one in found((SOUND, run_by_bob))[1]} == {"nobody"}, "bob counts no more, in no way"
 
 
 def test_every_code_has_a_case():

@@ -73,6 +73,10 @@ def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):
     )
 
 
+WITNESSES = "witnesses:\n"
+WITNESS = f'{{organisation: org-c, keys: ["{Key("w").public}"], forges: [f], operators: [dana]}}'
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -114,6 +118,17 @@ def test_derived_files_follow_from_the_policy_byte_for_byte(tmp_path):
         ("previous: null", "previous: x", "Expected 64 hex digits"),
         ("files: 100}", "files: 1e3}", "got `float`"),
         ("governance:", "windows: {yearend: {reason: x}}\ngovernance:", "neither `between` nor `weekly`"),
+        ("tiers:\n", f"{WITNESSES}  bob: {WITNESS}\ntiers:\n", "also the name of a person"),
+        ("tiers:\n", f"{WITNESSES}  site-b: {WITNESS}\ntiers:\n", "or a node"),
+        ("tiers:\n", f"{WITNESSES}  w: {WITNESS.replace('[dana]', '[eve]')}\ntiers:\n", "no person 'eve'"),
+        ("tiers:\n", f"{WITNESSES}  w: {WITNESS.replace('[f]', '[]')}\ntiers:\n", "length >= 1"),
+        (
+            "tiers:\n",
+            f"{WITNESSES}  w: {WITNESS.replace(Key('w').public, Key('site-a').public)}\ntiers:\n",
+            "also a key of nodes site-a",
+        ),
+        ("expires_days: 30", "accept: [email]", "Invalid enum"),
+        ("expires_days: 30", "accept: [forge, forge]", "length <= 1"),
         (
             "governance:",
             "windows:\n  w: {reason: x, between: [{until: 2026-12-01T00:00:00Z, from: 2026-12-24T00:00:00Z}]}\ngovernance:",
@@ -277,9 +292,11 @@ ROOT = Path(__file__).parent.parent.parent
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 FULL = POLICY.replace(
     "expires_days: 30",
-    "tiers: [publication-storage]\n    checks: [counts]\n    recheck: true\n"
+    "tiers: [publication-storage]\n    checks: [counts]\n    recheck: true\n    accept: [forge]\n"
     "    options: {counts: {least: 5, strict: true, columns: [a, b], mode: x}}",
-).replace("name: Alice,", "name: Alice, forges: {github: 7},") + (
+).replace("name: Alice,", "name: Alice, forges: {github: 7},").replace(
+    "tiers:\n", f"{WITNESSES}  w: {WITNESS}\ntiers:\n", 1
+) + (
     "windows:\n  w: {reason: r, between: [{from: 2026-12-24T00:00:00Z, until: 2027-01-02T00:00:00Z}],"
     " weekly: [{days: [fri], from: '18:00', until: '24:00'}], paths: ['**'], tiers: [publication-storage]}\n"
 )

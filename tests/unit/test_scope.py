@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from placet.core.predicates import Artifact, Manifest, Provenance
+from placet.core.predicates import Artifact, Manifest
+from placet.core.provenance import Provenance
 from placet.core.scope import covers, parse_scope
 from placet.errors import Invalid
 

@@ -8,11 +8,13 @@ import re
 import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from placet.checks.compare import ColumnDiff, TableDiff
 from placet.cli import app, author, bars, clean, output, proposals
-from placet.core.predicates import CheckResult, Comment, Provenance
+from placet.core.predicates import CheckResult, Comment
+from placet.core.provenance import Provenance
 from placet.core.states import State
 from placet.engine import checks, detail, diff, propose, review, show
 from placet.errors import Refused
@@ -103,6 +105,7 @@ def test_it_fits_on_80_columns(command):
 
 VOCABULARY = set(re.findall(r"[A-Za-z#>:]+", (ROOT.parent / "src/placet/cli/proposals.py").read_text())) | {
     "UTC",
+    "forge-attested",
     "in",
     "days",
     "ago",
@@ -141,9 +144,13 @@ def fields(kind):
         out |= fields(one)
     if dataclasses.is_dataclass(kind) or hasattr(kind, "__struct_fields__"):
         hints = typing.get_type_hints(kind, include_extras=True)
-        names = getattr(kind, "__struct_fields__", None) or [one.name for one in dataclasses.fields(kind)]
-        for name in names:
-            out |= {name} | {f"{name}.{more}" for more in fields(hints[name])}
+        names = (
+            [(one.name, one.encode_name) for one in msgspec.structs.fields(kind)]
+            if hasattr(kind, "__struct_fields__")
+            else [(one.name, one.name) for one in dataclasses.fields(kind)]
+        )
+        for name, shown in names:
+            out |= {shown} | {f"{shown}.{more}" for more in fields(hints[name])}
     return out
 
 
@@ -267,4 +274,4 @@ def test_checks_and_comments_are_drawn_whole():
         "  | why",
         "  | so",
     ]
-    assert Provenance().inputs == ()
+    assert Provenance().dependencies == ()

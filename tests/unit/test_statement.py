@@ -8,7 +8,7 @@ import pytest
 from keys import POLICY, Key
 from placet.core import envelope as dsse
 from placet.core import policy as policies
-from placet.core import policyform, predicates
+from placet.core import policyform, predicates, provenance
 from placet.core import statement as st
 from placet.errors import Invalid
 
@@ -41,7 +41,20 @@ MANIFEST = predicates.Manifest(
     checks=(
         predicates.CheckResult(check="type", path="outputs/d", digest=SHB, passed=True, summary="3 files"),
     ),
-    provenance=predicates.Provenance(orchestrator="dagster 1", asset="d", run="1", inputs=("a",)),
+    provenance=provenance.Provenance.of(
+        build_type="urn:placet:build:dagster:v1",
+        builder="pkg:pypi/dagster@1.13.27",
+        invocation="1",
+        invocation_url="https://dagster.example/runs/1",
+        asset="d",
+        code_version="3",
+        code=provenance.Resource(uri="git+https://git.example/jobs", digest={"gitCommit": "ab" * 20}),
+        dependencies=(
+            provenance.Resource(
+                name="a", uri=f"placet://{ID}/artifacts/site-a/a.csv", digest={"sha256": SHB}
+            ),
+        ),
+    ),
     message="an é message",
     expires=LATER,
 )
@@ -117,14 +130,18 @@ ALL = {
         predicates.Observation(
             **BASE,
             manifest=SHA,
+            witness="w",
+            n=2,
+            previous=SHB,
             forge="gitea",
-            user="7",
-            review="9",
+            user=7,
+            review=9,
+            commit="d" * 40,
             content=SHB,
             verdict="approve",
-            witness="w",
+            policy=SHA,
         ),
-        "site-b",
+        "w",
     ),
 }
 
@@ -221,7 +238,7 @@ def test_the_id_follows_from_content_only():
         {"message": "other"},
         {"checks": ()},
         {"policy": SHB},
-        {"provenance": predicates.Provenance()},
+        {"provenance": provenance.Provenance()},
     ):
         assert st.proposal_id(SUBJECTS, msgspec.structs.replace(MANIFEST, **same)) == ident
     for other in ({"node": "site-b"}, {"tier": "other"}, {"follows": SHA}, {"repository": "cd" * 16}):

@@ -47,8 +47,16 @@ class GitRepo:
         self._reader = process.Reader(git_dir, self._env)
 
     @classmethod
-    def cache(cls, path: Path, url: str, environ: Mapping[str, str]) -> Self:
+    def cache(
+        cls, path: Path, url: str, environ: Mapping[str, str], credential: Mapping[str, str] | None = None
+    ) -> Self:
         """A party's own bare mirror of `url`, made at its first use; safe for several processes.
+
+        Args:
+            path: Where it is.
+            url: What it mirrors.
+            environ: As of `git_process.environment`.
+            credential: As of `git_process.credential`.
 
         Raises:
             Corrupt: kind `cache-corrupt`: what is at `path` cannot be used, and is not ours to replace.
@@ -57,7 +65,7 @@ class GitRepo:
         if url.startswith("-"):
             raise Invalid(f"{url!r} is not the URL of a Git repository.", kind="settings")
         git_mirror.make(path, env)
-        return cls(path, env, url, mirror=True)
+        return cls(path, {**env, **(credential or {})}, url, mirror=True)
 
     @classmethod
     def clone(cls, work_tree: Path, environ: Mapping[str, str]) -> Self:

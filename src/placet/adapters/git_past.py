@@ -65,6 +65,12 @@ class GitPast:
             )
         return cls(Path(top), root.resolve(), env)
 
+    @property
+    def prefix(self) -> str:
+        """The folder in Git's work tree: empty, or with a slash at its end."""
+        below = self._root.relative_to(self._top.resolve()).as_posix()
+        return "" if below == "." else f"{below}/"
+
     def folders(self) -> Sequence[Path]:
         """The same folder in every work tree of the repository that is here now, its own first."""
         listed = self._git("worktree", "list", "--porcelain").decode("utf-8", "surrogateescape").splitlines()

@@ -157,9 +157,28 @@ def read_secret(path: Path) -> bytes:
     return data
 
 
+def write_secret(path: Path, data: bytes) -> None:
+    """A file for its owner only, complete or not at all; one that is there is replaced.
+
+    Raises:
+        Unavailable: kind `disk`.
+    """
+    partial = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _fill(partial, _create(partial), data)
+        partial.replace(path)
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", kind="disk") from error
+
+
 def _handed_over(found: os.stat_result) -> bool:
-    """Is it root's, readable by an ACL for this user alone? So systemd hands credentials to a service."""
-    of_root = found.st_uid == found.st_gid == 0 and os.geteuid() != 0
+    """Is it root's, readable beside root for this user alone?
+
+    systemd hands credentials to a service so, by an ACL; Kubernetes by the group `fsGroup`, in our manifests
+    this user's own number.
+    """
+    of_root = found.st_uid == 0 and found.st_gid in {0, os.geteuid()} and os.geteuid() != 0
     return of_root and found.st_mode & 0o077 == stat.S_IRGRP
 
 

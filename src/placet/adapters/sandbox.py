@@ -24,6 +24,7 @@ import msgspec
 
 from placet.checks import worker
 from placet.checks.api import Answer, Begin, Conclude, Finding, Look, OptionValue
+from placet.core.formed import formed
 from placet.core.guards import guard
 from placet.errors import Refused
 
@@ -155,3 +156,6 @@ class _Process:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+
+
+formed(Answer)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Unavailable
 from placet.ports import Remembered
 
@@ -105,3 +106,6 @@ def _broken(path: Path, error: Exception) -> Unavailable:
         why=str(error),
         mend="Mend or restore the file. Removing it loses the memory of what was verified before.",
     )
+
+
+formed(Remembered)

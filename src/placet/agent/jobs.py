@@ -7,18 +7,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from placet.agent.board import Board
 from placet.agent.events import blame, say, words
 from placet.agent.metrics import Metrics
 from placet.agent.retries import Retries, stays
 from placet.client import Client
 from placet.core.agentform import AgentForm
 from placet.core.statement import parse_time
+from placet.engine.announce import Announced
 from placet.engine.history import Alarm
 from placet.engine.promote import Promotion, Waiting
 from placet.engine.retract import Retracted
-from placet.errors import Bug, PlacetError
+from placet.errors import Bug, Corrupt, PlacetError
 
+NOTIFY = "notify"
 _RETRACT_S = 60.0
+_FORGE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class Desk:
         ending: Is the agent to stop?
         alarms: What was said already.
         retractions: When they were gone on with: the client, its branches then, and when they are due again.
+        board: What keeps failing, of all lanes of the workspace.
+        shown: What the forge shows of proposals.
     """
 
     workspace: str
@@ -40,6 +46,8 @@ class Desk:
     retries: Retries = field(default_factory=Retries)
     alarms: set[Alarm] = field(default_factory=set)
     retractions: tuple[Client, Mapping[str, str], float | None] | None = None
+    board: Board = field(default_factory=Board)
+    shown: dict[str, Announced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,15 @@ class Job:
         run: Does it; returns the seconds after which it wants to run again although nothing is new, or None.
         every_s: Seconds between two runs, in a thread of its own; None = when something is new in the Ctrl
             repository, one such job after the other.
+        apart: When something is new, but in a thread of its own: promotion never waits for it.
+        hears: Also when a webhook says that something happened, wherever.
     """
 
     name: str
     run: Callable[[Client, Desk], float | None]
     every_s: float | None = None
+    apart: bool = False
+    hears: bool = False
 
 
 def promote(client: Client, desk: Desk) -> float | None:
@@ -66,6 +78,7 @@ def promote(client: Client, desk: Desk) -> float | None:
         say("alarm", workspace=desk.workspace, commit=alarm.commit, text=alarm.text)
     desk.alarms = alarms
     desk.retries.keep(one.id for one in backlog.waiting)
+    desk.board.waiting(one.id for one in backlog.waiting)
     left = len(backlog.waiting)
     _show(desk, left)
     for one in backlog.waiting:
@@ -108,6 +121,36 @@ def work(client: Client, desk: Desk) -> float | None:
     return min((one for one in waits if one is not None), default=None)
 
 
+def announce(client: Client, desk: Desk) -> float | None:
+    """Bring pull requests up to date; a forge that fails is tried again, and holds nothing else up."""
+    try:
+        pages = client.announce(desk.shown)
+    except PlacetError as error:
+        say("page-failed", workspace=desk.workspace, retry_s=_FORGE_S, **words(error))
+        return _FORGE_S
+    for one in pages:
+        fields = {"workspace": desk.workspace, "proposal": one.id}
+        if one.error is not None:
+            say("page-failed", **fields, retry_s=_FORGE_S, **words(one.error))
+        elif one.changed:
+            say("page", **fields, url=one.url)
+    return _FORGE_S if any(one.error for one in pages) else None
+
+
+def witness(client: Client, desk: Desk) -> float | None:
+    """Sign what reviews there are, then bring the pull requests up to date."""
+    failed = False
+    for one in client.witness():
+        fields = {"workspace": desk.workspace, "proposal": one.id}
+        for new in one.noted:
+            say("witnessed", **fields, person=new.person, review=new.review, verdict=new.verdict)
+        if one.error is not None:
+            failed = True
+            say("not-witnessed", **fields, retry_s=_FORGE_S, **words(one.error))
+    again = announce(client, desk)
+    return _FORGE_S if failed else again
+
+
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     """Compare a publication tier with everything published there; loud if it is not sound."""
     found = client.scrub(
@@ -118,11 +161,49 @@ def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
     counts = {name: count for name, count in found.counts.items() if count}
     event = "sound" if found.ok else "unsound"
     say(event, workspace=desk.workspace, tier=found.tier, objects=found.objects, **counts)
+    name = f"tier {found.tier}"
+    if found.ok:
+        desk.board.good(name)
+    else:
+        what = f"A scrub found {found.counts['serious']} objects wrong, missing or alien in {found.tier}."
+        desk.board.bad(name, Corrupt(what, kind="unsound", mend="placet scrub tells which."), lasting=True)
+
+
+def notify(client: Client, desk: Desk) -> float | None:
+    """Tell people what happened, and what keeps failing here, if the settings name anybody."""
+    form = client.settings.notify
+    if form is None:
+        return None
+    troubles, early = desk.board.told(form.patience)
+    found = client.notify(troubles)
+    for one in found.deliveries:
+        outcome = "sent" if one.error is None else "failed"
+        desk.metrics.messages.labels(desk.workspace, outcome).inc()
+        if one.error is None:
+            say("notified", workspace=desk.workspace, target=one.target, lines=one.lines)
+        else:
+            say("not-notified", workspace=desk.workspace, target=one.target, **words(one.error))
+    return min((one for one in (early, found.next_s) if one is not None), default=None)
+
+
+def lineage(client: Client, desk: Desk) -> float | None:
+    """Tell a lineage backend what was published and retracted, if the settings name one."""
+    if client.settings.lineage is None:
+        return None
+    found = client.report_lineage()
+    if found.events or found.refused:
+        say("lineage", workspace=desk.workspace, told=found.events, refused=found.refused)
+    return None
 
 
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
-    table = [Job("promote", work)]
+    table = [
+        Job("promote", work),
+        Job("announce", announce, apart=True),
+        Job(NOTIFY, notify, apart=True),
+        Job("lineage", lineage, apart=True),
+    ]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
         table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))
@@ -173,5 +254,7 @@ def _failed(desk: Desk, one: Waiting, error: PlacetError) -> None:
         return
     event = "quarantined" if stays(error) else "deferred"
     wait = desk.retries.failed(one, error, desk.clock())
+    if stays(error):
+        desk.board.refused(one.id, error)
     desk.metrics.promotions.labels(desk.workspace, event).inc()
     say(event, workspace=desk.workspace, proposal=one.id, retry_s=round(wait), **words(error))

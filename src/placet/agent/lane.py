@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from placet.agent.events import blame, log, say, words
-from placet.agent.jobs import Desk, Job
+from placet.agent.jobs import NOTIFY, Desk, Job
 from placet.agent.retries import backoff_s, jitter
 from placet.client import Client
-from placet.errors import Corrupt, PlacetError, Unavailable
+from placet.errors import Bug, Corrupt, PlacetError, Unavailable
 from placet.ports import Progress
 
 FULL_S = 600.0
 _MOST_S = 300.0
+_QUIET_S = 1.0
 
 
 class Interruptible:
@@ -63,7 +64,9 @@ class Lane:
         self.desk = desk
         self.ok = True
         self._jobs = jobs
+        self.tells = jobs[0].name == NOTIFY
         self._every_s = jobs[0].every_s
+        self._leads = self._every_s is None and not jobs[0].apart
         self._open = open_client
         self._stop = stop
         self._wake = threading.Event()
@@ -75,6 +78,11 @@ class Lane:
     def wake(self) -> None:
         """Something is new in the Ctrl repository."""
         if self._every_s is None:
+            self._wake.set()
+
+    def hear(self) -> None:
+        """Something happened on the forge."""
+        if any(job.hears for job in self._jobs):
             self._wake.set()
 
     def end(self) -> None:
@@ -99,6 +107,7 @@ class Lane:
                 self._reload.clear()
                 self._renew()
             wait = self.cycle()
+            self._stop.wait(_QUIET_S if self._every_s is not None else 0)
         self.close()
 
     def cycle(self) -> float:
@@ -117,7 +126,7 @@ class Lane:
                 failed, again = True, self._mistake(job, error)
             if again is not None:
                 wanted.append(again)
-        self.ok = not failed or self._every_s is not None
+        self.ok = not failed or not self._leads
         self._failures = self._failures if failed else 0
         return min(wanted)
 
@@ -133,7 +142,9 @@ class Lane:
             self._client = self._open(self.progress)
         again = job.run(self._client, self.desk)
         self.desk.metrics.jobs.labels(self.desk.workspace, job.name, "ok").inc()
-        if self._every_s is None:
+        if not self.tells:
+            self.desk.board.good(f"job {job.name}")
+        if self._leads:
             self.desk.metrics.corrupt.labels(self.desk.workspace).set(0)
         seconds = round(self.desk.clock() - began, 3)
         say("job-done", workspace=self.desk.workspace, job=job.name, seconds=seconds)
@@ -141,7 +152,9 @@ class Lane:
 
     def _failed(self, job: Job, error: PlacetError) -> float:
         wait = self._count(job)
-        corrupt = isinstance(error, Corrupt) and self._every_s is None
+        if not self.tells:
+            self.desk.board.bad(f"job {job.name}", error)
+        corrupt = isinstance(error, Corrupt) and self._leads
         if corrupt:
             self.desk.metrics.corrupt.labels(self.desk.workspace).set(1)
         event = "corrupt" if corrupt else "job-failed"
@@ -150,6 +163,10 @@ class Lane:
 
     def _mistake(self, job: Job, error: Exception) -> float:
         wait = self._count(job)
+        if not self.tells:
+            self.desk.board.bad(
+                f"job {job.name}", Bug(f"Placet made a mistake: {blame(error)}.", kind="mistake")
+            )
         say("mistake", workspace=self.desk.workspace, job=job.name, retry_s=round(wait), error=blame(error))
         log.debug("where it was made", exc_info=error)
         return wait

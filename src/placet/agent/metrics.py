@@ -33,6 +33,9 @@ class Metrics:
             ("workspace",), buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.jobs = self._count("job_runs", "Runs of the agent's jobs: ok, failed", "job", "result")
+        self.messages = self._count(
+            "notifications", "Messages to targets of [notify]: sent, failed", "result"
+        )
         self.serious = self._now("scrub_serious_objects", "Objects that the last scrub found not sound")
         self.scrubbed = self._now("last_scrub_timestamp_seconds", "When the last scrub ended, in Unix time")
         self.webhooks = Counter(

@@ -12,11 +12,12 @@ from waitress.server import BaseWSGIServer, create_server
 
 from placet.agent.events import say
 from placet.agent.metrics import Metrics
-from placet.agent.webhook import MAX_BODY, Webhook
+from placet.agent.webhook import HEADERS, MAX_BODY, Webhook
 from placet.errors import Unavailable
 
 _Answer = tuple[str, str, bytes]
 _PLAIN = "text/plain; charset=utf-8"
+_SIGNATURES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS)
 _NOTHING = ("404 Not Found", _PLAIN, b"")
 
 
@@ -57,9 +58,9 @@ class Pages:
     def _deliver(self, environ: dict[str, Any], webhook: Webhook) -> _Answer:
         """Answers say only whether the signature is right, which its sender knows."""
         body = environ["wsgi.input"].read(MAX_BODY)
-        github, gitea = (environ.get(f"HTTP_X_{one}", "") for one in ("HUB_SIGNATURE_256", "GITEA_SIGNATURE"))
+        given = [environ[name] for name in _SIGNATURES if name in environ]
         with self._lock:
-            outcome = webhook.take(body, github, gitea)
+            outcome = webhook.take(body, given)
         self._metrics.webhooks.labels(outcome).inc()
         say("webhook", result=outcome)
         return ("403 Forbidden" if outcome == "refused" else "204 No Content", _PLAIN, b"")

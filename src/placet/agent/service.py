@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from placet.agent.board import Board
 from placet.agent.events import say
 from placet.agent.jobs import Desk, Job, jobs_of
 from placet.agent.lane import Lane
@@ -104,9 +106,11 @@ class Service:
         )
 
     def wake(self) -> None:
-        """Look at every Ctrl repository now."""
+        """Look at every Ctrl repository now, and at what a forge has to say."""
         for one in self._served:
             one.watch.wake()
+            for lane in one.lanes:
+                lane.hear()
 
     def _serve(self, folder: Path, jobs: Sequence[Job]) -> _Served:
         name = str(folder)
@@ -115,12 +119,16 @@ class Service:
         def open_client(progress: Progress) -> Client:
             return Client(folder, progress=progress)
 
+        board = Board(self._clock)
+
         def lane(some: Sequence[Job]) -> Lane:
-            desk = Desk(name, self.metrics, self._clock, self._stop.is_set)
+            desk = Desk(name, self.metrics, self._clock, self._stop.is_set, board=board)
             return Lane(desk, some, open_client, self._stop)
 
-        together = [job for job in jobs if job.every_s is None]
-        lanes = (*([lane(together)] if together else []), *(lane([job]) for job in jobs if job.every_s))
+        together = [job for job in jobs if job.every_s is None and not job.apart]
+        alone = [lane([job]) for job in jobs if job not in together]
+        lanes = (*([lane(together)] if together else []), *alone)
+        board.changed = partial(_wake, [one for one in alone if one.tells])
         watch = Watch(
             name, lanes, open_client, interval_s=self._form.interval, stop=self._stop, metrics=self.metrics,
             clock=self._clock,
@@ -173,3 +181,8 @@ class Service:
             server.close()
         say("stopped")
         return 0
+
+
+def _wake(lanes: Sequence[Lane]) -> None:
+    for one in lanes:
+        one.wake()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -60,4 +61,8 @@ def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 
 def _telling(text: str) -> str:
     if len(text) > MAX_FIELD:
         return f"more than {MAX_FIELD} characters"
-    return secrets.find(text) or next(patterns.exact(text), "")
+    for one in {text, unquote(text)}:
+        kind = secrets.find(one) or next(patterns.exact(one), "")
+        if kind:
+            return kind
+    return ""

@@ -15,8 +15,11 @@ from placet.cli.output import output
 from placet.errors import Invalid, NotFound, PlacetError
 
 if TYPE_CHECKING:
+    from placet.agent.jobs import Job
+    from placet.client import Client
     from placet.config import Settings
     from placet.core.agentform import AgentForm
+    from placet.core.mlflowform import MlflowForm
     from placet.engine.promote import Promotion
 
 
@@ -109,16 +112,49 @@ def _once(folders: Sequence[Path]) -> None:
 
 
 def _serve(folders: Sequence[Path], settings: Settings, form: AgentForm) -> int:
+    from placet.agent.jobs import jobs_of
     from placet.agent.service import Service
     from placet.config import environment
     from placet.wire.keys import webhook_secret
 
-    _log(form)
+    log_events(form)
     secret = webhook_secret(settings.root / form.webhook_secret) if form.webhook_secret else None
-    return Service(folders, form, secret=secret, environ=environment()).run()
+    jobs = [*jobs_of(form), *_mlflow(folders)]
+    return Service(folders, form, secret=secret, environ=environment(), jobs=jobs).run()
 
 
-def _log(form: AgentForm) -> None:
+def _mlflow(folders: Sequence[Path]) -> list[Job]:
+    """The job that keeps MLflow servers true to the ledger, if the settings of a workspace name one."""
+    from placet.agent.events import say
+    from placet.agent.jobs import Desk, Job
+    from placet.wire.mlflow import require_mlflow, server
+
+    forms = [form for one in folders if (form := _mlflow_form(one)) is not None]
+    if not forms:
+        return []
+    require_mlflow()
+    from placet.integrations.mlflow_sync import Keeper
+
+    keeper = Keeper(server)
+
+    def run(client: Client, desk: Desk) -> None:
+        found = keeper.look(client)
+        if found is not None:
+            say("mlflow", workspace=desk.workspace, models=found.models, changes=len(found.changes))
+
+    return [Job("mlflow", run, every_s=min(one.interval for one in forms))]
+
+
+def _mlflow_form(folder: Path) -> MlflowForm | None:
+    from placet.config import load_settings
+
+    try:
+        return load_settings(folder).mlflow
+    except PlacetError:
+        return None  # said when the workspace is opened
+
+
+def log_events(form: AgentForm) -> None:
     """Events on stderr, one a line; the agent says itself what promotion would."""
     from placet.agent.events import JsonLines, TextLines
 

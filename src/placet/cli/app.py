@@ -21,17 +21,23 @@ EPILOG = (
     "12 refused by policy, 13 verification failed, 130 interrupted."
 )
 _COMMANDS = {
-    "setup": ("init", "keygen", "demo", "hook"),
+    "setup": ("init", "keygen", "demo", "git-token"),
     "data": ("track", "status", "push", "fetch", "checkout", "pull", "gc"),
     "author": ("propose", "list", "show", "diff", "withdraw", "log"),
     "review": ("check", "approve", "reject", "return", "merge"),
     "node": ("promote", "doctor"),
+    "notify": ("notify",),
+    "adopt": ("adopt",),
     "undo": ("retract",),
     "agent": ("agent",),
+    "witness": ("witness",),
     "freeze": ("freeze", "unfreeze", "freezes"),
+    "lineage": ("lineage",),
     "proof": ("verify", "bundle", "checkpoint"),
     "policy": ("policy",),
     "scrub": ("scrub",),
+    "hook": ("hook",),
+    "mlflow": ("mlflow",),
 }
 _MODULES = {command: module for module, commands in _COMMANDS.items() for command in commands}
 
@@ -50,7 +56,8 @@ class _Lazy(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = import_module(f"placet.cli.{_MODULES[cmd_name]}")
-        found: click.Command = getattr(module, cmd_name, None) or getattr(module, f"{cmd_name}_")
+        name = cmd_name.replace("-", "_")
+        found: click.Command = getattr(module, name, None) or getattr(module, f"{name}_")
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,10 +12,12 @@ import click
 from placet.cli import proposals
 from placet.cli.output import output
 from placet.core.states import State
+from placet.errors import Partial
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from placet.core.provenance import Provenance
     from placet.engine.propose import Proposed
 
 ident_argument = click.argument("ident", help="A proposal's id, or the first digits of it.")
@@ -24,12 +27,24 @@ ident_argument = click.argument("ident", help="A proposal's id, or the first dig
 @click.argument("paths", nargs=-1, required=True, help="Outputs to propose for publication.")
 @click.option("-m", "--message", required=True, help="What it is and why it may leave.")
 @click.option("--tier", default="", help="The publication tier.")
-def propose(paths: Sequence[str], message: str, tier: str) -> None:
+@click.option(
+    "--input", "inputs", multiple=True, metavar="PATH|URI",
+    help="What it was made from: a tracked output, or a URI; can be given several times.",
+)  # fmt: skip
+@click.option(
+    "--provenance", "file", type=click.Path(path_type=Path),
+    help="A file with the predicate of SLSA's build provenance v1 (JSON).",
+)  # fmt: skip
+def propose(paths: Sequence[str], message: str, tier: str, inputs: Sequence[str], file: Path | None) -> None:
     """Track, push to the internal tier, check, sign, and push the proposal's branch; prints the id."""
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        output.show(client.propose(paths, message=message, tier=tier or None), proposed)
+        made = client.propose(
+            paths, message=message, tier=tier or None, inputs=inputs, provenance=_provenance(file)
+        )
+        output.show(made, proposed)
+    require_announced(made)
 
 
 @click.command("list")
@@ -103,8 +118,28 @@ def log(tier: str) -> None:
         output.show(client.log(tier=tier or None), proposals.logged, name="entries")
 
 
+def _provenance(file: Path | None) -> Provenance | None:
+    from placet.core.envelope import MAX_PAYLOAD
+    from placet.core.provenance import read_provenance
+    from placet.wire.ctrl import read_file
+
+    return read_provenance(read_file(file, MAX_PAYLOAD)) if file is not None else None
+
+
 def proposed(found: Proposed, console: Console) -> None:
     """A proposal as it was made."""
     console.print(found.id)
     if not found.created:
         console.print(f"It was there already, and is {found.case_state}.")
+    if found.url:
+        console.print(found.url, markup=False)
+
+
+def require_announced(found: Proposed) -> None:
+    """Exit with 3 where the forge does not show a proposal yet."""
+    if found.unannounced:
+        output.warn(
+            ("The proposal is pushed, but the forge does not show it yet:", found.unannounced,
+             "Run the same command again; an agent or a witness does it too.")
+        )  # fmt: skip
+        raise click.exceptions.Exit(Partial.exit_code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from placet.cli.author import proposed
+from placet.cli.author import proposed, require_announced
 from placet.cli.output import output, plain, table
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def propose(file: Path, message: str) -> None:
         made = client.propose_policy(file, message=message)
     output.warn(_weaknesses(str(file), weaknesses) if weaknesses else ())
     output.show({**plain(made), "weaknesses": weaknesses}, lambda _, console: proposed(made, console))
+    require_announced(made)
 
 
 def _policy(found: dict[str, Any], console: Console) -> None:
@@ -150,6 +151,8 @@ def _holding(found: Holding, head: str) -> Iterator[str]:
         yield "  These are too few: nobody can satisfy the rule."
     for one in found.may_not:
         yield f"  may not approve: {one.person}, who {one.why}"
+    for witness, forges in found.witnesses.items():
+        yield f"  accepts reviews on {', '.join(forges)} by the word of witness {witness} (report only)"
     for name, value in found.limits.items():
         yield f"  {'at most' if isinstance(value, int) else 'only'} {name}: {_told(value)}"
     if found.checks:

@@ -122,7 +122,8 @@ def _finish(found: Report) -> None:
 
 def _report(found: Report, console: Console) -> None:
     """One screen, whatever the number of artifacts: the steps, then what is wrong; all of it with -v."""
-    for text, style in _lines(found, None if output.verbose else _SHOWN):
+    for line, style in _lines(found, None if output.verbose else _SHOWN):
+        text = line.replace("\n", "\\n")  # nothing in somebody's text begins a line of ours
         if output.verbose or not console.is_terminal:
             console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -142,6 +143,7 @@ def _lines(found: Report, most: int | None) -> Iterator[tuple[str, str]]:
     shown = most if most is None or not found.problems else 2
     yield from _some("freeze: ", found.freezes, shown, "yellow")
     yield from _some("alarm: ", found.alarms, shown, "yellow")
+    yield from _some("warning: ", found.warnings, shown, "yellow")
     yield from _some("PROBLEM: ", found.problems, most, "red")
     yield from ((text, "") for text in found.limits)
     yield "Everything that is here is exactly what was approved." if found.ok else "NOT verified.", "bold"

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
 
     from placet.checks.compare import TableDiff
     from placet.core.predicates import CheckResult, Comment
+    from placet.core.provenance import Provenance
     from placet.engine.checks import Checked
-    from placet.engine.detail import ArtifactView, DecisionView, Detail, Link, Reviewer
+    from placet.engine.detail import Detail
+    from placet.engine.detailviews import (
+        ArtifactView,
+        DecisionView,
+        Link,
+        ObservationView,
+        RemarkView,
+        Reviewer,
+    )
     from placet.engine.diff import ArtifactDiff, Diff, FileDiff
     from placet.engine.review import Decided
     from placet.engine.show import LogLine, Summary
@@ -44,6 +53,7 @@ def shown(found: Detail, console: Console) -> None:
     """`placet show`."""
     _say(console, (f"{found.id}  {found.state}{' (closed)' if found.closed else ''}",), "bold")
     _say(console, (*quoted(found.message), *(f"  {text}" for text in found.because)))
+    _say(console, (f"  warning: {text}" for text in found.warnings), "yellow")
     _say(console, ("manifest: an approval approves this and nothing else", f"  sha256:{found.manifest}"))
     _say(console, (f"  {name:<10}{value}" for name, value in _facts(found)))
     for title, lines in (
@@ -51,6 +61,11 @@ def shown(found: Detail, console: Console) -> None:
         ("checks", (_check(one) for one in found.checks)),
         ("who can approve", (line for one in found.reviewers for line in _reviewer(one))),
         ("decisions", (line for one in found.decisions for line in _decision(one, found.at))),
+        ("seen on a forge", (line for one in found.observations for line in _observation(one, found.at))),
+        (
+            "written there; decides nothing",
+            (line for one in found.remarks for line in _remark(one, found.at)),
+        ),
         ("follows", (line for one in found.follows for line in _link(one, found.at))),
         ("followed by", (line for one in found.followed_by for line in _link(one, found.at))),
     ):
@@ -85,7 +100,7 @@ def logged(found: Sequence[LogLine], console: Console) -> None:
             one.branch,
             one.sequence,
             one.time,
-            one.kind,
+            f"{one.kind}, forge-attested: {', '.join(one.attested)}" if one.attested else one.kind,
             one.actor,
             (one.proposal or "")[:12],
             ", ".join(one.paths),
@@ -123,9 +138,10 @@ def _facts(found: Detail) -> Iterator[tuple[str, str]]:
         "so until": when(found.until, found.at) if found.until else "",
         "policy": f"number {found.policy}, rule {', '.join(found.rules) or '-'}",
         "asset": origin.asset,
-        "run": " ".join(one for one in (origin.orchestrator, origin.run) if one),
-        "code": origin.code_version,
-        "inputs": ", ".join(origin.inputs),
+        "run": " ".join(one for one in (origin.builder, origin.invocation, origin.invocation_url) if one),
+        "code": _code(origin),
+        "inputs": ", ".join(one.name or one.uri for one in origin.dependencies),
+        "page": found.url or "",
         "landed": found.landed or "",
         "published": f"{found.published}, ledger entry {found.sequence}" if found.published else "",
     }.items():
@@ -133,6 +149,12 @@ def _facts(found: Detail) -> Iterator[tuple[str, str]]:
             yield name, value
     for need in found.needs:
         yield "needs", need
+
+
+def _code(origin: Provenance) -> str:
+    code = origin.code
+    commit = code.digest.get("gitCommit", "") if code else ""
+    return " ".join(one for one in (origin.code_version, code.uri if code else "", commit) if one)
 
 
 def _artifact(one: ArtifactView) -> Iterator[str]:
@@ -158,6 +180,8 @@ def _reviewer(one: Reviewer) -> Iterator[str]:
     if one.verdict and not one.standing:
         said += ", does not count any more"
     yield f"  {one.person}: {said}"
+    if one.told:
+        said += f"; on a forge: {one.told}"
     accounts = "".join(f", {forge} account {number}" for forge, number in sorted(one.forges.items()))
     yield f"    {one.name}, {one.organisation}; {', '.join(one.groups)}; may see {one.sees}{accounts}"
 
@@ -172,6 +196,22 @@ def _decision(one: DecisionView, at: str) -> Iterator[str]:
     if one.comment:
         yield from quoted(one.comment)
     yield from _comments(one.comments)
+
+
+def _observation(one: ObservationView, at: str) -> Iterator[str]:
+    who = one.person or "nobody whom the policy knows"
+    void = "" if one.counts else ", void or superseded"
+    yield f"  {who}: {one.verdict}, forge-attested by {one.witness} ({one.organisation or 'unknown'}){void}"
+    where = f"{one.forge} account {one.user}, review {one.review} of {one.commit[:12]}"
+    yield f"    {where}, {when(one.time, at)}"
+
+
+def _remark(one: RemarkView, at: str) -> Iterator[str]:
+    verdict = f": {one.verdict}" if one.verdict else ""
+    yield f"  {one.login}, account {one.account}, {one.person or 'not of the policy'}{verdict}"
+    yield f"    {when(one.time, at)}"
+    if one.text:
+        yield from quoted(one.text)
 
 
 def _comments(comments: Iterable[Comment]) -> Iterator[str]:

@@ -37,12 +37,14 @@ def deciding(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @ident_argument
-def check(ident: str) -> None:
+@click.option("--commit", help="Fail unless its branch is at this commit; IDENT is the whole id then.")
+@click.option("--approved", is_flag=True, help="Fail unless it is approved.")
+def check(ident: str, commit: str | None, approved: bool) -> None:
     """Run the policy's checks again, on the bytes where they are readable; exit 12 if one fails."""
     from placet.client import Client
 
     with Client(progress=output.progress()) as client:
-        found = client.check(ident)
+        found = client.check(ident, commit=commit, approved=approved)
         output.show(found, proposals.checked)
         if not found.passed:
             raise click.exceptions.Exit(12)
@@ -76,7 +78,7 @@ def return_(ident: str, on: Sequence[tuple[str, str]], manifest: str, message: s
 @click.command()
 @ident_argument
 def merge(ident: str) -> None:
-    """Land an approved proposal on `main`, where the forge is plain Git."""
+    """Land an approved proposal on `main`: by its pull request on a forge, else by a push."""
     from placet.client import Client
 
     with Client() as client:

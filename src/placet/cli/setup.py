@@ -1,8 +1,8 @@
-"""Commands that set up: init, keygen, demo, and the server's hook."""
+"""Commands that set up: init, keygen, demo."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -18,13 +18,27 @@ from placet.cli.output import output
     help="The project, or with --ctrl the bare repository.",
 )
 @click.option("--ctrl", is_flag=True, help="Make an empty Git repository a Ctrl repository.")
-@click.option("--policy", type=click.Path(path_type=Path), help="With --ctrl: the policy to begin with.")
+@click.option("--forge", is_flag=True, help="The same on the forge of placet.toml, and protect it there.")
+@click.option("--policy", type=click.Path(path_type=Path), help="The policy to begin with.")
 @click.option("--key", help="With --ctrl: the key of who may change the policy.")
 @click.option("--tier", default="", help="With --ctrl: begin this tier's published branch.")
-def init(path: Path, ctrl: bool, policy: Path | None, key: str | None, tier: str) -> None:
-    """Make this DVC project a node's workspace, or with --ctrl a repository a Ctrl repository.
+@click.option("--agent", multiple=True, help="With --forge: an account that publishes; may be repeated.")
+@click.option("--hook", help="With --forge: address of an agent's webhook.")
+@click.option("--secret", type=click.Path(path_type=Path), help="With --hook: the file with its secret.")
+def init(
+    path: Path,
+    ctrl: bool,
+    forge: bool,
+    policy: Path | None,
+    key: str | None,
+    tier: str,
+    agent: Sequence[str],
+    hook: str | None,
+    secret: Path | None,
+) -> None:
+    """Make this DVC project a node's workspace, or with --ctrl or --forge a repository a Ctrl repository.
 
-    With --ctrl, prints the digest of policy 0: every party pins it as `trust_root`.
+    With --ctrl or --forge, prints the digest of policy 0: every party pins it as `trust_root`.
     """
     from placet.client import Client
     from placet.wire import setup
@@ -33,10 +47,13 @@ def init(path: Path, ctrl: bool, policy: Path | None, key: str | None, tier: str
         with Client(path) as client:
             commit = client.begin_tier(tier)
         output.show({"commit": commit}, lambda found, console: console.print(found["commit"]))
-    elif ctrl:
-        if policy is None or key is None:
+    elif ctrl or forge:
+        if forge:
+            made = setup.init_forge(path, policy, agents=agent, hook=hook, secret=secret)
+        elif policy is None or key is None:
             raise click.BadParameter("--ctrl needs --policy FILE and --key FILE.")
-        made = setup.init_ctrl(path, policy, key)
+        else:
+            made = setup.init_ctrl(path, policy, key)
         output.show(
             made, lambda found, console: console.print(f'trust_root = "sha256:{found["trust_root"]}"')
         )
@@ -72,12 +89,11 @@ def demo(keep: bool, folder: Path | None) -> None:
 
 
 @click.command(hidden=True)
-@click.argument("kind", help="pre-receive")
-@click.option("--trust-root", required=True, help="The digest of policy 0.")
-def hook(kind: str, trust_root: str) -> None:
-    """Judge a push, inside the server's hook; `init --ctrl` installs it."""
-    from placet.wire import setup
+@click.argument("folder", type=click.Path(path_type=Path), help="Where placet.toml is.")
+def git_token(folder: Path) -> None:
+    """Write a GitHub App's token to where Git reads it; Git's credential helper runs it."""
+    from placet.config import load_settings
+    from placet.wire.data import SystemClock
+    from placet.wire.forge import renew_app_token
 
-    if kind != "pre-receive":
-        raise click.BadParameter("only pre-receive")
-    setup.judge_push(sys.stdin.buffer.read(), trust_root)
+    renew_app_token(load_settings(folder), SystemClock())

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.errors import Invalid
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -95,3 +96,6 @@ def read_agent(table: object) -> AgentForm:
             kind="settings",
             mend="See docs/reference/agent.md.",
         ) from error
+
+
+formed(AgentForm)

@@ -26,10 +26,15 @@ IMPLIED: Mapping[FileType, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Assent:
-    """One person's approval that counts, and what they had before them."""
+    """One person's approval that counts, and what they had before them.
+
+    Attributes:
+        forge: They gave it on a forge, by the word of a witness; they did not sign it.
+    """
 
     person: str
     seen: Sees
+    forge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """The approvals of one rule, with its name."""
+    """The approvals of one rule, with its name.
+
+    Attributes:
+        forge: It accepts what people said on a forge, by the word of a witness.
+    """
 
     rule: str
     needs: tuple[Approvals, ...]
+    forge: bool = False
 
 
 def signer_keys(policy: Policy, manifest: Manifest) -> tuple[str, ...]:
@@ -99,8 +109,9 @@ def judge_manifest(policy: Policy, manifest: Manifest, assents: Iterable[Assent]
         requirements = list(_retract(policy, manifest, reasons))
     if not requirements and not reasons:
         reasons.append("No rule applies, so nothing could be approved.")
-    given = _countable(policy, manifest, assents)
-    missing = [text for one in requirements for text in unmet(policy, one, given, excluded(policy, manifest))]
+    barred, everything = excluded(policy, manifest), list(assents)
+    given = {forge: _countable(policy, everything, barred, forge=forge) for forge in (False, True)}
+    missing = [text for one in requirements for text in unmet(policy, one, given[one.forge], barred)]
     return Outcome(
         allowed=not reasons and not missing,
         reasons=tuple(dict.fromkeys(reasons)),
@@ -130,21 +141,67 @@ def retract_needs(policy: Policy, manifest: Manifest, *, confirm: bool) -> tuple
 def confirmed(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> bool:
     """Do the approvals that count let a retraction erase, and not only hide?"""
     needs = Requirement("governance.retract", retract_needs(policy, manifest, confirm=True))
-    given = _countable(policy, manifest, assents)
-    return not unmet(policy, needs, given, excluded(policy, manifest))
+    barred = excluded(policy, manifest)
+    return not unmet(policy, needs, _countable(policy, assents, barred, forge=needs.forge), barred)
 
 
 @guard(18)
 def excluded(policy: Policy, manifest: Manifest) -> frozenset[str]:
-    """Who must not approve this manifest: its signer and the operators of its node.
+    """Who must not approve this manifest: its signer, the operators of its node, and those of the witnesses.
 
-    A retraction that a person signed is theirs alone.
+    A retraction that a person signed is theirs alone. Who runs a witness could say of others what they like:
+    where its word counts, theirs would be a second one.
     """
     out = {manifest.person} if manifest.person else set()
     if manifest.kind == "retract" and manifest.person:
         return frozenset(out)
     node = policy.form.nodes.get(manifest.node or "")
-    return frozenset(out | set(node.operators if node else ()))
+    out |= set(node.operators if node else ())
+    return frozenset(out | _running(policy, witnesses(policy, manifest)))
+
+
+def witnesses(policy: Policy, manifest: Manifest) -> frozenset[str]:
+    """Whose word about reviews on a forge may count here; nobody's if no rule of the manifest accepts it."""
+    if manifest.kind != "publish" or not policy.form.witnesses:
+        return frozenset()
+    node, tier = manifest.node or "", manifest.tier or ""
+    rules = (rule_for(policy, node, one.path, tier) for one in manifest.artifacts)
+    return node_witnesses(policy, node) if any(map(accepts_forge, rules)) else frozenset()
+
+
+@guard(17)
+def node_witnesses(policy: Policy, node: str) -> frozenset[str]:
+    """The witnesses that are not of a node's own organisation, which would attest its own approvals."""
+    known = policy.form.nodes.get(node)
+    return frozenset(
+        name
+        for name, one in policy.form.witnesses.items()
+        if known is not None and one.organisation != known.organisation
+    )
+
+
+def barred_for(policy: Policy, rule: Rule, node: str) -> frozenset[str]:
+    """Who must not approve what falls under one rule alone: who runs the node, or a witness that is heard."""
+    known = policy.form.nodes.get(node)
+    heard = node_witnesses(policy, node) if accepts_forge(rule) else frozenset()
+    return frozenset(known.operators if known else ()) | _running(policy, heard)
+
+
+def _running(policy: Policy, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(one for name in names for one in policy.form.witnesses[name].operators)
+
+
+def forge_suffices(policy: Policy, manifest: Manifest) -> bool:
+    """Does every rule of a manifest count what people said on a forge, without a need of the bytes?"""
+    node, tier = manifest.node or "", manifest.tier or ""
+    rules = [rule_for(policy, node, one.path, tier) for one in manifest.artifacts]
+    unseen = all(not need.bytes for rule in rules if rule for need in rule.approvals)
+    return manifest.kind == "publish" and all(map(accepts_forge, rules)) and unseen
+
+
+def accepts_forge(rule: Rule | None) -> bool:
+    """Does a rule count what people said on a forge?"""
+    return rule is not None and "forge" in rule.accept
 
 
 def could_approve(policy: Policy, need: Approvals, barred: frozenset[str]) -> list[str]:
@@ -195,7 +252,7 @@ def _publish(policy: Policy, manifest: Manifest, reasons: list[str]) -> Iterator
         results = [result for result in manifest.checks if result.path == artifact.path]
         reasons += _over_limits(rule, artifact, results)
         reasons += _failed_checks(rule, artifact, results)
-        yield Requirement(rule.name, rule.approvals)
+        yield Requirement(rule.name, rule.approvals, accepts_forge(rule))
 
 
 @guard(33)
@@ -232,12 +289,20 @@ def _failed_checks(rule: Rule, artifact: Artifact, results: Sequence[CheckResult
             yield f"Check {result.check} of {artifact.path} failed: {result.summary}"
 
 
-def _countable(policy: Policy, manifest: Manifest, assents: Iterable[Assent]) -> dict[str, Assent]:
-    barred = excluded(policy, manifest)
+@guard(9, 19)
+def accepted(assents: Iterable[Assent], *, forge: bool) -> list[Assent]:
+    """The approvals that a requirement may count: signed ones, and a forge's where it accepts them."""
+    return [one for one in assents if forge or not one.forge]
+
+
+def _countable(
+    policy: Policy, assents: Iterable[Assent], barred: frozenset[str], *, forge: bool
+) -> dict[str, Assent]:
     out: dict[str, Assent] = {}
-    for assent in assents:
+    for assent in sorted(accepted(assents, forge=forge), key=lambda one: not one.forge):
         if assent.person in policy.form.people and assent.person not in barred:
-            seen: Sees = "bytes" if assent.seen == sees(policy, assent.person) == "bytes" else "report"
+            signed_for = "report" if assent.forge else assent.seen
+            seen: Sees = "bytes" if signed_for == sees(policy, assent.person) == "bytes" else "report"
             out[assent.person] = Assent(assent.person, seen)
     return out
 

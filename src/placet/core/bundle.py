@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.predicates import CommitId, Id, Name, Sha256
 from placet.errors import Invalid
 
@@ -135,3 +136,6 @@ def _bad(why: str) -> Invalid:
     return Invalid(
         f"The bundle {why}.", kind="bundle", mend="Get it again from who made it: placet bundle ID -o FILE"
     )
+
+
+formed(Bundle)

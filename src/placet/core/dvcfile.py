@@ -42,6 +42,7 @@ _ANNOTATIONS = ("desc", "type", "labels", "meta")
 _STAGE_KEYS = frozenset(
     {"md5", "wdir", "deps", "outs", "locked", "frozen", "meta", "always_changed", "desc"}
 )  # dvc/schema.py
+_CANONICAL_KEYS = frozenset({"md5", "size", "nfiles", "isexec", "hash", "path"})
 _OUT_KEYS = frozenset(
     {
         "md5",
@@ -199,6 +200,25 @@ def read_lock(data: bytes) -> tuple[Output, ...]:
     """
     stages = mapping(load_yaml(data).get("stages"), "stages")
     return tuple(read_output(out) for stage in stages.values() for out in sequence(stage, "outs"))
+
+
+def normal_form(data: bytes) -> bytes:
+    """A workspace's `.dvc` file as DVC would write it: its emitter's form, comments and annotations kept.
+
+    A file with one plain output and no comment gets DVC's order of keys too. Idempotent.
+
+    Raises:
+        Invalid: kind `metafile`.
+    """
+    read_metafile(data)
+    tree = load_yaml(data, "rt")
+    outs = sequence(tree, "outs")
+    plain = set(tree) == {"outs"} and len(outs) == 1 and _CANONICAL_KEYS.issuperset(outs[0])
+    if plain and b"#" not in data:
+        out = read_output(dict(outs[0]))
+        if out.hashed and not out.legacy and out.size is not None:
+            return update_metafile(None, out)
+    return _dump(tree)
 
 
 def update_metafile(old: bytes | None, out: Output) -> bytes:

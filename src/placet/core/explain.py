@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from placet.core import globs
-from placet.core.assent import asked_checks, could_approve, everybody, rule_for, seats, sees
+from placet.core.assent import (
+    accepts_forge,
+    asked_checks,
+    barred_for,
+    could_approve,
+    everybody,
+    node_witnesses,
+    rule_for,
+    seats,
+    sees,
+)
 from placet.core.policy import Approvals, Policy, Rule, Window, mark
 from placet.core.quorum import fills
 from placet.core.statement import format_time
@@ -65,6 +75,7 @@ class Holding:
         satisfiable: Are there enough people who could approve?
         may_approve: Whose approval could count.
         may_not: People of its groups who may not approve, and why.
+        witnesses: Whose word about reviews on which forges counts beside signed decisions.
     """
 
     rule: str
@@ -79,6 +90,7 @@ class Holding:
     options: Mapping[str, Mapping[str, object]]
     recheck: bool
     expires_days: int
+    witnesses: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +155,7 @@ def explain(policy: Policy, node: str, path: str, tier: str, now: datetime) -> E
         tier,
         denied,
         tuple(PassedOver(one.name, _why_not(one, name, tier)) for one in policy.form.rules[:place]),
-        _holding(policy, rule, name, known.operators) if rule else None,
+        _holding(policy, rule, name, node) if rule else None,
         tuple(_holds(policy, name, tier, now)),
         _taking_back(policy),
     )
@@ -171,8 +183,10 @@ def _why_not(rule: Rule, name: str, tier: str) -> str:
     return f"{name} does not match {', '.join(rule.paths)}"
 
 
-def _holding(policy: Policy, rule: Rule, name: str, operators: tuple[str, ...]) -> Holding:
-    barred = frozenset(operators)
+def _holding(policy: Policy, rule: Rule, name: str, node: str) -> Holding:
+    barred = barred_for(policy, rule, node)
+    operators = policy.form.nodes[node].operators
+    heard = sorted(node_witnesses(policy, node)) if accepts_forge(rule) else ()
     groups = {group for need in rule.approvals for group in need.groups}
     people = sorted({person for group in groups for person in policy.form.groups[group].members})
     limits = {key: getattr(rule.limits, key) for key in ("bytes", "files", "rows", "types")}
@@ -183,12 +197,17 @@ def _holding(policy: Policy, rule: Rule, name: str, operators: tuple[str, ...]) 
         needs=tuple(_need(policy, need, barred) for need in rule.approvals),
         satisfiable=fills(seats(policy, rule.approvals, everybody(policy, barred))),
         may_approve=tuple(_voice(policy, one) for one in people if one not in barred),
-        may_not=tuple(_voice(policy, one, "runs the node") for one in people if one in barred),
+        may_not=tuple(
+            _voice(policy, one, "runs the node" if one in operators else "runs a witness")
+            for one in people
+            if one in barred
+        ),
         limits={key: value for key, value in limits.items() if value is not None},
         checks=tuple(sorted(asked_checks(rule))),
         options=rule.options,
         recheck=rule.recheck,
         expires_days=rule.expires_days,
+        witnesses={one: policy.form.witnesses[one].forges for one in heard},
     )
 
 

@@ -9,6 +9,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
 
 from placet.core import limits
 from placet.core.guards import guard
@@ -18,9 +19,12 @@ POLICY = ".placet/policy.yaml"
 DVC_CONFIG = ".dvc/config"
 GITIGNORE = ".gitignore"
 DVC_GITIGNORE = ".dvc/.gitignore"
+CODEOWNERS = "CODEOWNERS"  # on `main`, for a hosted forge; binds nobody
 POLICY_FILES = (POLICY, DVC_CONFIG, GITIGNORE, DVC_GITIGNORE)
 
 ARTIFACTS = "artifacts/"
+ARTIFACT_SCHEME = "placet"
+CRATE = "ro-crate-metadata.json"
 PROPOSALS = ".placet/proposals/"
 FREEZES = ".placet/freezes/"
 LEDGER = ".placet/ledger/"
@@ -50,10 +54,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HASHED = re.compile(
     r"(?:files/md5|placet/dirs)/([0-9a-f]{2})/([0-9a-f]{30})(\.dir)?|placet/sums/([0-9a-f]{2})/([0-9a-f]{62})"
 )
+_ARTIFACT_URI = re.compile(r"placet://([0-9a-f]{32})/artifacts/([^/]{1,64})/(.{1,3072})")
 _WINDOWS = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _ORDINARY = re.compile(r"(?:(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,200})?[A-Za-z0-9_-](?:/(?!$)|$))+")
 _SUSPECT = re.compile(
     r"(?i)(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|dvc\.yaml|dvc\.lock)(?:[./]|$)|\.dvc$"
+)
+_FORGE = re.compile(
+    r"CODEOWNERS|\.(?:github|gitea|forgejo)/(?:CODEOWNERS|workflows/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}\.ya?ml)"
 )
 _RESERVED_PARTS = frozenset({".git", ".dvc", ".placet"})
 _DVC_FILES = frozenset({"dvc.yaml", "dvc.lock", ".dvcignore"})
@@ -276,6 +284,21 @@ def metafile(node: str, path: str) -> str:
     return f"{ARTIFACTS}{node}/{path}.dvc"
 
 
+def artifact_uri(repository: str, node: str, path: str) -> str:
+    """How provenance names an artifact of a Ctrl repository, whatever version its digest says."""
+    return f"{ARTIFACT_SCHEME}://{repository}/{ARTIFACTS}{node}/{quote(path)}"
+
+
+def of_artifact_uri(uri: str) -> tuple[str, str, str] | None:
+    """Repository, node and path that such a URI names, or None: it is another one."""
+    match = _ARTIFACT_URI.fullmatch(uri)
+    if match is None:
+        return None
+    repository, node, path = match[1], match[2], unquote(match[3], errors="replace")
+    known = is_name(node) and unsafe(path) is None and artifact_uri(repository, node, path) == uri
+    return (repository, node, path) if known else None
+
+
 def folder(proposal: str) -> str:
     """The folder of a proposal, with a slash at its end."""
     return f"{PROPOSALS}{proposal[:2]}/{proposal}/"
@@ -286,7 +309,12 @@ def is_known(path: str) -> bool:
     if path.startswith(ARTIFACTS):
         data = path.removeprefix(ARTIFACTS).removesuffix(".dvc")
         return path.endswith(".dvc") and "/" in data and forbidden_artifact(data) is None
-    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES))
+    return path in POLICY_FILES or path.startswith((PROPOSALS, FREEZES)) or is_forge_file(path)
+
+
+def is_forge_file(path: str) -> bool:
+    """Is this a file that a forge reads on `main`: code owners, workflows? It binds nobody here."""
+    return _FORGE.fullmatch(path) is not None
 
 
 def manifest_path(proposal: str) -> str:
@@ -299,6 +327,11 @@ def decision_path(proposal: str, person: str, number: int) -> str:
     return f"{folder(proposal)}decisions/{person}-{number}.json"
 
 
+def observation_path(proposal: str, witness: str, number: int) -> str:
+    """Where a witness's n-th observation about a proposal is."""
+    return f"{folder(proposal)}observations/{witness}-{number}.json"
+
+
 def withdrawal_path(proposal: str) -> str:
     """Where the signer's withdrawal of a proposal is."""
     return f"{folder(proposal)}withdraw.json"
@@ -309,6 +342,11 @@ def receipt_path(proposal: str) -> str:
     return f"{folder(proposal)}receipt.json"
 
 
+def crate_path(proposal: str) -> str:
+    """Where the RO-Crate of a publication is; on published branches only."""
+    return f"{folder(proposal)}{CRATE}"
+
+
 def proposal_of(path: str) -> tuple[str, str] | None:
     """Proposal id and file name within its folder, or None if the path is in no proposal's folder."""
     match = re.fullmatch(r"\.placet/proposals/([0-9a-f]{2})/(\1[0-9a-f]{30})/(.+)", path)
@@ -317,7 +355,22 @@ def proposal_of(path: str) -> tuple[str, str] | None:
 
 def decision_of(name: str) -> tuple[str, int] | None:
     """Person and number of a decision's name within the folder (`decisions/<person>-<n>.json`)."""
-    match = re.fullmatch(r"decisions/(.+)-([1-9][0-9]{0,5})\.json", name)
+    return _numbered("decisions", name)
+
+
+def observation_of(name: str) -> tuple[str, int] | None:
+    """Witness and number of an observation's name within the folder (`observations/<witness>-<n>.json`)."""
+    return _numbered("observations", name)
+
+
+def is_observation(path: str) -> bool:
+    """Is this the path of an observation about some proposal?"""
+    found = proposal_of(path)
+    return found is not None and observation_of(found[1]) is not None
+
+
+def _numbered(folder: str, name: str) -> tuple[str, int] | None:
+    match = re.fullmatch(rf"{folder}/(.+)-([1-9][0-9]{{0,5}})\.json", name)
     if match is None or not is_name(match[1]):
         return None
     return match[1], int(match[2])

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from placet.core.assent import asked_checks, everybody, seats
+from placet.core.assent import (
+    Assent,
+    accepts_forge,
+    asked_checks,
+    barred_for,
+    everybody,
+    node_witnesses,
+    seats,
+)
 from placet.core.globsets import example
 from placet.core.policy import Approvals, Place, Policy, Rule, mark
 from placet.core.quorum import fills
@@ -34,12 +43,15 @@ class Weakness:
 
 
 WEAKNESSES: Mapping[str, str] = {
+    "forge-alone": "Ask for bytes: 1 in the rule's approvals: only a signed decision can meet it.",
     "code-unseen": "Ask for bytes: 1 in the rule's approvals, or leave that type out.",
     "matches-nothing": "Paths begin with the node's name: <node>/<path> or */<path>.",
     "never-reached": "Put the rule before them, or take it out.",
+    "no-operators": "Name who runs the witness in its operators; their approvals do not count then.",
     "no-rows": "Set limits.rows.",
     "no-rule": "Add a rule that matches it, or narrow the node's paths.",
     "no-spare": "Add a person to the group, or a second key that is kept elsewhere.",
+    "no-witness": "Name a witness of another organisation that reads a forge where they have accounts.",
     "no-types": "Name the types in limits.types, or `any` if that is meant.",
     "no-unfreeze": "Name two people or more in the groups of governance.freeze.",
     "nobody": "Name more people in the rule's groups, or ask for fewer approvals.",
@@ -51,6 +63,7 @@ WEAKNESSES: Mapping[str, str] = {
     "unused-group": "Take it out, or use it.",
     "unused-options": "Add the check to the rule's checks, or take the options out.",
     "unused-person": "Name the person in a group that a rule uses, or take them out.",
+    "unused-witness": "Take it out, or write accept: [forge] to a rule.",
 }
 """What is found, by its stable code, and how to mend it."""
 
@@ -81,11 +94,20 @@ class _Voters:
         self._all = everybody(policy)
 
     def can(
-        self, needs: Sequence[Approvals], barred: Iterable[str], only: Iterable[str] | None = None
+        self,
+        needs: Sequence[Approvals],
+        barred: Iterable[str],
+        only: Iterable[str] | None = None,
+        *,
+        unseen: bool = False,
     ) -> bool:
-        """Could these people (all, if none are named) but the barred ones satisfy the requirements?"""
+        """Could these people (all, if none are named) but the barred ones satisfy the requirements?
+
+        `unseen`: none of them having seen the bytes.
+        """
         names = (self._all.keys() if only is None else set(only)) - set(barred)
-        return fills(seats(self.policy, needs, {name: self._all[name] for name in names}))
+        given = {name: Assent(name, "report") if unseen else self._all[name] for name in names}
+        return fills(seats(self.policy, needs, given))
 
     def of(self, needs: Sequence[Approvals]) -> list[str]:
         """The members of the groups that are asked."""
@@ -101,7 +123,7 @@ class _Voters:
 
 
 def _few(
-    voters: _Voters, place: Place, name: str, needs: Sequence[Approvals], barred: Sequence[set[str]]
+    voters: _Voters, place: Place, name: str, needs: Sequence[Approvals], barred: Sequence[AbstractSet[str]]
 ) -> Iterator[_Found]:
     """Can one person, or one organisation, satisfy these requirements, under any of these exclusions?"""
     people = voters.of(needs) if sum(need.count for need in needs) == 1 else []
@@ -162,6 +184,10 @@ def _people(policy: Policy) -> Iterator[_Found]:
     used |= {*form.governance.freeze, *form.governance.retraction.groups}
     busy = {member for name in used for member in form.groups[name].members}
     busy |= {operator for node in form.nodes.values() for operator in node.operators}
+    busy |= {operator for one in form.witnesses.values() for operator in one.operators}
+    if not any(map(accepts_forge, form.rules)):
+        for name in form.witnesses:
+            yield "unused-witness", ("witnesses", name), f"No rule accepts the word of witness {name}."
     for name in form.people.keys() - busy:
         text = f"No rule counts {name}, who runs no node either: the keys are unused."
         yield "unused-person", ("people", name), text
@@ -203,15 +229,38 @@ def _paths(voters: _Voters) -> Iterator[_Found]:
 
 
 def _rule(voters: _Voters, index: int, rule: Rule, here: Sequence[Reached]) -> Iterator[_Found]:
-    form = voters.policy.form
+    policy = voters.policy
     place: Place = ("rules", index, "approvals")
     nodes = dict.fromkeys(one.node for one in here)
-    operators = [set(form.nodes[node].operators) for node in nodes] or [set()]
+    operators = [barred_for(policy, rule, node) for node in nodes] or [frozenset()]
     yield from _few(voters, place, f"Rule {rule.name}", rule.approvals, operators)
+    yield from _forge(voters, index, rule, nodes)
     for node in nodes:
-        if not voters.can(rule.approvals, form.nodes[node].operators):
+        if not voters.can(rule.approvals, barred_for(policy, rule, node)):
             text = f"Nobody can satisfy rule {rule.name} for node {node}: its operators do not count."
             yield "nobody", place, text
+
+
+def _forge(voters: _Voters, index: int, rule: Rule, nodes: Iterable[str]) -> Iterator[_Found]:
+    """May the holder of one witness's key publish alone; and can the forge's word count at all?"""
+    place: Place = ("rules", index, "accept")
+    policy, form = voters.policy, voters.policy.form
+    people = voters.of(rule.approvals)
+    for node in nodes if accepts_forge(rule) else ():
+        out, heard = barred_for(policy, rule, node), False
+        for name in sorted(node_witnesses(policy, node)):
+            reads = set(form.witnesses[name].forges)
+            told = [one for one in people if reads & form.people[one].forges.keys()]
+            heard = heard or bool(set(told) - out)
+            if not form.witnesses[name].operators:
+                text = f"Nobody is said to run witness {name}: who does could approve as well."
+                yield "no-operators", ("witnesses", name), text
+            if voters.can(rule.approvals, out, told, unseen=True):
+                text = f"Rule {rule.name} can be satisfied for {node} by the word of witness {name} alone."
+                yield "forge-alone", place, text
+        if not heard:
+            text = f"Rule {rule.name} accepts a forge's word, and no witness of its people speaks for {node}."
+            yield "no-witness", place, text
 
 
 def _unmatched(policy: Policy) -> Iterator[_Found]:

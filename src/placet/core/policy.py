@@ -35,6 +35,7 @@ from placet.core.policyform import (
     Rule,
     Tier,
     Window,
+    Witness,
     in_words,
 )
 from placet.core.policymistakes import Place, contradictions
@@ -56,6 +57,7 @@ __all__ = [
     "Rule",
     "Tier",
     "Window",
+    "Witness",
     "dvc_config",
     "mark",
     "parse_policy",
@@ -81,6 +83,11 @@ class Policy:
     def node_keys(self, node: str) -> tuple[str, ...]:
         """The public keys of a node; none if the policy does not know it."""
         known = self.form.nodes.get(node)
+        return known.keys if known else ()
+
+    def witness_keys(self, witness: str) -> tuple[str, ...]:
+        """The public keys of a witness; none if the policy does not know it."""
+        known = self.form.witnesses.get(witness)
         return known.keys if known else ()
 
     def person_of(self, key: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from placet.core.formed import formed
 from placet.core.predicates import Id, Name, Sees, Sha256, Short, Time
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
@@ -74,6 +75,15 @@ class Node(_Form, frozen=True, kw_only=True):
     operators: tuple[Name, ...] = ()
 
 
+class Witness(_Form, frozen=True, kw_only=True):
+    """Who signs which reviews there are on a forge: its keys, the forges that it reads, who runs it."""
+
+    organisation: Name
+    keys: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=20)]
+    forges: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=20)]
+    operators: tuple[Name, ...] = ()
+
+
 class Tier(_Form, frozen=True, kw_only=True):
     """A publication tier as researchers reach it: a DVC remote without credentials."""
 
@@ -102,7 +112,11 @@ class Limits(_Form, frozen=True, kw_only=True):
 
 
 class Rule(_Form, frozen=True, kw_only=True):
-    """What must hold for artifacts whose `<node>/<path>` matches; the first rule that matches counts."""
+    """What must hold for artifacts whose `<node>/<path>` matches; the first rule that matches counts.
+
+    Attributes:
+        accept: What counts beside signed decisions: `forge`, reviews there that a witness signs.
+    """
 
     name: Name
     paths: Annotated[tuple[Glob, ...], msgspec.Meta(min_length=1, max_length=200)]
@@ -113,6 +127,7 @@ class Rule(_Form, frozen=True, kw_only=True):
     options: dict[Name, dict[Key, Option]] = msgspec.field(default_factory=dict)
     recheck: bool = False
     expires_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    accept: Annotated[tuple[Literal["forge"], ...], msgspec.Meta(max_length=1)] = ()
 
 
 class Between(_Form, frozen=True, kw_only=True):
@@ -180,6 +195,7 @@ class PolicyForm(_Form, frozen=True, kw_only=True):
     people: Annotated[dict[Name, Person], msgspec.Meta(min_length=1)]
     groups: Annotated[dict[Name, Group], msgspec.Meta(min_length=1)]
     nodes: dict[Name, Node]
+    witnesses: dict[Name, Witness] = msgspec.field(default_factory=dict)
     tiers: Annotated[dict[Name, Tier], msgspec.Meta(min_length=1)]
     rules: Annotated[tuple[Rule, ...], msgspec.Meta(min_length=1, max_length=1000)]
     windows: dict[Name, Window] = msgspec.field(default_factory=dict)
@@ -193,3 +209,6 @@ def schema() -> dict[str, Any]:
         "$id": "urn:placet:policy:v1",
         **msgspec.json.schema(PolicyForm),
     }
+
+
+formed(PolicyForm)

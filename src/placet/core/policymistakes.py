@@ -20,9 +20,12 @@ def contradictions(form: PolicyForm) -> Iterator[Mistake]:
     yield from _double_keys(form)
     for name in form.nodes.keys() & form.people.keys():
         yield ("nodes", name), f"{name!r} is also the name of a person"
+    for name in form.witnesses.keys() & (form.people.keys() | form.nodes.keys()):
+        yield ("witnesses", name), f"{name!r} is also the name of a person or a node"
     members: list[tuple[str, str, str, tuple[str, ...]]] = [
         *(("groups", name, "members", group.members) for name, group in form.groups.items()),
         *(("nodes", name, "operators", node.operators) for name, node in form.nodes.items()),
+        *(("witnesses", name, "operators", one.operators) for name, one in form.witnesses.items()),
     ]
     for table, name, field, people in members:
         for index, person in enumerate(people):
@@ -133,6 +136,7 @@ def _double_keys(form: PolicyForm) -> Iterator[Mistake]:
     holders: list[tuple[str, str, tuple[str, ...]]] = [
         *(("people", name, person.keys) for name, person in form.people.items()),
         *(("nodes", name, node.keys) for name, node in form.nodes.items()),
+        *(("witnesses", name, one.keys) for name, one in form.witnesses.items()),
     ]
     for table, name, keys in holders:
         for index, key in enumerate(keys):

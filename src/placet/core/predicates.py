@@ -6,6 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from placet.core.formed import formed
+from placet.core.provenance import Provenance
+
 # `$` of Python's `re` also matches before a newline at the end, JSON Schema's does not: hence `(?!\n)`.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Md5 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
@@ -20,10 +23,10 @@ Text = Annotated[str, msgspec.Meta(max_length=4000)]
 Short = Annotated[str, msgspec.Meta(max_length=300)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 Time = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)")]
-
 Verdict = Literal["approve", "return", "reject"]
 Sees = Literal["bytes", "report"]
 ManifestKind = Literal["publish", "policy", "retract"]
+Word = Literal["approve", "return", "none"]
 EntryKind = Literal["genesis", "policy", "publish", "retract", "erased", "restored"]
 
 
@@ -74,16 +77,6 @@ class CheckResult(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     summary: Short
     tool: Short = ""
     facts: Annotated[dict[Fact, Count], msgspec.Meta(max_length=50)] = msgspec.field(default_factory=dict)
-
-
-class Provenance(_Struct, frozen=True, kw_only=True):
-    """Where the artifacts came from; names follow SLSA's build provenance where it has them."""
-
-    orchestrator: Short = ""
-    asset: Short = ""
-    run: Short = ""
-    code_version: Short = ""
-    inputs: Annotated[tuple[Short, ...], msgspec.Meta(max_length=200)] = ()
 
 
 class Manifest(Predicate, frozen=True, kw_only=True, omit_defaults=True):
@@ -210,8 +203,12 @@ class Erasure(Predicate, frozen=True, kw_only=True):
     artifacts: tuple[Erased, ...]
 
 
-class LedgerEntry(Predicate, frozen=True, kw_only=True):
-    """One change of a published branch; `actor` (a node or a person) signed it."""
+class LedgerEntry(Predicate, frozen=True, kw_only=True, omit_defaults=True):
+    """One change of a published branch; `actor` (a node or a person) signed it.
+
+    Attributes:
+        observations: The digests of the observations that count, where the policy accepts a forge's word.
+    """
 
     TYPE: ClassVar[str] = "urn:placet:ledger-entry:v1"
 
@@ -226,6 +223,7 @@ class LedgerEntry(Predicate, frozen=True, kw_only=True):
     receipt: Sha256 | None
     judged: CommitId | None
     actor: Name
+    observations: tuple[Sha256, ...] = ()
 
 
 class Checkpoint(Predicate, frozen=True, kw_only=True):
@@ -258,19 +256,37 @@ class Unfreeze(Predicate, frozen=True, kw_only=True):
 
 
 class Observation(Predicate, frozen=True, kw_only=True):
-    """A witness saw this review on a forge."""
+    """A witness saw this review on a forge; the witness's n-th observation about the manifest.
+
+    The last one about an account counts, and takes the place of those before it.
+
+    Attributes:
+        forge: As the policy names it in `people.*.forges`.
+        user: The account's immutable number there.
+        review: The review's number there.
+        commit: What was reviewed, as the forge recorded it; of an objection without one, where the branch is.
+        content: Of the proposal: the manifest's own. An approval's commit holds it: the witness recomputes.
+        verdict: `none`: an approval was dismissed, is gone, or is about other content.
+    """
 
     TYPE: ClassVar[str] = "urn:placet:observation:v1"
 
     manifest: Sha256
-    forge: Short
-    user: Short
-    review: Short
-    content: Sha256
-    verdict: Verdict
     witness: Name
+    n: Annotated[int, msgspec.Meta(ge=1, le=999_999)]
+    previous: Sha256 | None
+    forge: Name
+    user: Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
+    review: Count
+    commit: CommitId
+    content: Sha256
+    verdict: Word
+    policy: Sha256
 
 
 PREDICATES: tuple[type[Predicate], ...] = (
     Manifest, Decision, Withdrawal, Receipt, Erasure, LedgerEntry, Checkpoint, Freeze, Unfreeze, Observation,
 )  # fmt: skip
+
+
+formed(*PREDICATES)

@@ -19,6 +19,7 @@ import rfc8785
 
 from placet.core import envelope as dsse
 from placet.core.digest import sha256_hex
+from placet.core.formed import formed
 from placet.core.guards import guard
 from placet.core.predicates import Manifest, Path, Predicate, Sha256
 from placet.errors import Invalid
@@ -179,3 +180,6 @@ def _check_times(kind: type[Predicate], body: Predicate) -> None:
 
 def _bad(kind: type[Predicate], reason: str) -> Invalid:
     return Invalid(f"The {kind.__name__.lower()} statement {reason}.", kind="statement")
+
+
+formed(_Outer)

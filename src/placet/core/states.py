@@ -47,7 +47,7 @@ class Transition:
 _S = State
 TRANSITIONS: tuple[Transition, ...] = (
     Transition(_S.DRAFT, _S.PROPOSED, "node or person", "branch with the signed manifest"),
-    Transition(_S.PROPOSED, _S.APPROVED, "reviewers", "decisions that satisfy the effective policy"),
+    Transition(_S.PROPOSED, _S.APPROVED, "reviewers", "decisions (observations) that satisfy the policy"),
     Transition(_S.PROPOSED, _S.RETURNED, "reviewer", "decision `return`"),
     Transition(_S.PROPOSED, _S.REJECTED, "reviewer", "decision `reject`"),
     Transition(_S.PROPOSED, _S.WITHDRAWN, "signer", "withdrawal"),

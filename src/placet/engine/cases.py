@@ -24,6 +24,7 @@ from placet.core.dvcfile import Output, encode_metafile
 from placet.core.guards import guard
 from placet.core.policy import Approvals, Policy
 from placet.core.predicates import Artifact, Decision, Manifest, Sees, Verdict
+from placet.core.sightings import Said, Sighting, content_digest, counted, said
 from placet.core.statement import Signed, parse_time, proposal_id
 from placet.core.states import Standing, State, StateFacts, derive
 from placet.engine.twins import Pair, objects_of
@@ -35,6 +36,15 @@ class Recorded:
     """A decision whose signature held where it came in, with the blob that carries it."""
 
     decision: Signed[Decision]
+    path: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An observation whose signature held where it came in, with the blob that carries it."""
+
+    sighting: Sighting
     path: str
     blob: str
 
@@ -61,6 +71,7 @@ class Case:
     ended: Literal["", "superseded", "reverted"] = ""
     removed: frozenset[str] = frozenset()
     decisions: list[Recorded] = field(default_factory=list)
+    observations: list[Observed] = field(default_factory=list)
     withdrawn: bool = False
     withdrawal: tuple[str, str] | None = None
     lost: str = ""
@@ -82,6 +93,28 @@ class Case:
         if body.kind == "policy":
             return {layout.POLICY: self.manifest.subjects[0].value}
         return {layout.metafile(body.node or "", one.path): one.metafile for one in body.artifacts}
+
+    @property
+    def content(self) -> str:
+        """The digest of all that the proposal consists of, as an observation names it."""
+        return content_digest({layout.manifest_path(self.id): self.manifest.digest, **self.metafiles()})
+
+    def records(self) -> dict[str, str]:
+        """Path -> blob of its decisions and observations."""
+        signed = {one.path: one.blob for one in self.decisions}
+        return {**signed, **{one.path: one.blob for one in self.observations}}
+
+    def said(self) -> dict[str, Said]:
+        """What people said on forges, by the word of witnesses that may count."""
+        return said(self.policy, self.manifest.body, (one.sighting for one in self.observations))
+
+    def counted_observations(self) -> list[Observed]:
+        """The unbroken chains of the witnesses whose word may count, in the order of their paths."""
+        known = counted(self.policy, self.manifest.body, (one.sighting for one in self.observations))
+        digests = {one.digest for chain in known.values() for one in chain}
+        return sorted(
+            (one for one in self.observations if one.sighting.digest in digests), key=lambda one: one.path
+        )
 
     def takes(self) -> list[tuple[str, str]]:
         """What a retraction takes back: metafile paths, each with the digest of what published it."""
@@ -159,9 +192,11 @@ def state(
 
 
 def standing_verdicts(case: Case) -> set[Verdict]:
-    """The last words of those who may judge the proposal."""
+    """The last words of those who may judge the proposal, signed or, where that counts, on a forge."""
+    signed = {person: chain[-1].decision.body.verdict for person, chain in chains(case).items()}
+    told = {person: one.verdict for person, one in case.said().items()}
     return {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
+        verdict for words in (signed, told) for person, verdict in words.items() if may_judge(case, person)
     }
 
 
@@ -176,12 +211,28 @@ def succession_problem(before: Policy, after: Policy) -> str:
 
 
 def assents(case: Case, when: datetime | None) -> Iterator[Assent]:
-    """The approvals that stand: each the last word of an unbroken chain, given under the effective policy."""
-    for person, chain in chains(case).items():
+    """The approvals that stand: each the last word of an unbroken chain, given under the effective policy.
+
+    What somebody said on a forge counts beside it, unless they signed anything else than an approval.
+    """
+    signed = chains(case)
+    for person, one in case.said().items():
+        own = {decision.decision.body.person for decision in case.decisions}
+        agrees = person in signed and signed[person][-1].decision.body.verdict == "approve"
+        if one.verdict == "approve" and (person not in own or agrees):
+            yield Assent(person, "report", forge=True)
+    for person, chain in signed.items():
         body = chain[-1].decision.body
         late = when is not None and body.expires is not None and parse_time(body.expires) <= when
         if body.verdict == "approve" and not late and body.policy == case.policy.digest:
             yield Assent(person, seen_level(case, body))
+
+
+def attested(case: Case) -> tuple[str, ...]:
+    """Whose approval stands by the word of a witness alone."""
+    found = list(assents(case, None))
+    signed = {one.person for one in found if not one.forge}
+    return tuple(one.person for one in found if one.forge and one.person not in signed)
 
 
 @guard(35)

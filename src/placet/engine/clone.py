@@ -52,6 +52,7 @@ class Clone:
         approved: Data path -> (artifact, SHA-256), as the manifests say.
         retracted: Data path -> why it is not to be used any more, as of the last fetch.
         left: Of those, what lies here and is not tracked any more.
+        repository: The Ctrl repository's id.
     """
 
     tier: str
@@ -59,6 +60,7 @@ class Clone:
     approved: Mapping[str, tuple[Artifact, str]]
     retracted: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, str] = field(default_factory=dict)
+    repository: str = ""
 
     def without(self, targets: Iterable[str | Path], failed: Container[str]) -> list[str]:
         """What is meant by these targets, but for the outputs that failed, as targets."""
@@ -104,7 +106,8 @@ def governed(
     retracted = {path.removesuffix(".dvc"): why for path, why in gone.items() if why}
     left = left_over(publication, latest, workspace.root)
     given = replace(workspace, given=tuple(outs))
-    return Clone(publication.tier, given, approved, {**left, **retracted}, left)
+    repository = publication.entries[0].body.repository
+    return Clone(publication.tier, given, approved, {**left, **retracted}, left, repository)
 
 
 @guard(33)
@@ -230,6 +233,22 @@ def checkout_published(
     for one, items in contents:
         require_approved(clone, one, items, state, jobs)
     return done
+
+
+def published_contents(clone: Clone, path: str) -> Contents:
+    """What a whole artifact of a clone consists of, by what was approved and by lists that are proven.
+
+    Raises:
+        NotFound: kind `not-tracked`; kind `not-in-cache`: its lists were not fetched.
+        Refused: kind `retracted`.
+    """
+    (one,) = clone.workspace.select([clone.workspace.root / path])
+    for error in refuse_retracted(clone, [path]).values():
+        raise error
+    found = _cached(clone, one)
+    if found is None:
+        raise not_in_cache(one.path, one.out.key)
+    return found
 
 
 @guard(2, 3)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from placet.core.assent import could_approve, excluded, sees
+from placet.core.assent import could_approve, excluded, forge_suffices, sees
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.explain import need_text
 from placet.core.policy import Policy
-from placet.core.predicates import Artifact, CheckResult, Comment, Decision, Provenance, Withdrawal
+from placet.core.predicates import Artifact, CheckResult, Decision, Withdrawal
+from placet.core.provenance import Provenance
 from placet.core.statement import format_time, parse, parse_time
 from placet.core.states import State
 from placet.engine.cases import Case, chains, expiry, needs_of, outcome, seen_level
 from placet.engine.ctrl import View
+from placet.engine.descent import warnings
+from placet.engine.detailviews import (
+    ArtifactView,
+    DecisionView,
+    Link,
+    ObservationView,
+    RemarkView,
+    Reviewer,
+    observations,
+)
 from placet.engine.freeze import frozen
+from placet.engine.observed import told_by
 
 WAITING = frozenset({State.PROPOSED, State.QUARANTINED})
 _TIMED = WAITING | {State.APPROVED, State.LANDED}
@@ -26,81 +37,6 @@ _LANDED = {
     "policy": "It is on main.",
     "retract": "It is on main; whoever may retract records it: placet retract",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactView:
-    """One artifact of a proposal; `change` compares it with the version that landed before."""
-
-    path: str
-    kind: Literal["file", "directory"]
-    size: int
-    files: int
-    sha256: str
-    md5: str
-    change: Literal["new", "changed"]
-    previous: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionView:
-    """One decision as a person reads it.
-
-    Attributes:
-        seen: What counts as seen: bytes only if the decision names the digest of all bytes.
-        digests: How many digests the decision names as seen.
-        counts: Part of an unbroken chain, under the policy that the proposal is judged by.
-        expired: An approval whose time is over.
-    """
-
-    person: str
-    organisation: str
-    verdict: str
-    seen: str
-    digests: int
-    role: str
-    comment: str
-    comments: tuple[Comment, ...]
-    time: str
-    expires: str | None
-    n: int
-    digest: str
-    counts: bool
-    expired: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reviewer:
-    """Somebody whose approval could count, and what they have said so far.
-
-    Attributes:
-        sees: The most that policy shows to them.
-        forges: Forge -> their account's immutable id there.
-        verdict: Of their last decision, or empty.
-        seen: What they had before them then, or empty.
-        standing: The decision counts now: it is theirs, it is the last, and it has not expired.
-    """
-
-    person: str
-    name: str
-    organisation: str
-    groups: tuple[str, ...]
-    sees: str
-    forges: Mapping[str, int]
-    verdict: str
-    seen: str
-    standing: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """An earlier or later proposal of the same thing, and with which words it ended."""
-
-    id: str
-    state: State
-    proposed: str
-    manifest: str
-    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +51,10 @@ class Detail:
         follows: What this one continues, the nearest first.
         followed_by: What continues this one.
         closed: Its branch was closed; nothing more is decided about it.
+        warnings: What was retracted of all that it was made from, one sentence each.
+        observations: What witnesses say that they saw on a forge.
+        remarks: What people wrote there.
+        url: Its page there.
     """
 
     id: str
@@ -150,6 +90,10 @@ class Detail:
     landed: str | None
     published: str | None
     sequence: int | None
+    warnings: tuple[str, ...]
+    observations: tuple[ObservationView, ...] = ()
+    remarks: tuple[RemarkView, ...] = ()
+    url: str | None = None
 
 
 def detail(view: View, case: Case, now: datetime) -> Detail:
@@ -199,6 +143,8 @@ def detail(view: View, case: Case, now: datetime) -> Detail:
         landed=case.landed,
         published=published.entry.body.time if published else None,
         sequence=published.entry.body.sequence if published else None,
+        warnings=warnings(view, case),
+        observations=tuple(observations(case)),
     )
 
 
@@ -223,12 +169,13 @@ def able(case: Case) -> tuple[str, ...]:
 
 def waits_for(case: Case, now: datetime) -> tuple[str, ...]:
     """Who could still help it by an approval: they may, and have no decision that stands."""
-    return tuple(one.person for one in reviewers(case, now) if not one.standing)
+    told = forge_suffices(case.policy, case.manifest.body)
+    return tuple(one.person for one in reviewers(case, now) if not one.standing and not (told and one.told))
 
 
 def reviewers(case: Case, now: datetime) -> list[Reviewer]:
     """Everybody whose approval could count, and what they have said so far."""
-    policy, given = case.policy, chains(case)
+    policy, given, told = case.policy, chains(case), case.said()
     groups = {name for need in needs_of(policy, case.manifest.body) for name in need.groups}
     out = []
     for name in able(case):
@@ -245,6 +192,7 @@ def reviewers(case: Case, now: datetime) -> list[Reviewer]:
                 verdict=last.verdict if last else "",
                 seen=seen_level(case, last) if last else "",
                 standing=last is not None and last.policy == policy.digest and not _late(last, now),
+                told=told[name].verdict if name in told else "",
             )
         )
     return out
@@ -305,6 +253,9 @@ def _words(view: View, case: Case) -> Iterator[str]:
         if person in able(case) and last.verdict != "approve":
             yield f"{person}, {last.verdict}: {last.comment or 'see the comments'}"
             yield from (f"{person}, on {one.path}: {one.text}" for one in last.comments)
+    for person, said in case.said().items():
+        if person in able(case) and said.verdict != "approve":
+            yield f"{person}, {said.verdict}: on the forge, {told_by(said)}"
 
 
 def _until(case: Case, now: datetime) -> str | None:

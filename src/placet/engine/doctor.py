@@ -52,7 +52,9 @@ def failed(name: str, error: PlacetError, level: Level = "fail") -> Finding:
     return Finding(name, level, error.what, f"{error.why} {error.mend}".strip())
 
 
-def check_view(view: View, node: str | None, person: str | None, public: str | None) -> Iterator[Finding]:
+def check_view(
+    view: View, node: str | None, person: str | None, public: str | None, witness: str | None = None
+) -> Iterator[Finding]:
     """The Ctrl repository: its chain, its branches, and whether the policy knows this party's key."""
     policy = view.history.policy
     text = f"{len(view.line)} commits, policy {policy.form.number}, {len(view.cases())} proposals"
@@ -66,11 +68,13 @@ def check_view(view: View, node: str | None, person: str | None, public: str | N
         else:
             count = len(view.publications[tier].entries)
             yield Finding(f"tier {tier}", "ok", f"{count} ledger entries, all recomputed")
-    if node or person:
-        known = policy.node_keys(node) if node else policy.person_keys(person or "")
+    who = node or person or witness
+    if who:
+        known = policy.node_keys(node or "") or policy.person_keys(person or "")
+        known = known or policy.witness_keys(witness or "")
         ok = public is not None and public in known
         mend = f"Propose a policy that adds {public}" if public else "Set `key` in placet.toml."
-        text = f"{node or person}'s key is {'' if ok else 'not '}in the effective policy"
+        text = f"{who}'s key is {'' if ok else 'not '}in the effective policy"
         yield Finding("policy", "ok" if ok else "fail", text, mend)
     for freeze in view.stops.values():
         yield Finding("freeze", "warn", str(freeze), "Two people end it: placet unfreeze ID -m REASON")

@@ -142,7 +142,7 @@ def require_own(case: Case, change: Change) -> None:
     own = case.metafiles().keys() | records
     if case.manifest.body.kind == "policy":
         own |= set(layout.POLICY_FILES)
-    if change.path not in own and not _is_decision(case.id, change.path):
+    if change.path not in own and not _is_record(case.id, change.path):
         raise Refused(
             f"The branch changes {_shown(change.path)}, which is not part of proposal {case.id}.",
             kind="foreign-change",
@@ -241,7 +241,9 @@ def require_new(change: Change, before: Mapping[str, Change]) -> None:
 def _record(history: History, case: Case, path: str, blob: str) -> None:
     if path == layout.withdrawal_path(case.id):
         history.record_withdrawal(case, path, blob, case.policy)
-    elif _is_decision(case.id, path):
+    elif layout.is_observation(path):
+        history.record_observation(case, path, blob, (case.policy,))
+    elif _is_record(case.id, path):
         history.record_decision(case, path, blob, (case.policy,))
 
 
@@ -267,9 +269,12 @@ def _read(history: History, mode: str, blob: str, limit: int) -> bytes | None:
         return None
 
 
-def _is_decision(proposal: str, path: str) -> bool:
+def _is_record(proposal: str, path: str) -> bool:
+    """A decision or an observation of this proposal?"""
     found = layout.proposal_of(path)
-    return found is not None and found[0] == proposal and layout.decision_of(found[1]) is not None
+    if found is None or found[0] != proposal:
+        return False
+    return layout.decision_of(found[1]) is not None or layout.observation_of(found[1]) is not None
 
 
 def _shown(path: str) -> str:

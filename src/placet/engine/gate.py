@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from placet.core import layout, windows
-from placet.core.assent import judge_manifest
+from placet.core.assent import judge_manifest, witnesses
 from placet.core.guards import guard
 from placet.core.ledger import MAX_AHEAD
 from placet.core.statement import parse_time
@@ -106,8 +106,7 @@ def _require_all_decisions(view: View, ref: str, case: Case) -> None:
     branch = view.open.get(case.id)
     if branch is None:
         return
-    wanted = [(one.path, one.blob) for one in branch.decisions]
-    wanted += [branch.withdrawal] if branch.withdrawal else []
+    wanted = [*branch.records().items(), *([branch.withdrawal] if branch.withdrawal else [])]
     for path, blob in wanted:
         if view.history.tree.get(path, ("", ""))[1] != blob:
             raise refuse(ref, f"It leaves out {path}, which the proposal's branch holds.")
@@ -155,8 +154,8 @@ def _late(case: Case, now: datetime) -> bool:
 
 
 def _record_of(case: Case, change: Change) -> bool:
-    records = {(one.path, one.blob) for one in case.decisions} | {(layout.manifest_path(case.id), case.blob)}
-    return (change.path, change.blob) in records or (change.path, change.blob) == case.withdrawal
+    records = {**case.records(), layout.manifest_path(case.id): case.blob}
+    return records.get(change.path) == change.blob or (change.path, change.blob) == case.withdrawal
 
 
 @guard(9, 17, 21)
@@ -220,6 +219,10 @@ def _require_purpose(view: View, update: RefUpdate, case: Case) -> None:
     idle = sorted({one.decision.body.person for one in case.decisions} - set(able(case)))
     if idle:
         raise refuse(update.ref, f"No rule counts a decision of {idle[0]} about it.")
+    heard = witnesses(case.policy, case.manifest.body)
+    unheard = sorted({one.sighting.body.witness for one in case.observations} - heard)
+    if unheard:
+        raise refuse(update.ref, f"No rule counts an observation of {unheard[0]} about it.")
 
 
 @guard(34)

@@ -17,10 +17,11 @@ from placet.core.dvcfile import MAX_METAFILE
 from placet.core.envelope import MAX_ENVELOPE
 from placet.core.guards import guard
 from placet.core.policy import MAX_POLICY, Policy, parse_policy
-from placet.core.predicates import Decision, Manifest, Withdrawal
+from placet.core.predicates import Decision, Manifest, Observation, Withdrawal
 from placet.core.statement import P, Signed, parse
 from placet.engine.cases import (
     Case,
+    Observed,
     Recorded,
     check_comments,
     check_manifest,
@@ -30,6 +31,7 @@ from placet.engine.cases import (
     succession_problem,
 )
 from placet.engine.freeze import Freezes, Frozen
+from placet.engine.observed import require_observation
 from placet.engine.twins import Pair, objects_of, refuse_twins
 from placet.errors import Corrupt, Invalid, NotFound
 from placet.ports import Commit, Repo
@@ -224,6 +226,16 @@ class History:
         case.decisions.append(recorded)
         return recorded
 
+    def record_observation(self, case: Case, path: str, blob: str, policies: Iterable[Policy]) -> None:
+        """Take an observation into a case if it is one of it, signed under every given policy.
+
+        Raises:
+            Invalid, Corrupt: it is not; the case is unchanged.
+        """
+        sighting = self._statement(blob, Observation)
+        require_observation(sighting, path, case, self.repository, policies)
+        case.observations.append(Observed(sighting, path, blob))
+
     def record_withdrawal(self, case: Case, path: str, blob: str, policy: Policy) -> None:
         """Take a withdrawal into a case if the manifest's signer signed it.
 
@@ -321,7 +333,7 @@ class History:
 
     def _read_record(self, commit: Commit, case: Case, path: str, policy: Policy) -> None:
         mode, blob = self.tree.get(path, ("", ""))
-        known = {one.path: one.blob for one in case.decisions}
+        known = case.records()
         if path == layout.manifest_path(case.id) or known.get(path) == blob:
             return
         if mode != _REGULAR or path in known:
@@ -331,6 +343,8 @@ class History:
         try:
             if path == layout.withdrawal_path(case.id):
                 self.record_withdrawal(case, path, blob, policy)
+            elif layout.is_observation(path):
+                self.record_observation(case, path, blob, policies)
             else:
                 self.record_decision(case, path, blob, policies)
         except (Invalid, Corrupt) as error:
@@ -373,6 +387,11 @@ class History:
             one
             for one in case.decisions
             if one.decision.envelope.signed_by(policy.person_keys(one.decision.body.person))
+        ]
+        case.observations = [
+            one
+            for one in case.observations
+            if one.sighting.envelope.signed_by(policy.witness_keys(one.sighting.body.witness))
         ]
 
     def _end(self, touched: set[str]) -> None:

@@ -6,7 +6,7 @@ proposal. What is remembered only grows, whatever the order in which processes w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from placet.core.guards import guard
@@ -17,6 +17,7 @@ from placet.errors import Corrupt
 from placet.ports import Remembered, Repo
 
 Heads = Mapping[str, tuple[int, str]]
+_WITNESS = "witness:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,10 @@ def lost_decisions(before: Remembered, sight: Sight) -> dict[str, str]:
             continue
         if case.landed is not None and case.stale:
             continue
-        held = {
-            (one.decision.body.person, one.decision.body.n, one.decision.digest) for one in case.decisions
-        }
-        gone = sorted(person for person, (n, digest) in heads.items() if (person, n, digest) not in held)
+        held = set(_records(case))
+        gone = sorted(name for name, (n, digest) in heads.items() if (name, n, digest) not in held)
         if gone:
-            words = ", ".join(f"decision {heads[person][0]} of {person}" for person in gone)
+            words = ", ".join(_named(name, heads[name][0]) for name in gone)
             out[ident] = f"It was changed after it was seen here: {words} is gone."
     return out
 
@@ -170,11 +169,24 @@ def _decisions(latest: Remembered, sight: Sight, lost: Collection[str]) -> dict[
 
 def _heads(case: Case) -> Heads:
     out: dict[str, tuple[int, str]] = {}
-    for one in case.decisions:
-        body = one.decision.body
-        if body.n > out.get(body.person, (0, ""))[0]:
-            out[body.person] = (body.n, one.decision.digest)
+    for name, n, digest in _records(case):
+        if n > out.get(name, (0, ""))[0]:
+            out[name] = (n, digest)
     return out
+
+
+def _records(case: Case) -> Iterator[tuple[str, int, str]]:
+    """Whose it is, its number and its digest, of each decision and each observation."""
+    for one in case.decisions:
+        yield one.decision.body.person, one.decision.body.n, one.decision.digest
+    for other in case.observations:
+        body = other.sighting.body
+        yield f"{_WITNESS}{body.witness}", body.n, other.sighting.digest
+
+
+def _named(name: str, number: int) -> str:
+    witness = name.removeprefix(_WITNESS)
+    return f"observation {number} of {witness}" if witness != name else f"decision {number} of {name}"
 
 
 def rolled_back(branch: str, commit: str) -> Corrupt:

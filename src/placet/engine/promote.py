@@ -344,7 +344,8 @@ class Promoter:
 def _seen(view: View, case: Case) -> str:
     drift = "drift" if view.history.drift() else ""
     stops = ",".join(sorted(view.stops))
-    return f"{view.history.policy.digest} {len(case.decisions)} {case.lost} {case.ended} {drift} {stops}"
+    records = len(case.decisions) + len(case.observations)
+    return f"{view.history.policy.digest} {records} {case.lost} {case.ended} {drift} {stops}"
 
 
 def follow_policies(repo: Repo, view: View, tier: str, actor: Actor, now: datetime) -> bool:

@@ -15,7 +15,8 @@ from placet.core.digest import sha256_hex
 from placet.core.guards import guard
 from placet.core.lint import locked
 from placet.core.policy import Policy, parse_policy
-from placet.core.predicates import Artifact, CheckResult, DirObject, Manifest, Provenance
+from placet.core.predicates import Artifact, CheckResult, DirObject, Manifest
+from placet.core.provenance import Provenance
 from placet.core.statement import Signed, Subject, format_time, proposal_id, subject
 from placet.core.states import ENDED, State
 from placet.engine.cases import Case, succession_problem
@@ -47,12 +48,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A proposal as `propose` leaves it; `created` is false if it was there already."""
+    """A proposal as `propose` leaves it; `created` is false if it was there already.
+
+    Attributes:
+        url: Its page on the forge, if that has any.
+        unannounced: Why the forge does not show it yet; the proposal is made all the same.
+    """
 
     id: str
     case_state: State
     created: bool
     branch: str
+    url: str | None = None
+    unannounced: str = ""
 
 
 def propose(
@@ -83,14 +91,37 @@ def propose(
             kind="not-a-node",
             mend=f"Ask for a policy change that adds {signer.public}",
         )
+    subjects, body = draft(
+        view, candidates, node=node, tier=tier, message=message, checks=checks, provenance=provenance, now=now
+    )
+    standing = _standing(view, subjects, tier, now)
+    if standing is not None:
+        return standing
+    refuse_twins(view.objects(), objects_of(subjects, body))
+    refuse_hopeless(view, body)
+    metafiles = {layout.metafile(node, one.path): one.metafile for one in candidates}
+    _refuse_clash(view, metafiles)
+    return push_proposal(view, subjects, body, files=metafiles, signer=signer, now=now)
+
+
+def draft(
+    view: View,
+    candidates: Sequence[Candidate],
+    *,
+    node: str,
+    tier: str,
+    message: str,
+    checks: Sequence[CheckResult],
+    provenance: Provenance,
+    now: datetime,
+) -> tuple[tuple[Subject, ...], Manifest]:
+    """The manifest of a `publish` proposal under the policy that holds now, with its subjects; not signed."""
+    policy = view.history.policy
     candidates = sorted(candidates, key=lambda one: one.path)
     subjects = tuple(
         subject(f"{layout.ARTIFACTS}{node}/{one.path}", one.sha256, directory=one.dir is not None)
         for one in candidates
     )
-    standing = _standing(view, subjects, tier, now)
-    if standing is not None:
-        return standing
     body = Manifest(
         repository=view.history.repository,
         time=format_time(now),
@@ -107,11 +138,7 @@ def propose(
         message=message,
         expires=format_time(now + timedelta(days=_expires_days(policy, node, candidates, tier))),
     )
-    refuse_twins(view.objects(), objects_of(subjects, body))
-    refuse_hopeless(view, body)
-    metafiles = {layout.metafile(node, one.path): one.metafile for one in candidates}
-    _refuse_clash(view, metafiles)
-    return push_proposal(view, subjects, body, files=metafiles, signer=signer, now=now)
+    return subjects, body
 
 
 def propose_policy(

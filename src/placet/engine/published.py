@@ -6,11 +6,13 @@ same code writes it (agents), admits it (the forge's hook) and verifies it (ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from placet.core import layout, windows
+from placet.core.crate import Facts, crate
 from placet.core.envelope import MAX_ENVELOPE
+from placet.core.gitobject import object_id
 from placet.core.guards import guard
 from placet.core.ledger import check_next
 from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
@@ -100,7 +102,8 @@ class PublishedLine:
             raise self._bad(f"has an entry of kind {entry.body.kind}, which belongs at the beginning")
         if commit.message.strip() != f"{entry.body.kind} {entry.body.proposal}":
             raise self._bad(f"has commit {commit.id[:12]} whose message is not its entry")
-        if entry.body.decisions != counted_digests(case) or entry.body.manifest != case.manifest.digest:
+        said = (entry.body.manifest, entry.body.decisions, entry.body.observations)
+        if said != (case.manifest.digest, counted_digests(case), observed_digests(case)):
             raise self._bad(f"has entry {entry.body.sequence} with other decisions than those that count")
         expected = next_blobs(self.history, publication, case, entry.body.kind)
         expected[layout.ledger_path(entry.body.sequence)] = _blob(
@@ -108,6 +111,9 @@ class PublishedLine:
         )
         if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
+        if entry.body.kind == "publish":
+            made = object_id("blob", crate_of(case, entry.body, expected), len(commit.id))
+            expected[layout.crate_path(case.id)] = made
         self._check_changes(publication.blobs, expected, commit)
         self._take_in(publication, commit, case, entry, receipt, expected)
 
@@ -144,6 +150,7 @@ class PublishedLine:
             named != (policy.digest, self.history.repository, layout.published_name(self.tier))
             or any(empty)
             or entry.body.decisions
+            or entry.body.observations
             or not entry.is_about(layout.POLICY, policy.digest)
         ):
             raise self._bad("has a genesis entry of another policy, repository or branch")
@@ -255,7 +262,8 @@ class PublishedLine:
         changed = {path: blob for path, blob in after.items() if before.get(path, "") != blob}
         wanted = {path: (_REGULAR if blob else "", blob) for path, blob in changed.items()}
         if found != wanted:
-            odd = sorted(found.keys() ^ wanted.keys() or wanted)[:3]
+            paths = found.keys() | wanted.keys()
+            odd = sorted(path for path in paths if found.get(path) != wanted.get(path))[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
 
     def _bad(self, problem: str) -> Corrupt:
@@ -279,13 +287,36 @@ def next_blobs(history: History, publication: Publication, case: Case, kind: Ent
     blobs[layout.manifest_path(case.id)] = case.blob
     for chain in chains(case).values():
         blobs.update({one.path: one.blob for one in chain})
+    blobs.update({one.path: one.blob for one in case.counted_observations()})
     return blobs
+
+
+def crate_of(case: Case, entry: LedgerEntry, blobs: Iterable[str]) -> bytes:
+    """The RO-Crate of a publication, which stands beside its record.
+
+    Args:
+        case: What is published.
+        entry: Its ledger entry.
+        blobs: The paths of what the commit holds; those in the proposal's folder are the record.
+    """
+    folder = layout.folder(case.id)
+    counted = sorted((one for chain in chains(case).values() for one in chain), key=lambda one: one.path)
+    decisions = [(one.path.removeprefix(folder), one.decision.body) for one in counted]
+    held = {one.removeprefix(folder) for one in blobs if one.startswith(folder)}
+    records = sorted(held | {layout.receipt_path(case.id).removeprefix(folder)})
+    policy = case.policy
+    return crate(Facts(case.id, case.manifest, policy.form, policy.digest, decisions, entry, records))
 
 
 def counted_digests(case: Case) -> tuple[str, ...]:
     """The digests of the decisions that count, in the order of their paths."""
     counted = [one for chain in chains(case).values() for one in chain]
     return tuple(one.decision.digest for one in sorted(counted, key=lambda one: one.path))
+
+
+def observed_digests(case: Case) -> tuple[str, ...]:
+    """The digests of the observations that count, in the order of their paths."""
+    return tuple(one.sighting.digest for one in case.counted_observations())
 
 
 def pending_policy(history: History, publication: Publication) -> Adopted | None:

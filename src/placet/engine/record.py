@@ -11,7 +11,7 @@ from placet.core.predicates import EntryKind, Erasure, LedgerEntry, Receipt
 from placet.core.statement import Signed, format_time, subject
 from placet.engine.cases import Case
 from placet.engine.history import History
-from placet.engine.published import Publication, counted_digests, next_blobs
+from placet.engine.published import Publication, counted_digests, crate_of, next_blobs, observed_digests
 from placet.errors import Invalid
 from placet.ports import RefUpdate, Repo, Signer, TreeEntry
 
@@ -66,6 +66,7 @@ def record(
         receipt=receipt.digest if receipt else None,
         judged=history.tip,
         actor=actor.name,
+        observations=observed_digests(case),
     )
     about = subject(layout.manifest_path(case.id), case.manifest.digest)
     entry = Signed.make((about,), body, (actor.signer.public, actor.signer.sign))
@@ -76,6 +77,8 @@ def record(
         if publication.blobs.get(path, "") != blob
     }
     changes[layout.ledger_path(body.sequence)] = entry.envelope.to_bytes()
+    if kind == "publish":
+        changes[layout.crate_path(case.id)] = crate_of(case, body, wanted)
     if receipt is not None:
         changes[layout.receipt_path(case.id)] = receipt.envelope.to_bytes()
     commit = repo.commit(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from placet.core.assent import Outcome, judge_manifest
 from placet.core.policy import Policy
-from placet.engine.cases import Case, assents, chains, may_judge
+from placet.engine.cases import Case, assents, standing_verdicts
 from placet.engine.ctrl import View
 
 Verdict = Literal["allowed", "missing", "refused", "returned", "rejected"]
@@ -103,9 +103,7 @@ def _replayed(case: Case, candidate: Policy) -> Replayed:
 
 
 def _judged(case: Case, found: Outcome) -> Judged:
-    said = {
-        chain[-1].decision.body.verdict for person, chain in chains(case).items() if may_judge(case, person)
-    }
+    said = standing_verdicts(case)
     verdict: Verdict = "allowed"
     if found.reasons:
         verdict = "refused"

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from placet.core import layout
-from placet.core.predicates import Artifact, Manifest, Provenance
+from placet.core.predicates import Artifact, Manifest
+from placet.core.provenance import Provenance
 from placet.core.statement import format_time, subject
 from placet.engine.cases import Case
 from placet.engine.ctrl import View

@@ -21,7 +21,7 @@ from placet.engine.propose import closing
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import RefUpdate, Signer, TreeEntry
 
-_DECIDABLE = frozenset(
+DECIDABLE = frozenset(
     {State.PROPOSED, State.APPROVED, State.RETURNED, State.REJECTED, State.LANDED, State.QUARANTINED}
 )
 
@@ -180,16 +180,7 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
     """
     if case.landed is not None:
         return case.landed
-    found = view.state(case, now)
-    if found is not State.APPROVED or is_closed(view, case):
-        closed = " and closed" if is_closed(view, case) else ""
-        raise Refused(
-            f"Proposal {case.id[:12]} is {found}{closed} and cannot be merged.",
-            kind="not-approved",
-            why=" ".join((*outcome(case, now).reasons, *outcome(case, now).missing)) or case.stale,
-            mend=f"`placet show {case.id[:12]}` tells who can approve it.",
-        )
-    branch = view.branches[case.id]
+    branch = mergeable(view, case, now)
     tree = view.repo.tree(branch)
     inside = layout.folder(case.id)
     wanted = set(case.metafiles()) | (
@@ -204,6 +195,24 @@ def merge(view: View, case: Case, *, author: str, now: datetime) -> str:
     )
     view.repo.push([RefUpdate(layout.MAIN, view.main, commit), *closing(view, case.id)])
     return commit
+
+
+def mergeable(view: View, case: Case, now: datetime) -> str:
+    """The tip of the branch of a proposal that may land.
+
+    Raises:
+        Refused: kind `not-approved`, with what is missing.
+    """
+    found = view.state(case, now)
+    if found is not State.APPROVED or is_closed(view, case):
+        closed = " and closed" if is_closed(view, case) else ""
+        raise Refused(
+            f"Proposal {case.id[:12]} is {found}{closed} and cannot be merged.",
+            kind="not-approved",
+            why=" ".join((*outcome(case, now).reasons, *outcome(case, now).missing)) or case.stale,
+            mend=f"`placet show {case.id[:12]}` tells who can approve it.",
+        )
+    return view.branches[case.id]
 
 
 def _record(
@@ -230,7 +239,7 @@ def _record(
 def _check_decidable(view: View, case: Case, now: datetime) -> None:
     found = view.state(case, now)
     closed = is_closed(view, case)
-    if (found in _DECIDABLE and not closed) or view.unconfirmed(case):
+    if (found in DECIDABLE and not closed) or view.unconfirmed(case):
         return
     why = "It was closed; another proposal may follow it." if closed else ""
     raise Refused(

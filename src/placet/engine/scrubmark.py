@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from placet.core.formed import formed
+
 log = logging.getLogger(__name__)
 
 
@@ -61,3 +63,6 @@ class MarkFile:
         """Remove it."""
         with contextlib.suppress(OSError):
             self.path.unlink()
+
+
+formed(Mark)

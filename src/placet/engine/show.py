@@ -9,7 +9,7 @@ from placet.core import globs, layout
 from placet.core.scope import covers
 from placet.core.statement import format_time
 from placet.core.states import State
-from placet.engine.cases import Case, expiry, outcome
+from placet.engine.cases import Case, attested, expiry, outcome
 from placet.engine.ctrl import View
 from placet.engine.detail import WAITING, is_closed, stopped, waits_for
 from placet.engine.freeze import Frozen
@@ -64,7 +64,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One entry of a ledger."""
+    """One entry of a ledger.
+
+    Attributes:
+        attested: Whose approval counts by the word of a witness, and was not signed by them.
+    """
 
     branch: str
     sequence: int
@@ -75,6 +79,7 @@ class LogLine:
     paths: tuple[str, ...]
     message: str
     digest: str
+    attested: tuple[str, ...] = ()
 
 
 def summaries(view: View, now: datetime, wanted: Wanted | None = None) -> list[Summary]:
@@ -113,6 +118,7 @@ def timeline(view: View, tier: str | None = None) -> list[LogLine]:
                     paths,
                     message,
                     entry.digest,
+                    attested(case) if case and body.observations else (),
                 )
             )
     return sorted(lines, key=lambda one: (one.time, one.branch, one.sequence))

@@ -20,6 +20,8 @@ from placet.core.policy import MAX_POLICY
 from placet.core.predicates import Artifact
 from placet.core.statement import parse_time
 from placet.engine.ctrl import View
+from placet.engine.descent import marks
+from placet.engine.observed import FORGE, approvals
 from placet.engine.published import Publication, Published
 from placet.engine.rehash import DataState, Reading, check_data, metafile_problem, strays
 from placet.engine.takenback import left_over, taken_back
@@ -38,7 +40,8 @@ class Verified:
 
     Attributes:
         path: In the Ctrl repository, without `.dvc`.
-        approvals: Who approved it, having seen what.
+        approvals: Who approved it, having seen what; on a forge, by whose word.
+        observations: The digests of the witnesses' observations that count.
         problem: What is wrong with the bytes; empty if nothing is.
     """
 
@@ -58,6 +61,7 @@ class Verified:
     receipt: str
     sequence: int
     published: str
+    observations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Report:
         strays: Data under `artifacts/` that belongs to nothing published.
         limits: What this cannot show, in sentences.
         freezes: The freezes that stand: nothing in their scope is published now.
+        warnings: What was made from something that was retracted since; it is what was approved all the same.
     """
 
     ok: bool
@@ -102,6 +107,7 @@ class Report:
     problems: tuple[str, ...]
     limits: tuple[str, ...] = ()
     freezes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def verify(
@@ -208,6 +214,7 @@ def report(
         problems=wrong,
         limits=tuple(limits),
         freezes=tuple(sorted(map(str, view.stops.values()))),
+        warnings=tuple(marks(view, ((one.path, one.proposal) for one in found))),
     )
 
 
@@ -238,6 +245,11 @@ def _steps(
     decisions = {digest for one in found for digest in one.decisions}
     people = sorted({name.partition(" ")[0] for one in found for name in one.approvals})
     yield Step("decisions", True, f"{len(decisions)}; approved by {_names(people)}")
+    sightings = {digest for one in found for digest in one.observations}
+    told = sorted({name.partition(" ")[0] for one in found for name in one.approvals if FORGE in name})
+    if sightings:
+        words = f"{len(sightings)} observations; forge-attested, not signed: {_names(told)}"
+        yield Step("forge", True, words)
     numbers = sorted({one.policy for one in found})
     yield Step("effective policy", True, f"number {_names(map(str, numbers))} allows them")
     last = view.history.policy.form.number
@@ -247,16 +259,10 @@ def _steps(
     receipts = {one.receipt for one in found}
     yield Step("receipts", True, f"{len(receipts)}, signed by {_names(nodes)}")
     entry = publication.entries[-1].body
-    yield Step(
-        "ledger",
-        True,
-        f"{entry.sequence + 1} ledger entries, each naming the one before; last by {entry.actor}",
-    )
-    yield Step(
-        "published branch",
-        True,
-        f"{publication.branch} at {publication.tip[:12]}, recomputed commit by commit",
-    )
+    words = f"{entry.sequence + 1} ledger entries, each naming the one before; last by {entry.actor}"
+    yield Step("ledger", True, words)
+    words = f"{publication.branch} at {publication.tip[:12]}, recomputed commit by commit"
+    yield Step("published branch", True, words)
 
 
 def _names(names: Iterator[str] | Sequence[str] | map[str]) -> str:
@@ -355,20 +361,14 @@ def verified(
         data=data,
         problem=problem,
         node=node,
-        approvals=tuple(_approvals(published)),
+        approvals=tuple(approvals(case)),
         decisions=body.decisions,
         policy=numbers[case.policy.digest],
         receipt=published.receipt.digest,
         sequence=body.sequence,
         published=body.time,
+        observations=body.observations,
     )
-
-
-def _approvals(published: Published) -> Iterator[str]:
-    for one in published.case.decisions:
-        body = one.decision.body
-        if body.verdict == "approve":
-            yield f"{body.person} ({body.seen.level})"
 
 
 @guard(2, 3)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from placet import config
-from placet.adapters.forge.plain import PlainForge
 from placet.adapters.git import GitRepo
 from placet.adapters.sandbox import Sandbox
 from placet.adapters.trust import FileMemory
@@ -24,7 +23,7 @@ from placet.engine.artifact import Tracked, load_artifact
 from placet.engine.checks import ArtifactFiles, FileSource
 from placet.engine.clone import Clone, admit_clone, gone_policy, governed, require_known_config
 from placet.engine.contents import Contents, Item
-from placet.engine.ctrl import View, load
+from placet.engine.ctrl import View, Watch, load
 from placet.engine.disk import chunks, disk
 from placet.engine.promote import Promoter
 from placet.engine.propose import Candidate
@@ -33,9 +32,11 @@ from placet.engine.retract import Retractor
 from placet.engine.shards import Sharding
 from placet.engine.target import Target
 from placet.engine.threads import run
+from placet.engine.witness import Witness
 from placet.errors import Conflict, Invalid, Refused
 from placet.ports import Forge, ObjectStore, Repo, Signer
 from placet.wire.data import DataWire
+from placet.wire.forge import git_credential, open_forge
 from placet.wire.keys import LazySigner, signer
 
 log = logging.getLogger(__name__)
@@ -54,20 +55,17 @@ class Wire(DataWire):
         """This party's own copy of the Ctrl repository."""
         url = config.require_ctrl(self.settings)
         path = self.settings.home / "ctrl" / f"{sha256_hex(url.encode())[:16]}.git"
-        return self._kept(GitRepo.cache(path, url, config.environment()))
+        return self._kept(GitRepo.cache(path, url, config.environment(), git_credential(self.settings)))
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Looks at the Ctrl repository, one after the other, for the forge's pages."""
+        return Watch()
 
     @cached_property
     def forge(self) -> Forge:
-        """Where people see proposals.
-
-        Raises:
-            Invalid: kind `settings`: a forge that this version does not have.
-        """
-        if self.settings.forge != "git":
-            raise Invalid(
-                f"There is no forge {self.settings.forge!r}.", kind="settings", mend='Known: forge = "git".'
-            )
-        return PlainForge()
+        """Where people see proposals. Raises as `wire.forge.open_forge`."""
+        return open_forge(self.settings, self.clock, self._open)
 
     @cached_property
     def checks(self) -> Sandbox:
@@ -158,6 +156,29 @@ class Wire(DataWire):
         )
 
     @cached_property
+    def witness(self) -> Witness:
+        """This party's part as a witness of reviews.
+
+        Raises:
+            Invalid: kind `not-a-witness`: the settings name none.
+        """
+        if self.settings.witness is None:
+            raise Invalid(
+                "These are not a witness's settings.",
+                kind="not-a-witness",
+                mend='Write witness = "<name>" to placet.toml, or set PLACET_WITNESS.',
+            )
+        return Witness(
+            repo=self.repo,
+            trust_root=self.trust_root(),
+            memory=self.memory,
+            clock=self.clock,
+            signer=self.signer(),
+            name=self.settings.witness,
+            forge=self.forge,
+        )
+
+    @cached_property
     def sharding(self) -> Sharding:
         """Shards of this node's promotions."""
         return Sharding(self.promoter())
@@ -168,11 +189,19 @@ class Wire(DataWire):
         return next((one for one in (folder, *folder.parents) if (one / layout.POLICY).is_file()), None)
 
     def in_clone(self, target: str) -> str:
-        """A path from the working folder as one from the clone's top; anything else stays as it is."""
-        root, path = self.clone_root(), self.folder.resolve() / target
-        there = path.exists() or path.with_name(f"{path.name}.dvc").exists()
-        if root is not None and there and path.is_relative_to(root):
+        """A path in the working folder (a clone, or a workspace of a node) as the Ctrl repository has it.
+
+        Anything else stays as it is.
+        """
+        path = self.folder.resolve() / target.removesuffix(".dvc")
+        if not (path.exists() or path.with_name(f"{path.name}.dvc").exists()):
+            return target
+        root, node = self.clone_root(), self.settings.node
+        if root is not None and path.is_relative_to(root):
             return path.relative_to(root).as_posix()
+        project = config.find_dvc(self.folder)
+        if node is not None and project is not None and path.is_relative_to(project):
+            return f"{layout.ARTIFACTS}{node}/{path.relative_to(project).as_posix()}"
         return target
 
     @cached_property
@@ -246,6 +275,10 @@ class Wire(DataWire):
         if fetch:
             repo.fetch()
         return repo
+
+    def tracked(self, target: str | Path) -> Tracked:
+        """A tracked output as the cache holds it."""
+        return load_artifact(self.workspace, target, self.state, self.settings.jobs).tracked
 
     def objects(self, tracked: Sequence[Tracked]) -> Iterator[tuple[str, str]]:
         """Key and SHA-256 of every object of tracked artifacts, as the cache holds them."""

@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -21,7 +22,10 @@ from placet.engine.doctor import Finding, Level, Role, failed, guarded
 from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
+from placet.wire.forge import commission
 from placet.wire.keys import webhook_secret
+from placet.wire.lineage import Reporter
+from placet.wire.notify import Notifier
 
 _LEAST_GIT = (2, 30)
 _PLACE = {"url", "endpointurl", "region", "read_timeout", "connect_timeout", "ssl_verify", "use_ssl", "jobs"}
@@ -29,7 +33,16 @@ _PLACE = {"url", "endpointurl", "region", "read_timeout", "connect_timeout", "ss
 
 def examine(wire: Wire) -> list[Finding]:
     """What works here and what does not; tries credentials on probe objects of its own."""
-    return [*_tools(), *_settings(wire), *_ctrl(wire), *_stores(wire), *_disks(wire), *_agent(wire)]
+    return [
+        *_tools(),
+        *_settings(wire),
+        *_ctrl(wire),
+        *_stores(wire),
+        *_disks(wire),
+        *_agent(wire),
+        *_notify(wire),
+        *_lineage(wire),
+    ]
 
 
 def _tools() -> Iterator[Finding]:
@@ -45,8 +58,8 @@ def _tools() -> Iterator[Finding]:
 
 def _settings(wire: Wire) -> Iterator[Finding]:
     settings = wire.settings
-    who = settings.node or settings.person
-    mend = "Write node or person to placet.toml; `placet init` makes one to fill in."
+    who = settings.node or settings.person or settings.witness
+    mend = "Write node, person or witness to placet.toml; `placet init` makes one to fill in."
     yield Finding("settings", "ok" if who else "warn", f"{who or 'nobody'}, {settings.root}", mend)
     if settings.key:
         yield guarded("key", lambda: wire.signer().public)
@@ -68,9 +81,11 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
     except PlacetError as error:
         yield failed("Ctrl repository", error)
         return
-    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire))
+    yield from doctor.check_view(view, settings.node, settings.person, _public_key(wire), settings.witness)
     yield doctor.check_checks(view.history.policy, wire.checks)
-    if settings.node or settings.person:
+    if settings.forge is not None:
+        yield from _forge(wire, view, settings.forge.known_as)
+    elif settings.node or settings.person:
         yield doctor.check_gate(wire.repo, view.main)
     if settings.ctrl.startswith(("http://", "https://")):
         yield _clock(wire, "the Ctrl repository's server", settings.ctrl)
@@ -78,6 +93,18 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
         yield from _places(wire, view)
     if settings.retraction:
         yield from _retraction(wire, view)
+
+
+def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
+    """What the repository's protection on the forge leaves open."""
+    try:
+        holes = wire.forge.holes(commission(view.history.policy, name))
+    except PlacetError as error:
+        yield failed(f"forge {name}", error)
+        return
+    yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
+    if not holes:
+        yield Finding(f"forge {name}", "ok", "no hole seen in the protection of main and what is published")
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:
@@ -209,6 +236,22 @@ def _agent(wire: Wire) -> Iterator[Finding]:
         yield _port(*form.place)
     if form.webhook_secret is not None:
         yield from _webhook(wire, form, form.webhook_secret)
+
+
+def _notify(wire: Wire) -> Iterator[Finding]:
+    if wire.settings.notify is None:
+        return
+    if wire.settings.ctrl is None:
+        yield Finding("notify", "fail", "no Ctrl repository is set", 'Write ctrl = "URL" to placet.toml.')
+        return
+    notifier = Notifier(wire)
+    for name in wire.settings.notify.targets:
+        yield guarded(f"notify target {name}", partial(notifier.tried, name))
+
+
+def _lineage(wire: Wire) -> Iterator[Finding]:
+    if wire.settings.lineage is not None:
+        yield guarded("lineage", lambda: Reporter(wire).tried())
 
 
 def _webhook(wire: Wire, form: AgentForm, secret: str) -> Iterator[Finding]:

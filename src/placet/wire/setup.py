@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,14 +15,16 @@ from placet.adapters import keys
 from placet.adapters.git import GitRepo
 from placet.adapters.git_server import init_bare, install_hook
 from placet.core import layout
-from placet.core.policy import parse_policy
+from placet.core.policy import Policy, parse_policy
 from placet.engine import begin, gate
+from placet.engine.ctrl import load
 from placet.engine.disk import disk
-from placet.errors import Conflict, NotFound
-from placet.ports import RefUpdate
-from placet.wire.ctrl import read_file
+from placet.errors import Conflict, Invalid, NotFound
+from placet.ports import RefUpdate, Signer
+from placet.wire.ctrl import Wire, read_file
 from placet.wire.data import SystemClock
-from placet.wire.keys import signer
+from placet.wire.forge import commission
+from placet.wire.keys import signer, webhook_secret
 
 _MAX_PUSH = 64 << 20
 _UPDATE = re.compile(r"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) (\S+)")
@@ -64,7 +68,25 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
     default = layout.published_name(next(iter(policy.form.tiers)))
     if path.is_dir() and any(path.iterdir()) and not (path / "objects").is_dir():
         raise _not_empty(path)
-    init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
+    fresh = not path.exists()
+    try:
+        init_bare(path, default_branch=default, max_input_bytes=_MAX_PUSH, environ=config.environment())
+        trust_root = _begin(path, policy, governor)
+    except BaseException:
+        if fresh:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+    install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
+    return {
+        "trust_root": trust_root,
+        "repository": policy.form.repository,
+        "path": str(path.resolve()),
+        "policy": policy.data.decode(),
+    }
+
+
+def _begin(path: Path, policy: Policy, governor: Signer) -> str:
+    """The first commits; returns the trust root."""
     with ExitStack() as stack:
         work = path.resolve().with_name(f".{path.name}.begin")
         stack.callback(shutil.rmtree, work, ignore_errors=True)
@@ -73,14 +95,83 @@ def init_ctrl(path: Path, policy_file: Path, key: str) -> dict[str, str]:
         repo.fetch()
         if repo.refs():
             raise _not_empty(path)
-        trust_root = begin.begin(repo, policy, governor, SystemClock().now())
-    install_hook(path, _HOOK.format(python=sys.executable, trust_root=trust_root))
+        return begin.begin(repo, policy, governor, SystemClock().now())
+
+
+def init_forge(
+    folder: Path,
+    policy_file: Path | None,
+    *,
+    agents: Sequence[str] = (),
+    hook: str | None = None,
+    secret: Path | None = None,
+) -> dict[str, str]:
+    """Begin a Ctrl repository on the forge of the settings, if it is empty there, and protect it. Idempotent.
+
+    Args:
+        folder: Where `placet.toml` is, of somebody whom the policy lets change it.
+        policy_file: The policy to begin with; none for a repository that has one.
+        agents: Logins of the accounts that may push to `main` and to what is published.
+        hook: Address of an agent's webhook.
+        secret: The file with its secret; that of `[agent]` by default.
+
+    Returns:
+        As `init_ctrl`, with its address for `path`.
+
+    Raises:
+        Invalid: kinds `settings`, `policy`: no hosted forge is set; an empty repository and no policy.
+        Conflict: kind `not-empty`: a policy was given for a repository that has one.
+    """
+    settings = config.load_settings(folder)
+    if settings.forge is None:
+        raise Invalid(
+            "No hosted forge is set.",
+            kind="settings",
+            mend='Write a table [forge] with kind = "gitea" (or forgejo, github) to placet.toml.',
+        )
+    key = _hook_secret(settings, secret) if hook is not None else None
+    with contextlib.closing(Wire(settings, folder, None)) as wire:
+        forge = wire.forge  # before anything is pushed: is there a credential?
+        policy, trust_root = _begun(wire, policy_file)
+        forge.protect(commission(policy, settings.forge.known_as, agents, hook, key))
     return {
         "trust_root": trust_root,
         "repository": policy.form.repository,
-        "path": str(path.resolve()),
+        "path": config.require_ctrl(settings),
         "policy": policy.data.decode(),
     }
+
+
+def _begun(wire: Wire, policy_file: Path | None) -> tuple[Policy, str]:
+    """The policy of the Ctrl repository and its trust root; of an empty one, once it has them."""
+    wire.repo.fetch()
+    if wire.repo.refs():
+        if policy_file is not None:
+            raise Conflict(
+                f"{wire.settings.ctrl} is not empty.",
+                kind="not-empty",
+                mend="Leave out --policy to protect what is there, or name an empty repository.",
+            )
+        view = load(wire.repo, wire.trust_root(), wire.clock.now(), wire.memory)
+        return view.history.policy, view.history.trust_root
+    if policy_file is None:
+        raise Invalid(f"{wire.settings.ctrl} is empty.", kind="settings", mend="Give --policy FILE.")
+    policy = parse_policy(config.complete_policy(read_file(policy_file)))
+    trust_root = begin.begin(wire.repo, policy, wire.signer(), wire.clock.now())
+    wire.memory.pin(config.require_ctrl(wire.settings), trust_root)
+    return policy, trust_root
+
+
+def _hook_secret(settings: config.Settings, file: Path | None) -> bytes:
+    agent = settings.agent
+    if file is None and agent is not None and agent.webhook_secret is not None:
+        file = settings.root / Path(agent.webhook_secret).expanduser()
+    if file is None:
+        raise Invalid("A webhook needs a secret.", kind="settings", mend="Give --secret FILE.")
+    found = webhook_secret(file)
+    if not found.isascii():
+        raise Invalid(f"The secret in {file} is not a text.", kind="webhook-secret")
+    return found
 
 
 def _not_empty(path: Path) -> Conflict:

@@ -35,7 +35,11 @@ def main() -> int:
             shown = {
                 "asset": asset.key.to_user_string(),
                 "data_version": (found.tags or {})["dagster/data_version"],
-                "metadata": {key: value.value for key, value in found.metadata.items()},
+                "metadata": {
+                    key: value.value
+                    for key, value in found.metadata.items()
+                    if isinstance(value.value, str | int)
+                },
             }
             print(json.dumps(shown))
     return 0 if done.success else 1

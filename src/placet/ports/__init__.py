@@ -17,6 +17,29 @@ from typing import IO, Literal, Protocol, Self, TypeVar
 from placet.checks.api import Finding
 from placet.core.digest import Digests
 from placet.core.limits import Bounds
+from placet.ports.forge import (
+    PLAIN,
+    Account,
+    Commission,
+    Forge,
+    Hole,
+    PullRequest,
+    Remark,
+    Review,
+    StatusState,
+)
+
+__all__ = [
+    "PLAIN",
+    "Account",
+    "Commission",
+    "Forge",
+    "Hole",
+    "PullRequest",
+    "Remark",
+    "Review",
+    "StatusState",
+]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -462,18 +485,6 @@ class Repo(Protocol):
         ...
 
 
-class Forge(Protocol):
-    """Where people see proposals. Plain Git has nothing to do here; hosted forges open pull requests."""
-
-    def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
-        """Make the pull request of a pushed branch, or update it; returns its address, if it has one."""
-        ...
-
-    def merge(self, proposal: str, branch: str) -> bool:
-        """Merge on the forge; False if the forge leaves merging to a push."""
-        ...
-
-
 class Signer(Protocol):
     """A private key that never leaves its holder (file, agent, HSM)."""
 
@@ -523,7 +534,8 @@ class Remembered:
         main: The last tip of `main` that was accepted.
         position: How many commits are before it on its first-parent line.
         published: Branch name -> (commit, sequence and digest of its last ledger entry).
-        decisions: Proposal that is not over yet -> person -> (number, digest) of their highest decision.
+        decisions: Proposal that is not over yet -> person, or `witness:<name>` -> (number, digest) of their
+            highest decision or observation.
         freezes: Digest of a freeze that nobody ended -> its scope, person, reason and time.
     """
 

@@ -12,9 +12,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from placet.engine.promote import Promotion
-from placet.errors import PlacetError, Unavailable
-from placet.integrations.dagster import PlacetResource
+from placet.integrations.dagster.failing import require
+from placet.integrations.dagster.resource import PlacetResource
 
 _RETRY = dg.RetryPolicy(max_retries=5, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
@@ -59,7 +58,7 @@ def promotion_job(
         """Copy one shard, each object proven; idempotent."""
         ident, number, of = part
         (done,) = placet.promote([ident], shard=(number, of))
-        _require(done)
+        require(done.error)
         for one in done.artifacts:
             context.log.info("%s: %d objects copied, %d found", one.path, one.copied, one.found)
         return str(ident)
@@ -70,7 +69,7 @@ def promotion_job(
         idents = sorted(set(copied))
         done = placet.promote(idents) if idents else []
         for one in done:
-            _require(one)
+            require(one.error)
         context.add_output_metadata({f"placet/{one.id[:12]}": str(one.state) for one in done})
         return [one.id for one in done]
 
@@ -79,12 +78,3 @@ def promotion_job(
         record(plan().map(copy).collect())
 
     return job
-
-
-def _require(done: Promotion) -> None:
-    """Raise what went wrong, for Dagster to try again only where that can help."""
-    error = done.error
-    if isinstance(error, Unavailable):
-        raise error
-    if isinstance(error, PlacetError):
-        raise dg.Failure(str(error), metadata={"placet/kind": error.kind}, allow_retries=False)

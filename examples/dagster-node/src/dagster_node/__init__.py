@@ -1,0 +1,1 @@
+"""A node's Dagster project: copy it, and put your own assets into `defs`."""

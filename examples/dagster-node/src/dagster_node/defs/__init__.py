@@ -1,0 +1,1 @@
+"""Assets in Python, and components in YAML."""

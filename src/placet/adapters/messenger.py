@@ -1,0 +1,149 @@
+"""Messages by Apprise: e-mail, Slack, Teams, Matrix, webhooks and what else it speaks.
+
+A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and that
+of its HTTP client while a message is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from placet.errors import Invalid, NotFound, Unavailable
+
+_LIMIT_S, _STEP_S = 60.0, 0.2
+_LEAST, _MOST = 200, 20_000
+_TALKERS = ("urllib3.connectionpool", "urllib3.util.retry", "requests", "asyncio")
+
+
+class _Silence(logging.Filter):
+    """Nothing passes while a message is sent; Apprise has threads of its own, so none says whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._sending = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """May this be logged?"""
+        del record
+        return not self._sending
+
+    def __enter__(self) -> None:
+        """A message is sent from now on."""
+        self._count(1)
+
+    def __exit__(self, *_: object) -> None:
+        """It has ended."""
+        self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._sending += more
+
+
+_silence = _Silence()
+
+
+class AppriseMessenger:
+    """One target. What it is sent is plain text, and is given to the service as such.
+
+    Args:
+        name: The target's, for errors.
+        url: Apprise's; one.
+        checkpoint: Asked while it waits; raises to end the wait.
+
+    Raises:
+        NotFound: kind `no-apprise`: the extra is not installed.
+        Invalid: kind `notify-url`: Apprise does not know such a URL.
+    """
+
+    def __init__(self, name: str, url: str, checkpoint: Callable[[], None] = lambda: None) -> None:
+        self._name = name
+        self._checkpoint = checkpoint
+        self._service = _open(name, url)
+        self._busy: threading.Thread | None = None
+
+    @property
+    def limit(self) -> int:
+        """Characters that the text of a message may have."""
+        return max(_LEAST, min(int(self._service.body_maxlen), _MOST))
+
+    def send(self, title: str, text: str, *, loud: bool) -> None:
+        """Send one message; a service that does not end its answer is left alone after a minute.
+
+        Raises:
+            Unavailable: kind `not-told`.
+        """
+        if self._busy is not None and self._busy.is_alive():
+            raise self._failed("It has not answered the message before.")
+        sent: list[bool] = []
+        self._busy = threading.Thread(target=self._send, args=(title, text, loud, sent), daemon=True)
+        self._busy.start()
+        ends = time.monotonic() + _LIMIT_S
+        while self._busy.is_alive() and time.monotonic() < ends:
+            self._checkpoint()
+            self._busy.join(_STEP_S)
+        if self._busy.is_alive():
+            raise self._failed(f"It did not answer within {_LIMIT_S:.0f} s.")
+        if sent != [True]:
+            raise self._failed("The service cannot be reached, or refused the message.")
+
+    def _send(self, title: str, text: str, loud: bool, sent: list[bool]) -> None:
+        from apprise import Apprise, NotifyFormat, NotifyType
+
+        kind = NotifyType.WARNING if loud else NotifyType.INFO
+        try:
+            with _silence:
+                found = Apprise([self._service], asset=self._service.asset).notify(
+                    body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT
+                )
+            sent.append(bool(found))
+        except Exception:  # noqa: BLE001 - whatever a plug-in of Apprise's raises may name its URL
+            sent.append(False)
+
+    def _failed(self, why: str) -> Unavailable:
+        return Unavailable(
+            f"The target {self._name} of [notify] was not told.",
+            kind="not-told",
+            why=why,
+            mend="Look at its URL and at the service, then: placet notify --test",
+        )
+
+
+def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
+    try:
+        from apprise import Apprise, AppriseAsset
+    except ImportError as error:
+        raise NotFound(
+            "Apprise is not installed.", kind="no-apprise", mend="pip install 'placet[notify]'"
+        ) from error
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    for one in _TALKERS:
+        logging.getLogger(one).addFilter(_silence)
+    asset = AppriseAsset(
+        app_id="Placet",
+        app_desc="Placet",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        image_path_mask="",
+        async_mode=False,
+        http_redirects=False,
+        service_timeout=0,  # the wait is ours: threads of Apprise's keep the process from ending
+        interpret_emojis=False,
+        pgp_autogen=False,
+        pem_autogen=False,
+    )
+    service = Apprise.instantiate(url, asset=asset)
+    if service is None:
+        raise Invalid(
+            f"The URL of the target {name} of [notify] is none that Apprise knows.",
+            kind="notify-url",
+            why="It is not shown, since it may hold a credential.",
+            mend="See docs/how-to/notify.md.",
+        )
+    return service

@@ -1,0 +1,389 @@
+"""People are told: by a real SMTP server and a real webhook, by the command and by the agent."""
+
+import json
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import mailboxes
+from agent.site import PLACET, Agent
+from governance.lab import Lab
+from placet import Client
+from placet.adapters import messenger as messengers
+from placet.adapters.messenger import AppriseMessenger
+from placet.adapters.told import FileRecord
+from placet.agent.board import Board
+from placet.config import load_settings
+from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
+from placet.wire import doctor
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # Apprise's own
+ROOT = Path(__file__).resolve().parent.parent.parent
+LIMIT_S = 60
+
+
+@pytest.fixture
+def mail():
+    with mailboxes.smtp() as served:
+        yield served
+
+
+@pytest.fixture
+def hook():
+    with mailboxes.webhook() as served:
+        yield served
+
+
+class Party:
+    """A steward's folder with no key, on a Ctrl repository by path."""
+
+    def __init__(self, folder):
+        self.lab = Lab.make(folder, ("governance:\n", "governance:\n  freeze: [trustees]\n"))
+        self.lab.clock.time = self.lab.clock.time.now(self.lab.clock.time.tzinfo)
+        self.folder = folder / "alice"
+        (self.folder / ".dvc").mkdir(parents=True)
+        self.home = folder / "home"
+        self.targets = {}
+
+    def target(self, name, url, **more):
+        self.targets[name] = more
+        path = self.folder / f"{name}.url"
+        path.write_text(url + "\n")
+        path.chmod(0o600)
+        lines = [
+            'person = "alice"',
+            f'ctrl = "{self.lab.folder / "ctrl.git"}"',
+            f'trust_root = "{self.lab.trust_root}"',
+        ]
+        lines += ["[notify]", "pause = 1"]
+        for key, one in self.targets.items():
+            lines += [f"[notify.targets.{key}]", f'url_file = "{key}.url"']
+            lines += [f"{word} = {json.dumps(value)}" for word, value in one.items()]
+        (self.folder / "placet.toml").write_text("\n".join(lines) + "\n")
+
+    def run(self, *argv, expect=0, **environ):
+        kept = {
+            key: one for key, one in os.environ.items() if not key.startswith(("DVC_", "PLACET_", "GIT_"))
+        }
+        done = subprocess.run(
+            [PLACET, *argv], cwd=self.folder, env=kept | {"PLACET_HOME": str(self.home)} | environ,
+            capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == expect, (done.stdout, done.stderr)
+        return done
+
+    def client(self):
+        return Client(self.folder, settings=load_settings(self.folder, {"PLACET_HOME": str(self.home)}))
+
+    def told(self):
+        with self.client() as client:
+            return [(one.target, one.lines) for one in client.notify().deliveries]
+
+    def notify(self, *argv, expect=0):
+        return json.loads(self.run("notify", "--json", *argv, expect=expect).stdout)
+
+
+@pytest.fixture
+def party(tmp_path):
+    made = Party(tmp_path)
+    yield made
+    made.lab.repo.close()
+
+
+def mail_url(port):
+    return f"mailto://127.0.0.1:{port}/?from=placet@example.org&to=alice@example.org"
+
+
+def test_by_mail_and_by_webhook(party, mail, hook):
+    (letters, smtp_port), (posts, http_port) = mail, hook
+    party.target("mail", mail_url(smtp_port), events=["proposed", "frozen"])
+    party.target("hook", f"json://127.0.0.1:{http_port}/secret-token-1/x")
+    done = party.notify("--test")["deliveries"]
+    assert [(one["target"], one["error"]) for one in done] == [("mail", None), ("hook", None)]
+    assert "nothing happened" in letters.wait(1)[0].get_body().get_content()
+    ident = party.lab.propose(
+        "outputs/@everyone evil.com.csv", message="<b>x</b> [y](http://z.example)\r\nBcc: all@x"
+    )
+    found = party.notify("--dry-run")
+    assert [one["kind"] for one in found["happened"]] == ["proposed"] and len(posts.messages) == 1
+    found = party.notify()
+    assert [(one["target"], one["lines"]) for one in found["deliveries"]] == [("mail", 1), ("hook", 1)]
+    letter, (path, _, post) = letters.wait(2)[1], posts.wait(2)[1]
+    text = letter.get_body(("plain", "html")).get_content()
+    assert letter["To"].endswith("alice@example.org>") or "alice@example.org" in letter["To"]
+    assert letter["Bcc"] is None and "proposed" in letter["Subject"]
+    for said in (text, letter["Subject"], post["message"], post["title"]):
+        assert not any(one in said for one in ("@everyone", "evil.com", "<b>", "](", "http:"))
+    assert path == "/secret-token-1/x" and f"placet show {ident[:12]}" in post["message"]
+    assert "a,b" not in post["message"] and "site-b proposes to publish" in post["message"]
+    assert party.told() == [] and len(posts.messages) == 2
+    record = next((party.home / "told").glob("*.json"))
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600 and "secret-token" not in record.read_text()
+
+
+def test_who_cannot_be_reached_is_told_later_and_no_secret_is_said(party, hook):
+    posts, port = hook
+    party.target("good", f"json://127.0.0.1:{port}/good")
+    party.target("bad", "json://user:hush-hush@127.0.0.1:9/secret-token-2")
+    party.lab.propose()
+    done = party.run("notify", "-v", expect=1)
+    assert len(posts.messages) == 1 and "bad  The target bad of [notify] was not told" in done.stdout
+    for said in (done.stdout, done.stderr):
+        assert "hush-hush" not in said and "secret-token-2" not in said
+    (party.folder / "bad.url").write_text(f"json://127.0.0.1:{port}/bad\n")
+
+    deadline = time.monotonic() + LIMIT_S
+    while party.told() != [("bad", 1)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert [path for path, _, _ in posts.messages] == ["/good", "/bad"]
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "kind"),
+    [
+        ("nosuch://hush-hush", 0o600, "notify-url"),
+        ("one://a\ntwo://b", 0o600, "notify-url"),
+        ("# nothing", 0o600, "notify-url"),
+        ("json://hush-hush", 0o644, "key-permissions"),
+        (None, 0o600, "notify-url"),
+    ],
+)
+def test_urls_that_cannot_be_used_are_not_shown(party, url, mode, kind):
+    party.target("one", url or "")
+    (party.folder / "one.url").chmod(mode)
+    if url is None:
+        (party.folder / "one.url").unlink()
+    with party.client() as client:
+        (done,) = client.notify_test()
+        assert done.error.kind == kind and "hush-hush" not in json.dumps(done.error.to_dict())
+        (found,) = doctor._notify(client._wire)
+    assert (found.name, found.level) == ("notify target one", "fail") and "hush-hush" not in str(found)
+
+
+def test_settings_and_words_of_the_command(party, hook):
+    _, port = hook
+    party.target("one", f"json://127.0.0.1:{port}/a")
+    with party.client() as client, pytest.raises(NotFound, match="no target 'two'"):
+        client.notify_test(["two"])
+    assert party.notify("one", expect=2)["kind"] == "usage"
+    assert "Nothing is new." in party.run("notify").stdout
+    toml = party.folder / "placet.toml"
+    toml.write_text(toml.read_text().partition("[notify]")[0])
+    with party.client() as client, pytest.raises(NotFound, match="Nobody is to be told"):
+        client.notify()
+    toml.write_text(toml.read_text() + '[notify.targets.a]\nurl_env = "PLACET_X"\n')
+    with party.client() as client:
+        (done,) = client.notify_test()
+        assert done.error.kind == "notify-url"
+    party.run("notify", "--test", PLACET_X=f"json://127.0.0.1:{port}/b")
+
+
+def test_two_at_once_do_not_tell_twice(tmp_path):
+    one, two = FileRecord(tmp_path / "a" / "b.json"), FileRecord(tmp_path / "a" / "b.json")
+    with one.alone(), pytest.raises(Conflict), two.alone():
+        pass
+    with two.alone():
+        assert two.read() is None
+        two.write(b"x")
+    assert one.read() == b"x" and sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "b.json",
+        "b.lock",
+    ]
+    (tmp_path / "a" / "b.json").unlink()
+    (tmp_path / "a" / "b.json").mkdir()
+    with pytest.raises(Unavailable, match="Removing the file costs repeated messages only"):
+        one.read()
+
+
+def test_a_service_that_never_ends_its_answer_is_left_alone(hook, monkeypatch):
+    box, port = hook
+    monkeypatch.setattr(messengers, "_LIMIT_S", 0.2)
+    place = AppriseMessenger("one", f"json://127.0.0.1:{port}/a?rto=30")
+    box.hold.clear()
+    for why in ("did not answer within", "has not answered the message before"):
+        with pytest.raises(Unavailable) as caught:
+            place.send("t", "x", loud=False)
+        assert why in caught.value.why
+    box.hold.set()
+    box.wait(1)
+
+
+def test_no_redirect_takes_a_message_elsewhere(hook):
+    box, port = hook
+    box.redirect = f"http://127.0.0.1:{port}/elsewhere"
+    with pytest.raises(Unavailable):
+        AppriseMessenger("one", f"json://127.0.0.1:{port}/a").send("t", "x", loud=False)
+    assert [path for path, _, _ in box.messages] == ["/a"]
+
+
+def test_without_the_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(NotFound, match="Apprise") as caught:
+        AppriseMessenger("one", "json://localhost")
+    assert "placet[notify]" in caught.value.mend
+
+
+def test_nothing_of_a_url_is_logged(hook, caplog):
+    _, port = hook
+    with caplog.at_level(logging.DEBUG):
+        AppriseMessenger("one", f"json://127.0.0.1:{port}/secret-token-3").send("t", "x", loud=True)
+        with pytest.raises(Unavailable):
+            AppriseMessenger("two", "json://u:secret-token-4@127.0.0.1:9/x").send("t", "x", loud=True)
+    assert "secret-token" not in caplog.text
+
+
+def test_importing_placet_does_not_import_it():
+    code = "import placet, sys; placet.Client; import placet.wire.notify; assert 'apprise' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- the agent ---------------------------------------------------------------------------------
+
+
+class Ticks:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_board_has_patience_with_what_passes():
+    clock = Ticks()
+    board = Board(clock)
+    woken = []
+    board.changed = lambda: woken.append(clock.now)
+    board.bad("job promote", Unavailable("gone", kind="ctrl-unreachable"))
+    assert board.told(300.0) == ({}, 300.0)
+    clock.now = 299.0
+    board.bad("job promote", Unavailable("gone", kind="ctrl-unreachable"))
+    assert board.told(300.0) == ({}, 1.0) and woken == [0.0]
+    clock.now = 300.0
+    found, wait = board.told(300.0)
+    assert found["job promote"].kind == "ctrl-unreachable" and wait is None
+    board.good("job promote")
+    board.good("job promote")
+    assert board.told(300.0) == ({"job promote": None}, None) and woken == [0.0, 300.0]
+    board.bad("job promote", Corrupt("bad", kind="trust-root"))
+    assert board.told(300.0)[0]["job promote"].kind == "trust-root"
+    board.refused("ab" * 16, Refused("no", kind="checks-failed"))
+    board.waiting(["cd" * 16])
+    assert board.told(0.0)[0]["promotion of abababababab"] is None
+
+
+def test_the_agent_tells_what_happens_and_what_fails(site, hook):
+    posts, port = hook
+    site.configure(f'[notify]\npause = 1\n[notify.targets.ops]\nurl_file = "{site.folder}/ops.url"\n')
+    (site.folder / "ops.url").write_text(f"json://127.0.0.1:{port}/ops")
+    (site.folder / "ops.url").chmod(0o600)
+    ident = site.land()
+    lost = site.lab.landed("outputs/lost.csv", b"never,pushed\n1,2\n")
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("notified")
+        agent.ever("published", proposal=ident)
+        agent.ever("quarantined", proposal=lost)
+        seen = ""
+        count = 1
+        while not all(word in seen for word in ("published outputs/a.csv", f"promotion of {lost[:12]}")):
+            seen = "\n".join(post["message"] for _, _, post in posts.wait(count))
+            count = len(posts.messages) + 1
+        assert "1,2" not in seen
+        assert agent.stop() == 0
+    told = len(posts.messages)
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("job-done", job="notify")
+        agent.ever("quarantined", proposal=lost)
+        agent.wait("job-done", job="notify")
+        assert agent.stop() == 0
+    assert len(posts.messages) == told
+
+
+def test_a_target_that_is_down_keeps_no_promotion_waiting(site):
+    site.configure(f'[notify]\n[notify.targets.ops]\nurl_file = "{site.folder}/ops.url"\n')
+    (site.folder / "ops.url").write_text("json://127.0.0.1:9/x")
+    (site.folder / "ops.url").chmod(0o600)
+    ident = site.land()
+    with Agent(site, "--interval", "0.2", "--listen", "0") as agent:
+        agent.wait("published", proposal=ident)
+        found = agent.ever("not-notified", target="ops")
+        assert found["kind"] == "not-told" and "127.0.0.1" not in json.dumps(found)
+        assert agent.stop() == 0
+
+
+def test_a_target_that_keeps_silent_does_not_keep_the_agent_from_ending(site, hook):
+    box, port = hook
+    box.hold.clear()
+    site.configure(f'[notify]\n[notify.targets.ops]\nurl_file = "{site.folder}/ops.url"\n')
+    (site.folder / "ops.url").write_text(f"json://127.0.0.1:{port}/x?rto=50")
+    (site.folder / "ops.url").chmod(0o600)
+    ident = site.land()
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("published", proposal=ident)
+        box.reached.wait(LIMIT_S)
+        began = time.monotonic()
+        assert agent.stop() == 0
+        assert time.monotonic() - began < 20
+    assert not agent.told("not-notified")
+    box.hold.set()
+    with Agent(site, "--interval", "0.2") as agent:
+        agent.wait("notified", target="ops")
+        assert agent.stop() == 0
+    assert any("published outputs/a.csv" in post["message"] for _, _, post in box.messages)
+
+
+def test_a_repository_that_does_not_verify_is_a_trouble_once(party, hook):
+    posts, port = hook
+    party.target("one", f"json://127.0.0.1:{port}/a")
+    party.lab.propose()
+    with party.client() as client:
+        assert [one.kind for one in client.notify().happened] == ["proposed"]
+        good = party.lab.tip()
+        party.lab.force("refs/heads/main", party.lab.commit(None, {"x": b"another root"}))
+        assert [one.kind for one in client.notify().happened] == ["failing"]
+        assert client.notify().happened == ()
+        party.lab.force("refs/heads/main", good)
+        assert [one.kind for one in client.notify().happened] == ["recovered"]
+    assert "proposed" in posts.messages[0][2]["title"]
+
+
+def test_the_how_to_page_works_as_it_is_written(party, mail, hook):
+    (letters, smtp_port), (posts, http_port) = mail, hook
+    text = (ROOT / "docs" / "how-to" / "notify.md").read_text()
+    install, begin, once = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    (person,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert install == "pip install 'placet[notify]'\n"
+    party.target("x", "json://localhost")
+    toml = party.folder / "placet.toml"
+    toml.write_text(toml.read_text().partition("[notify]")[0])
+    begin = begin.replace("mail.example.org:25", f"127.0.0.1:{smtp_port}")
+    begin = begin.replace("hooks.example.org", f"127.0.0.1:{http_port}")
+    ident = party.lab.propose()
+    environ = os.environ | {
+        "PLACET_HOME": str(party.home),
+        "PATH": f"{Path(PLACET).parent}:{os.environ['PATH']}",
+    }
+    for script in (begin, once):
+        done = subprocess.run(
+            ["sh", "-ec", script], cwd=party.folder, env=environ, capture_output=True, text=True, check=False,
+            timeout=LIMIT_S,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "proposed" in letters.wait(2)[1]["Subject"]
+    assert ident[:12] in posts.wait(2)[1][2]["message"]
+    (party.folder / "alice.url").write_text(f"json://127.0.0.1:{http_port}/alice")
+    (party.folder / "alice.url").chmod(0o600)
+    toml.write_text(toml.read_text() + person)
+    party.notify("--test", "alice")
+
+
+def test_a_url_of_another_kind_is_invalid():
+    with pytest.raises(Invalid) as caught:
+        AppriseMessenger("one", "nosuch://hush")
+    assert "hush" not in str(caught.value)

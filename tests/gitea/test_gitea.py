@@ -1,0 +1,183 @@
+"""The Gitea adapter on Gitea itself. Not part of `make test` (Go must build it first): `make test-gitea`."""
+
+from dataclasses import replace
+
+import pytest
+
+from gitea.scene import GiteaScene, grant, place
+from placet.adapters.forge.gitea import GiteaForge
+from placet.adapters.forge.http import ForgeHttp
+from placet.errors import NotFound, Refused
+from placet.testing.forge_suite import COMMISSION, ForgeContract, open_one
+
+pytestmark = pytest.mark.gitea
+
+
+@pytest.fixture(scope="module")
+def shared(gitea, tmp_path_factory):
+    made = GiteaScene(gitea, tmp_path_factory.mktemp("scene"))
+    yield made
+    made.http.close()
+
+
+class TestGitea(ForgeContract):
+    @pytest.fixture
+    def scene(self, shared):
+        return shared
+
+
+@pytest.fixture
+def scene(gitea, tmp_path):
+    made = GiteaScene(gitea, tmp_path)
+    yield made
+    made.http.close()
+
+
+@pytest.fixture
+def closing():
+    opened = []
+
+    def make(server, login, owner, name, token=None):
+        opened.append(ForgeHttp(place(server, token or server.token(login))))
+        return GiteaForge(opened[-1], owner, name)
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def test_a_draft_stays_one_when_its_text_is_brought_up_to_date(scene):
+    branch = "proposals/1"
+    scene.push(branch)
+    made = open_one(scene.forge, branch)
+    scene.draft(made.number, on=True)
+    scene.forge.opened("1", branch, "fresh", "fresh text")
+    found = scene.forge.pull(branch)
+    assert (found.title, found.body, found.draft) == ("WIP: fresh", "fresh text", True)
+
+
+def test_a_fork_with_a_branch_of_the_same_name_is_another(scene):
+    """A pull request from somebody's own copy is none of the proposal's."""
+    scene.push("proposals/2")
+    scene.server.account("mallory")
+    grant(scene.server, scene.owner, scene.name, "mallory", "read")
+    scene.server.call("mallory", "POST", f"{scene.repo}/forks", {})
+    files = {"branch": "main", "new_branch": "proposals/3", "content": "eA==", "message": "x"}
+    scene.server.call("mallory", "POST", f"repos/mallory/{scene.name}/contents/x", files)
+    pull = {"base": "main", "head": "mallory:proposals/3", "title": "evil", "body": ""}
+    scene.server.call("mallory", "POST", f"{scene.repo}/pulls", pull)
+    assert scene.forge.pull("proposals/3") is None
+    made = open_one(scene.forge, "proposals/2")
+    scene.forge.close(made.number)
+    scene.push("proposals/3")
+    mine = open_one(scene.forge, "proposals/3")
+    assert mine.author == scene.me()
+
+
+def test_a_credential_that_is_wrong_or_too_weak(scene, closing):
+    strange = closing(scene.server, "", scene.owner, scene.name, "0" * 40)
+    with pytest.raises(Refused) as caught:
+        strange.pull("proposals/4")
+    assert caught.value.kind == "forge-refused"
+    scene.server.account("stranger")
+    with pytest.raises(NotFound) as caught:
+        closing(scene.server, "stranger", scene.owner, scene.name).holes(COMMISSION)
+    assert caught.value.kind == "forge-missing"
+    grant(scene.server, scene.owner, scene.name, "reader", "read")
+    with pytest.raises(Refused):
+        closing(scene.server, "reader", scene.owner, scene.name).protect(COMMISSION)
+
+
+HOLES = [
+    ("main", {"enable_push": True, "enable_push_whitelist": False}, "Whoever may write may push to main."),
+    ("main", {"enable_status_check": False}, "main takes a pull request without the commit status placet."),
+    ("main", {"status_check_contexts": ["other"]}, "main takes a pull request without the commit status placet."),
+    ("main", {"block_on_rejected_reviews": False}, "main takes a pull request for which somebody has requested changes."),
+    (
+        "main",
+        {"dismiss_stale_approvals": True},
+        "Reviews of a pull request to main end with each push, a signed decision among them.",
+    ),
+    ("main", {"block_admin_merge_override": False}, "Administrators may merge into main whatever its rule says."),
+    ("published", {"enable_force_push": True}, "Somebody may replace the history of published by a forced push."),
+    ("published", {"push_whitelist_usernames": ["placet", "rita"]}, "rita may push to published, and is no agent."),
+    ("published-*", {"enable_push": True, "enable_push_whitelist": True, "push_whitelist_deploy_keys": True}, "Teams or deploy keys may push to published-*, whoever has them."),
+    ("published-*", {"enable_push": True, "enable_push_whitelist": False}, "Whoever may write may push to published-*."),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def protected(gitea, tmp_path_factory):
+    made = GiteaScene(gitea, tmp_path_factory.mktemp("holes"))
+    made.account("rita")
+    made.push("published")
+    yield made
+    made.http.close()
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "what"), HOLES, ids=lambda one: "-".join(one) if isinstance(one, dict) else ""
+)
+def test_each_hole_is_named_and_closed_again(protected, rule, change, what):
+    wanted = replace(COMMISSION, agents=("placet",))
+    protected.forge.protect(wanted)
+    assert list(protected.forge.holes(wanted)) == []
+    protected.server.call("placet", "PATCH", f"{protected.repo}/branch_protections/{rule}", change)
+    found = protected.forge.holes(wanted)
+    assert [one.what for one in found] == [what]
+    protected.forge.protect(wanted)
+    assert list(protected.forge.holes(wanted)) == []
+
+
+def test_holes_beside_the_rules(protected, closing):
+    server, forge = protected.server, protected.forge
+    rita = protected.account("rita")
+    hook = "http://127.0.0.1:9/webhook"
+    wanted = replace(COMMISSION, agents=("placet",), owners=(rita.id,), hook=hook, secret="s" * 16)
+    forge.protect(COMMISSION)
+    server.call("placet", "PATCH", protected.repo, {"default_branch": "main"})
+    server.call("placet", "DELETE", f"{protected.repo}/branch_protections/published")
+    found = {one.what for one in forge.holes(wanted)}
+    assert found == {
+        "Whoever may write may push to published, and replace it.",
+        "A plain clone gets main, not published, where only what is published is.",
+        "rita may change the policy, and CODEOWNERS does not name them.",
+        f"No webhook tells {hook} of a push.",
+    }
+    reader = closing(server, "rita", protected.owner, protected.name)
+    assert [one.what for one in reader.holes(wanted)] == [
+        "Whoever may write may push to published, and replace it."
+    ]
+    for rule in ("main", "published-*"):
+        server.call("placet", "DELETE", f"{protected.repo}/branch_protections/{rule}")
+    forge.protect(wanted)
+    forge.protect(wanted)
+    assert list(forge.holes(wanted)) == []
+    assert list(reader.holes(wanted)) == []
+    hooks = server.call("placet", "GET", f"{protected.repo}/hooks")
+    assert [one["config"]["url"] for one in hooks] == [hook]
+    assert server.call("placet", "GET", protected.repo)["default_branch"] == "published"
+
+
+def test_a_rule_that_overrules_is_found(scene):
+    scene.push("published")
+    scene.server.call(
+        "placet", "POST", f"{scene.repo}/branch_protections", {"rule_name": "ma*", "enable_push": True}
+    )
+    scene.forge.protect(COMMISSION)
+    found = [one.what for one in scene.forge.holes(COMMISSION)]
+    assert found in ([], ["Another rule, ma*, comes before that of main."])
+
+
+def test_what_the_protection_does(scene):
+    """Tried, not read back: pushes, forced pushes and deletions by whoever may write."""
+    scene.push("published")
+    scene.forge.protect(COMMISSION)
+    scene.push("published")
+    with pytest.raises(AssertionError, match="protected"):
+        scene.push("published", force=True)
+    with pytest.raises(AssertionError, match="cannot be deleted"):
+        scene.cut("published")
+    with pytest.raises(AssertionError, match="protected"):
+        scene.push("main")
+    scene.push("proposals/5")

@@ -1,0 +1,141 @@
+"""Setting up on a forge, looking at its protection, and merging there: by a forge in memory and real Git by path."""
+
+from contextlib import closing
+
+import pytest
+
+from governance.lab import Lab
+from keys import POLICY, Key
+from placet import Client, config
+from placet.adapters import keys as keyfiles
+from placet.errors import Conflict, Invalid, Refused, Unavailable
+from placet.ports import Hole
+from placet.testing.memory_forge import MemoryForge
+from placet.wire import ctrl, setup
+from placet.wire.ctrl import Wire
+
+TABLE = '[forge]\nkind = "gitea"\nurl = "https://git.example.org"\nrepository = "study/ctrl"\ntoken = "forge.token"\n'
+
+
+class Recorded(MemoryForge):
+    """Remembers what protection was asked for."""
+
+    def __init__(self):
+        super().__init__(dict, name="gitea")
+        self.asked_for = []
+
+    def protect(self, commission):
+        self.asked_for.append(commission)
+        super().protect(commission)
+
+
+@pytest.fixture
+def forge(monkeypatch):
+    made = Recorded()
+    monkeypatch.setattr(ctrl, "open_forge", lambda *_: made)
+    return made
+
+
+@pytest.fixture
+def dana(tmp_path, monkeypatch):
+    """Dana's folder, an empty repository, and a policy that knows her account."""
+    monkeypatch.setenv("PLACET_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "dana"
+    folder.mkdir()
+    Lab.repository(tmp_path).close()
+    public = keyfiles.generate(folder / "dana.key").public
+    text = POLICY.replace(Key("dana").public, public)
+    text = text.replace("name: Dana,", "name: Dana, forges: {gitea: 7},")
+    assert public in text
+    (folder / "policy.yaml").write_text(text)
+    (folder / "placet.toml").write_text(
+        f'person = "dana"\nctrl = "{tmp_path / "ctrl.git"}"\nkey = "dana.key"\n{TABLE}'
+    )
+    return folder
+
+
+def test_an_empty_repository_is_begun_and_protected(dana, forge):
+    policy = dana / "policy.yaml"
+    made = setup.init_forge(dana, policy, agents=["bot"])
+    [first] = forge.asked_for
+    assert (first.main, first.published, first.status) == ("main", ("published", "published-*"), "placet")
+    assert (first.agents, first.owners, first.hook, first.secret) == (("bot",), (7,), None, None)
+    with closing(Wire(config.load_settings(dana), dana, None)) as wire:
+        assert set(wire.repo.heads()) == {"refs/heads/main", "refs/heads/published"}
+    with (dana / "placet.toml").open("r+") as stream:
+        text = stream.read()
+        stream.seek(0)
+        stream.write(f'trust_root = "sha256:{made["trust_root"]}"\n{text}')
+    again = setup.init_forge(dana, None, agents=["bot", "other"])
+    assert again["trust_root"] == made["trust_root"]
+    assert again["policy"] == made["policy"]
+    assert forge.asked_for[1].agents == ("bot", "other")
+    with pytest.raises(Conflict) as caught:
+        setup.init_forge(dana, policy)
+    assert caught.value.kind == "not-empty"
+
+
+def test_what_is_lacking_is_said_and_nothing_is_begun(dana, forge):
+    for change, more in (
+        (("[forge]", "[retraction]\n#"), {}),
+        (("", ""), {"hook": "https://agent.example.org/webhook"}),
+        (("", ""), {}),
+    ):
+        file = dana / "placet.toml"
+        before = file.read_text()
+        file.write_text(before.replace(*change).partition("\n#")[0])
+        with pytest.raises(Invalid) as caught:
+            setup.init_forge(dana, None if not more else dana / "policy.yaml", **more)
+        assert caught.value.kind == "settings"
+        assert caught.value.mend
+        file.write_text(before)
+    assert forge.asked_for == []
+
+
+def test_a_webhook_has_the_agents_secret(dana, forge):
+    secret = dana / "hook.secret"
+    secret.touch(mode=0o600)
+    secret.write_text("0123456789abcdef\n")
+    hook = "https://agent.example.org/webhook"
+    setup.init_forge(dana, dana / "policy.yaml", hook=hook, secret=secret)
+    assert (forge.asked_for[0].hook, forge.asked_for[0].secret) == (hook, "0123456789abcdef")
+    secret.write_bytes(b"\xff" * 20)
+    with pytest.raises(Invalid):
+        setup.init_forge(dana, None, hook=hook, secret=secret)
+    secret.write_text("0123456789abcdef\n")
+    with (dana / "placet.toml").open("a") as stream:
+        stream.write('[agent]\nwebhook_secret = "hook.secret"\n')
+    setup.init_forge(dana, None, hook=hook)
+    assert forge.asked_for[1].secret == "0123456789abcdef"
+
+
+def test_what_was_begun_is_pinned_though_protecting_it_failed(dana, forge, monkeypatch, caplog):
+    def fails(_):
+        raise Refused("The forge does not know nobody.", kind="forge-refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forge, "protect", fails)
+        with pytest.raises(Refused):
+            setup.init_forge(dana, dana / "policy.yaml", agents=["nobody"])
+    made = setup.init_forge(dana, None, agents=["bot"])
+    assert len(made["trust_root"]) == 64
+    assert "FIRST USE" not in caplog.text
+
+
+def test_doctor_names_each_hole(dana, forge, monkeypatch):
+    setup.init_forge(dana, dana / "policy.yaml")
+
+    def look():
+        with Client(dana) as client:
+            return [(one.level, one.text, one.mend) for one in client.doctor() if one.name == "forge gitea"]
+
+    assert look() == [("ok", "no hole seen in the protection of main and what is published", "")]
+    holes = [Hole("Whoever may write may push to main.", "placet init --forge"), Hole("And so on.", "mend")]
+    monkeypatch.setattr(forge, "holes", lambda _: holes)
+    assert look() == [("warn", one.what, one.mend) for one in holes]
+
+    def fails(_):
+        raise Unavailable("The forge gitea does not answer.", kind="forge-unreachable")
+
+    monkeypatch.setattr(forge, "holes", fails)
+    assert [one[:2] for one in look()] == [("fail", "The forge gitea does not answer.")]
