@@ -10,8 +10,10 @@ from pathlib import Path
 
 from crash import watch
 from crash.stage import DESK, INTERNAL, PUBLICATION, Stage
+from placet.core.layout import CRATE
 
 _TIMES = ("time", "expires")
+_CRATE_TIMES = ("datePublished", "endTime")
 _PASSING = re.compile(
     r"\.dvc/tmp/.*|\.dvc/cache/(.*/)?\.[0-9a-f]{24}\.tmp"
 )  # `placet gc` takes such files away
@@ -20,13 +22,16 @@ _OWN = ("proposal", "manifest", "previous", "judged")  # of a run that lands a p
 
 
 def normal(path: str, data: bytes) -> object:
-    """A file of the Ctrl repository: a statement as its payload, without times, and without the digests of
-    statements that hold times."""
+    """A file of the Ctrl repository: a crate as its graph without times; a statement as its payload, without times
+    and without the digests of statements that hold times."""
     if not path.endswith(".json"):
         return hashlib.sha256(data).hexdigest()
+    kind = path.rsplit("/", 1)[-1]
+    if kind == CRATE:
+        graph = json.loads(data)["@graph"]
+        return [{name: one for name, one in entity.items() if name not in _CRATE_TIMES} for entity in graph]
     found = json.loads(base64.b64decode(json.loads(data)["payload"]))
     body = found["predicate"]
-    kind = path.rsplit("/", 1)[-1]
     for name in (*_TIMES, "receipt"):
         body.pop(name, None)
     if kind == "receipt.json":
