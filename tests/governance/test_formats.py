@@ -30,7 +30,7 @@ from placet.engine.bundle import make_bundle
 from placet.errors import Invalid
 from placet.wire import proof
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "format-1.bundle.json"
+GOLDEN = Path(__file__).parent.parent / "golden" / "format-1" / "bundle.json"
 TRUST_ROOT = "4620d1a67b6cdae547d64a60cafae085d7effafaf0ca9abd8977c25125b747d8"
 SECOND = ("version: 1", "version: 2")
 
