@@ -485,7 +485,7 @@ TARGETS: tuple[Target, ...] = (
     Target("artifact-uri", read_artifact_uri, given(f"placet://{'ab' * 16}/artifacts/site-a/a%20b.csv"), write=lambda found: layout.artifact_uri(*found).encode(), exact=True),
     Target("lineage-record", lambda data: dict(lineage._read(data)), given(b'{"published": 3}'), ["wire.lineage._read"], write=msgspec.json.encode),
     Target("policy", read_policy, given(POLICY, POLICY.replace("null", "'x'")),
-           ["core.policy.parse_policy", "config.complete_policy"], cost=25),
+           ["core.policy.parse_policy", "config.policyfile.complete_policy"], cost=25),
     Target("metafile-canonical", dvcfile.parse_canonical, given(PLAIN, FOLDER, PLAIN.replace(b"model.pkl", b'"\\ud800"')), ["core.dvcfile.parse_canonical"],
            write=dvcfile.encode_metafile, exact=True, cost=2),
     Target("metafile", read_metafile, METAFILES, ["core.dvcfile.read_metafile", "core.metayaml.load_yaml"], cost=4),
