@@ -545,6 +545,7 @@ NOT_PARSERS = {
     "adapters.forge.github_auth._base64url": "an encoder of our own bytes",
     "adapters.keys.write_secret": "writes our own bytes",
     "adapters.trust._replace": "writes our own bytes",
+    "adapters.durable.replace": "writes our own bytes",
     "engine.artifact.listed_in": "hands them to core.dirobject.decode_dir",
     "engine.propose.propose_policy": "hands them to core.policy.parse_policy",
     "core.digest.digest": "hashes",
