@@ -83,7 +83,9 @@ WITNESS = f'{{organisation: org-c, keys: ["{Key("w").public}"], forges: [f], ope
         ("project: test", "project: [", None),
         ("project: test", "project: &x test", "anchors"),
         ("project: test", "project: test\nproject: test", "duplicate key"),
-        ("version: 1", "version: 2", "Invalid"),
+        ("version: 1", "version: 0", "Invalid"),
+        ("version: 1", "version: two", "Expected"),
+        ("version: 1\n", "", "missing required field `version`"),
         ("number: 0", "number: -1", ">= 0"),
         ("number: 0", "number: 1", "policy 0 has previous"),
         ("organisation: org-b, keys", "organization: org-b, keys", "unknown field `organization`"),
@@ -181,6 +183,7 @@ def test_every_mistake_is_named_with_line_and_column(old, new, words):
         (b"a: !!python/object:x {}", "1:1: Object contains unknown field `a`"),
         (b"? [a, b]\n: c", "1:"),
         (b"a:\n  - b\n c", "3:2: expected <block end>"),
+        (b"version: 0x" + b"f" * 9000, "1:1: it holds a number of thousands of digits"),
     ],
 )
 def test_what_is_no_policy(data, words):

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from placet.adapters import durable
 from placet.errors import Conflict, Invalid, NotFound, Refused, Unavailable
 
 _MAX_KEY_BYTES = 1 << 16
@@ -163,11 +164,9 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         Unavailable: kind `disk`.
     """
-    partial = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _fill(partial, _create(partial), data)
-        partial.replace(path)
+        durable.replace(path, data)
     except OSError as error:
         raise Unavailable(f"{path} cannot be written: {error.strerror}.", kind="disk") from error
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from placet.adapters import durable
 from placet.errors import Conflict, Unavailable
 
 _MAX_BYTES = 1 << 26
@@ -66,11 +65,7 @@ class FileRecord:
             Unavailable: kind `disk`.
         """
         try:
-            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(stream.name).replace(self._path)
+            durable.replace(self._path, data)
         except OSError as error:
             raise self._broken(error) from error
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from placet.adapters import durable
 from placet.core.formed import formed
 from placet.errors import Unavailable
 from placet.ports import Remembered
@@ -90,11 +89,7 @@ class FileMemory:
 def _replace(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(stream.name).replace(path)
+        durable.replace(path, data)
     except OSError as error:
         raise _broken(path, error) from error
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from placet.core.formats import newer, newer_version
 from placet.core.formed import formed
 from placet.core.predicates import CommitId, Id, Name, Sha256
 from placet.errors import Invalid
@@ -29,6 +30,10 @@ BlobId = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40}([0-9a-f]{24})?)?$")
 
 class _Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
+
+
+class _Named(msgspec.Struct, frozen=True):
+    format: str
 
 
 class BundledCommit(_Form, frozen=True, kw_only=True):
@@ -87,14 +92,14 @@ def decode_bundle(data: bytes) -> Bundle:
     """Read a bundle; only what `encode_bundle` writes passes. Proves nothing yet.
 
     Raises:
-        Invalid: kind `bundle`.
+        Invalid: kinds `bundle`, `newer-format`.
     """
     if len(data) > MAX_BUNDLE:
         raise _bad("is larger than 256 MiB")
     try:
         bundle = msgspec.json.decode(data, type=Bundle)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _bad(f"is not valid: {error}") from error
+        raise _newer(data) or _bad(f"is not valid: {error}") from error
     if encode_bundle(bundle) != data:
         raise _bad("is not in its canonical form")
     return bundle
@@ -130,6 +135,14 @@ def schema() -> dict[str, Any]:
         **inner,
         "$defs": components,
     }
+
+
+def _newer(data: bytes) -> Invalid | None:
+    try:
+        version = newer_version(msgspec.json.decode(data, type=_Named).format, FORMAT)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if version is None else newer("The bundle", version, int(FORMAT.rpartition(":v")[2]))
 
 
 def _bad(why: str) -> Invalid:

@@ -21,6 +21,7 @@ from ruamel.yaml.reader import ReaderError
 
 from placet.core import layout
 from placet.core.digest import sha256_hex
+from placet.core.formats import FORMAT, newer
 from placet.core.limits import POLICY_BYTES
 from placet.core.policyform import (
     Approvals,
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 MAX_POLICY = POLICY_BYTES
+_MAX_FORMAT = 1_000_000  # a larger number is no format of anybody's
 _MAX_DEPTH = 20  # a policy needs 8; reading deeper flow collections takes the square of the time
 
 
@@ -125,10 +127,12 @@ def parse_policy(data: bytes) -> Policy:
 
     Raises:
         Invalid: kind `policy`; `what` begins with `policy.yaml:<line>:<column>:`, `details` has all mistakes.
+            Kind `newer-format`: its `version` is one that this Placet does not read, whatever else it holds.
     """
     if len(data) > MAX_POLICY:
         raise _bad((1, 1), f"it is larger than {MAX_POLICY} bytes")
     document = _document(data)
+    _require_known_format(document)
     try:
         form = msgspec.convert(document, PolicyForm)
     except msgspec.ValidationError as error:
@@ -136,10 +140,19 @@ def parse_policy(data: bytes) -> Policy:
         keys, _, path = path.rpartition("$")
         where = path.rstrip("`") + ("[...]" if keys else "")
         raise _bad(_locate(document, where, str(error)), in_words(message)) from error
+    except ValueError as error:  # Python puts no such number into a message
+        raise _bad((1, 1), "it holds a number of thousands of digits") from error
     mistakes = [(_mark(document, place), problem) for place, problem in contradictions(form)]
     if mistakes:
         raise _bad(*mistakes[0], *mistakes[1:])
     return Policy(form, sha256_hex(data), data)
+
+
+def _require_known_format(document: CommentedMap) -> None:
+    version = document.get("version")
+    if isinstance(version, int) and FORMAT < version < _MAX_FORMAT:
+        line, column = _mark(document, ("version",))
+        raise newer(f"policy.yaml:{line}:{column}: it", version, FORMAT)
 
 
 def mark(policy: Policy, place: Place) -> tuple[int, int]:

@@ -19,6 +19,7 @@ import rfc8785
 
 from placet.core import envelope as dsse
 from placet.core.digest import sha256_hex
+from placet.core.formats import newer, newer_version
 from placet.core.formed import formed
 from placet.core.guards import guard
 from placet.core.predicates import Manifest, Path, Predicate, Sha256
@@ -89,7 +90,7 @@ def parse(data: bytes, kind: type[P]) -> Signed[P]:
     """Read a statement of one kind from an envelope file; proves no signature.
 
     Raises:
-        Invalid: kind `envelope`, `json` or `statement`.
+        Invalid: kind `envelope`, `json` or `statement`; `newer-format`: its type has a higher version.
     """
     envelope = dsse.parse_envelope(data)
     if len(envelope.payload) > dsse.MAX_PAYLOAD:
@@ -98,7 +99,7 @@ def parse(data: bytes, kind: type[P]) -> Signed[P]:
     try:
         outer = msgspec.convert(value, _Outer)
         if outer.predicateType != kind.TYPE:
-            raise _bad(kind, f"has the predicate type {outer.predicateType[:80]!r}")
+            raise _other_type(kind, outer.predicateType)
         body = msgspec.convert(outer.predicate, kind)
     except msgspec.ValidationError as error:
         raise _bad(kind, f"is not valid: {error}") from error
@@ -176,6 +177,13 @@ def _check_times(kind: type[Predicate], body: Predicate) -> None:
     expires = getattr(body, "expires", None)
     if expires is not None and parse_time(expires) <= parse_time(body.time):
         raise _bad(kind, "expires before it begins")
+
+
+def _other_type(kind: type[Predicate], found: str) -> Invalid:
+    version = newer_version(found, kind.TYPE)
+    if version is not None:
+        return newer(f"The {kind.__name__.lower()} statement", version, int(kind.TYPE.rpartition(":v")[2]))
+    return _bad(kind, f"has the predicate type {found[:80]!r}")
 
 
 def _bad(kind: type[Predicate], reason: str) -> Invalid:

@@ -124,6 +124,8 @@ class History:
 
         Raises:
             Corrupt: kind `trust-root`: the first commit does not hold the pinned policy 0.
+            Invalid: kind `newer-format`: an approved policy has a format that this Placet does not read. What
+                comes after it cannot be judged, and this history is of no use any more.
         """
         for commit in commits:
             self._apply(commit)
@@ -424,6 +426,8 @@ class History:
         try:
             policy = parse_policy(self.repo.read(self.tree[layout.POLICY][1], MAX_POLICY))
         except Invalid as error:
+            if error.kind == "newer-format":
+                raise
             self._alarm(commit, f"the approved policy cannot be read: {error}")
             return
         problem = succession_problem(self.policy, policy)

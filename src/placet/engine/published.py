@@ -112,6 +112,7 @@ class PublishedLine:
         if entry.body.receipt is not None:
             expected[layout.receipt_path(case.id)] = _blob(commit, layout.receipt_path(case.id))
         if entry.body.kind == "publish":
+            self._require_crate(commit, case)
             made = object_id("blob", crate_of(case, entry.body, expected), len(commit.id))
             expected[layout.crate_path(case.id)] = made
         self._check_changes(publication.blobs, expected, commit)
@@ -265,6 +266,12 @@ class PublishedLine:
             paths = found.keys() | wanted.keys()
             odd = sorted(path for path in paths if found.get(path) != wanted.get(path))[:3]
             raise self._bad(f"has commit {commit.id[:12]} that changes something else: {', '.join(odd)}")
+
+    def _require_crate(self, commit: Commit, case: Case) -> None:
+        path = layout.crate_path(case.id)
+        if not any(change.path == path for change in commit.changes):
+            made = "as development versions before format 1 wrote them"
+            raise self._bad(f"has commit {commit.id[:12]} without {path}, {made}")
 
     def _bad(self, problem: str) -> Corrupt:
         return Corrupt(

@@ -1,51 +1,24 @@
-"""The only place that reads the environment and files of settings; everybody else gets values.
+"""`placet.toml` of a party: looked for in the working directory and its parents.
 
-`placet.toml` is looked for in the working directory and its parents; each key can be overridden by a
-variable `PLACET_*`. DVC's own configuration, all four levels, is read by DVC's own class.
+Each text or number can be overridden by a variable `PLACET_*`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
-import json
-import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from placet.config.tables import TABLES, Tables, read_tables, with_variables
 from placet.core import layout
 from placet.errors import Invalid, NotFound
 
-if TYPE_CHECKING:
-    from placet.core.agentform import AgentForm
-    from placet.core.forgeform import ForgeForm
-    from placet.core.lineageform import LineageForm
-    from placet.core.mlflowform import MlflowForm
-    from placet.core.notifyform import NotifyForm
-
-log = logging.getLogger(__name__)
-
 SETTINGS = "placet.toml"
-_DVC_PLACES = (
-    "HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR",
-)  # fmt: skip
-_PLAIN_OPTIONS = frozenset(
-    {
-        "url", "endpointurl", "region", "profile", "credentialpath", "configpath", "use_ssl", "ssl_verify",
-        "verify", "jobs", "checksum_jobs", "read_timeout", "connect_timeout", "allow_anonymous_login", "type",
-        "shared", "listobjects", "protected", "slow_link_warning", "no_traverse", "cache_regions", "sse",
-        "sse_kms_key_id", "acl", "version_aware", "worktree", "projectname", "account_name", "user", "port",
-        "keyfile",
-    }
-)  # fmt: skip
-_TABLES = frozenset({"internal", "tiers", "retraction", "gc", "agent", "lineage", "mlflow", "notify"})
-_KEYS = frozenset({"node", "person", "witness", "ctrl", "trust_root", "forge", "key", "jobs"}) | _TABLES
-_AGENT = "PLACET_AGENT_"
+_TEXTS = ("node", "person", "witness", "ctrl", "trust_root", "key", "jobs")
+_KEYS = frozenset({*_TEXTS, "internal", "tiers", "retraction", "gc"}) | TABLES
 _SCHEMES = ("ssh-agent:", "pkcs11:")
 MAX_JOBS = 256
 
@@ -66,17 +39,16 @@ class GcSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Tables):
     """What one party has set, on its own machine; never taken from the Ctrl repository.
 
-    Attributes:
+    Attributes (and those of `Tables`):
         root: The folder of `placet.toml`, or the working directory.
         node: This node's name, if this is a node.
         person: This person's name, if this is a reviewer or an administrator.
         witness: This witness's name, if this is one.
         ctrl: URL of the Ctrl repository.
         trust_root: SHA-256 of policy 0.
-        forge: The hosted forge that the Ctrl repository is on; None for plain Git.
         key: The signing key: its file, or `ssh-agent:<which>`, or a `pkcs11:` URI.
         internal: Node -> DVC remote of its internal tier; a node's own is the only one it needs.
         tiers: Publication tier -> DVC remote; the tier's own name if it is not here.
@@ -84,10 +56,6 @@ class Settings:
             retractions alone.
         jobs: Transfers at once.
         gc: Who uses what may be collected.
-        agent: How the agent runs, if anything was set.
-        lineage: Which OpenLineage backend is told of publications, if one is.
-        notify: Who is told what, if anybody is.
-        mlflow: Which MLflow server is kept true to the ledger, if one is.
         jobs_given: `jobs` was set, and is no default.
         home: Where caches and trust memory are kept, outside any clone.
     """
@@ -99,17 +67,12 @@ class Settings:
     witness: str | None = None
     ctrl: str | None = None
     trust_root: str | None = None
-    forge: ForgeForm | None = None
     key: Path | str | None = None
     internal: Mapping[str, str] = field(default_factory=dict)
     tiers: Mapping[str, str] = field(default_factory=dict)
     retraction: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 64
     gc: GcSettings = GcSettings()
-    agent: AgentForm | None = None
-    lineage: LineageForm | None = None
-    notify: NotifyForm | None = None
-    mlflow: MlflowForm | None = None
     jobs_given: bool = False
 
     @property
@@ -128,96 +91,11 @@ def load_settings(start: Path | None = None, environ: Mapping[str, str] | None =
     folder = (start or Path.cwd()).resolve()
     root = next((one for one in (folder, *folder.parents) if (one / SETTINGS).is_file()), None)
     values: dict[str, Any] = _read(root / SETTINGS) if root else {}
-    for key in _KEYS - _TABLES:
+    for key in _TEXTS:
         if f"PLACET_{key.upper()}" in env:
             values[key] = env[f"PLACET_{key.upper()}"]
-    told = {key.removeprefix(_AGENT).lower(): one for key, one in env.items() if key.startswith(_AGENT)}
-    if told:
-        table = values.get("agent", {})
-        values["agent"] = {**table, **told} if isinstance(table, dict) else table
     home = env.get("PLACET_HOME")
-    return _settings(root or folder, Path(home) if home else _home(), values)
-
-
-def environment() -> dict[str, str]:
-    """The process's environment, for Git and for AWS's credential chain."""
-    return dict(os.environ)
-
-
-def find_dvc(root: Path) -> Path | None:
-    """The root of the DVC project at or above a folder."""
-    folder = root.resolve()
-    return next((one for one in (folder, *folder.parents) if (one / ".dvc").is_dir()), None)
-
-
-def dvc_config(project: Path) -> dict[str, Any]:
-    """DVC's configuration of a project, merged from all four levels by DVC's own class.
-
-    That class takes 0.1 s to load, so its answer is kept in `.dvc/tmp` for as long as the files that it read
-    are the same; never if it holds anything that could be a secret.
-
-    Raises:
-        Invalid: kind `dvc-config`.
-    """
-    memo = project / ".dvc" / "tmp" / "placet" / "config.json"
-    surroundings = {name: os.environ.get(name) for name in _DVC_PLACES}
-    dvc = importlib.util.find_spec("dvc")
-    surroundings["dvc"] = str(_stamp(str(dvc.origin))) if dvc is not None else None
-    try:
-        kept = json.loads(memo.read_bytes())
-        if kept["in"] == surroundings and all(_stamp(file) == seen for file, seen in kept["files"].items()):
-            return dict(kept["config"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        log.debug("no usable memo of DVC's configuration at %s", memo)
-    found, files = _read_dvc_config(project)
-    if _keepable(found):
-        _keep(memo, json.dumps({"in": surroundings, "files": files, "config": found}))
-    return found
-
-
-def _keep(memo: Path, text: str) -> None:
-    """Write the memo; where the disk does not take it, the next start reads DVC's files again."""
-    temp = memo.with_name(f".{os.urandom(8).hex()}.tmp")
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        temp.write_text(text, encoding="utf-8")
-        temp.replace(memo)
-    except OSError as error:
-        log.debug("DVC's configuration was not kept at %s: %s", memo, error)
-        with contextlib.suppress(OSError):
-            temp.unlink(missing_ok=True)
-
-
-def _read_dvc_config(project: Path) -> tuple[dict[str, Any], dict[str, list[int] | None]]:
-    from dvc.config import Config, ConfigError
-
-    try:
-        first = Config(str(project / ".dvc"))
-        files = {file: _stamp(file) for file in first.files.values()}
-        return dict(Config(str(project / ".dvc"))), files
-    except ConfigError as error:
-        raise Invalid(f"DVC's configuration cannot be read: {error}", kind="dvc-config") from error
-
-
-def _stamp(file: str) -> list[int] | None:
-    try:
-        found = os.stat(file)  # noqa: PTH116 - of every start
-    except OSError:
-        return None
-    return [found.st_ino, found.st_mtime_ns, found.st_size]
-
-
-def _keepable(found: dict[str, Any]) -> bool:
-    remotes = found.get("remote", {}).values()
-    known = all(_PLAIN_OPTIONS.issuperset(one) and "@" not in str(one.get("url", "")) for one in remotes)
-    return known and json.loads(json.dumps(found, default=str)) == found
-
-
-def site_cache(dvc: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Path:
-    """Where DVC keeps its state databases (dvc/repo/__init__.py, `_get_site_cache_dir`)."""
-    env = os.environ if environ is None else environ
-    own = dvc.get("core", {}).get("site_cache_dir")
-    return Path(env.get("DVC_SITE_CACHE_DIR") or own or "/var/tmp/dvc")  # noqa: S108 - DVC's own default
+    return _settings(root or folder, Path(home) if home else _home(), with_variables(values, env))
 
 
 def _home() -> Path:
@@ -273,18 +151,14 @@ def _settings(root: Path, home: Path, values: dict[str, Any]) -> Settings:
         witness=witness,
         ctrl=ctrl,
         trust_root=trust_root,
-        forge=_forge(values["forge"]) if values.get("forge", "git") != "git" else None,
         key=key_of(root, key) if key else None,
         internal=_table("internal", internal),
         tiers=_table("tiers", values.get("tiers", {})),
         retraction=_table("retraction", values.get("retraction", {})),
         jobs=_jobs(values.get("jobs", 64)),
         gc=_gc(root, values.get("gc", {})),
-        agent=_agent(values["agent"]) if "agent" in values else None,
-        lineage=_lineage(values["lineage"]) if "lineage" in values else None,
-        notify=_notify(values["notify"]) if "notify" in values else None,
-        mlflow=_mlflow(values["mlflow"]) if "mlflow" in values else None,
         jobs_given="jobs" in values,
+        **read_tables(values),
     )
 
 
@@ -345,37 +219,6 @@ def _gc(root: Path, value: object) -> GcSettings:
     )
 
 
-def _agent(value: object) -> AgentForm:
-    from placet.core.agentform import read_agent
-
-    return read_agent(value)
-
-
-def _lineage(value: object) -> LineageForm:
-    from placet.core.lineageform import read_lineage
-
-    return read_lineage(value)
-
-
-def _notify(value: object) -> NotifyForm:
-    from placet.core.notifyform import read_notify
-
-    return read_notify(value)
-
-
-def _forge(value: object) -> ForgeForm | None:
-    from placet.core.forgeform import read_forge
-
-    found = read_forge(value)
-    return found if found.kind != "git" else None
-
-
-def _mlflow(value: object) -> MlflowForm:
-    from placet.core.mlflowform import read_mlflow
-
-    return read_mlflow(value)
-
-
 def _jobs(value: object) -> int:
     try:
         jobs = int(str(value))
@@ -401,20 +244,6 @@ def require_ctrl(settings: Settings) -> str:
     return settings.ctrl
 
 
-def secret(name: str) -> str | None:
-    """A secret of the environment (PLACET_PASSPHRASE, PLACET_PIN), if it is set and not empty."""
-    return os.environ.get(name) or None
-
-
-def ask(prompt: str) -> str | None:
-    """What a person types on the terminal, unseen; None where nobody sits there."""
-    import getpass
-
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-    return getpass.getpass(prompt)
-
-
 def key_of(root: Path, text: str) -> Path | str:
     """What a `key` setting names: a file, relative to a folder, or `ssh-agent:...` or `pkcs11:...`.
 
@@ -426,21 +255,6 @@ def key_of(root: Path, text: str) -> Path | str:
             "The setting key holds a PIN.", kind="settings", mend="Use PLACET_PIN or pin-source=file:..."
         )
     return text if text.startswith(_SCHEMES) else _path(root, text)
-
-
-def complete_policy(data: bytes) -> bytes:
-    """A policy (YAML or JSON) with what `init --ctrl` adds: `repository` (random), `number`, `previous`."""
-    lines = {"repository": f'"{os.urandom(16).hex()}"', "number": "0", "previous": "null"}
-    with contextlib.suppress(ValueError, RecursionError):
-        if isinstance(given := json.loads(data), dict):
-            lacking = [f'"{key}": {value}, ' for key, value in lines.items() if key not in given]
-            return data.replace(b"{", b"{" + "".join(lacking).encode(), 1)
-    lacking = [
-        f"{key}: {value}\n"
-        for key, value in lines.items()
-        if not re.search(rf"""(?m)^(["']?){key}\1\s*:""".encode(), data)
-    ]
-    return data.rstrip(b"\n") + b"\n" + "".join(lacking).encode() if lacking else data
 
 
 TEMPLATE = """\
