@@ -268,7 +268,7 @@ def _reviews(facts: Facts) -> Iterable[Entity]:
 def _context(facts: Facts, run: bool) -> Iterable[Entity]:
     """Who and what is named: people, organisations, the node, the project, the policy, profiles."""
     policy, body = facts.policy, facts.manifest.body
-    people = sorted({one.person for _, one in (*facts.decisions, *facts.reviews)})
+    people = sorted({one.person for _, one in facts.decisions} | {one.person for _, one in facts.reviews})
     known = {name: policy.people[name] for name in people if name in policy.people}
     node = policy.nodes.get(body.node or "")
     for name in people:
