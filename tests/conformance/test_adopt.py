@@ -234,11 +234,11 @@ class LfsClone:
         self.git("config", "user.email", "t@placet.invalid")
         self.git("config", "user.name", "t")
 
-    def git(self, *argv: str) -> str:
+    def git(self, *argv: str, stdin: bytes = b"") -> str:
         done = subprocess.run(
-            ["git", *argv], cwd=self.root, env=self.env, capture_output=True, text=True, check=True
+            ["git", *argv], cwd=self.root, env=self.env, capture_output=True, input=stdin, check=True
         )
-        return done.stdout.strip()
+        return done.stdout.decode().strip()
 
     def put(self, path: str, data: bytes, *, kept: bool = True) -> None:
         file = self.root / path
@@ -291,6 +291,42 @@ def test_files_of_git_lfs_come_and_are_tracked(project, clone):
     record = (project.root / FILE).read_bytes()
     again = adopted(project, "lfs", str(clone.root), "--to", "imported")
     assert (again["new"], again["present"]) == (0, 2) and (project.root / FILE).read_bytes() == record
+
+
+def test_a_dry_run_knows_what_was_not_fetched(project, clone):
+    clone.put("data/missing.csv", b"missing", kept=False)
+    clone.commit()
+    found = adopted(project, "lfs", str(clone.root), "--to", "in", "--dry-run", expect=3)
+    (failed,) = found["failed"]
+    assert (found["new"], failed["path"]) == (2, "data/missing.csv") and "lfs fetch --all" in failed["reason"]
+    assert not (project.root / "in").exists()
+
+
+def test_a_hostile_tree_and_a_pointer_to_what_nobody_has(project, clone):
+    """Names that no Git client would check out, and a size that no disk holds: named, and nothing is written."""
+    (blob,) = {clone.git("rev-parse", "HEAD:data/a.csv")}
+    huge = pointer(b"x").replace(b"size 1\n", b"size 999999999999999999\n")
+    vast = clone.git("hash-object", "-w", "--stdin", stdin=huge)
+
+    def made(*entries):
+        raw = b"".join(b"%s %s\0%s" % (mode, name, bytes.fromhex(one)) for mode, name, one in entries)
+        return clone.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw)
+
+    inner = made((b"100644", b"escape", blob))
+    top = made(
+        (b"40000", b"..", inner), (b"40000", b".git", inner), (b"100644", b"n" * 300, blob), (b"100644", b"ok", blob),
+        (b"100644", b"vast", vast), (b"100644", b"\xff", blob),
+    )  # fmt: skip
+    commit = clone.git("commit-tree", "-m", "hostile", top)
+    before = tree(project.root.parent)
+    found = adopted(
+        project, "lfs", str(clone.root), "--to", "in", "--revision", commit, "--dry-run", expect=3
+    )
+    assert found["new"] == 1 and [one["path"] for one in found["failed"]] == ["vast"]
+    assert len(found["left"]) == 4
+    assert {path for path in tree(project.root.parent).keys() - before.keys() if "/tmp/" not in path} == set()
+    found = adopted(project, "lfs", str(clone.root), "--to", "in", "--revision", commit, expect=3)
+    assert tree(project.root / "in") == {"ok": b"a,b\n1,2\n"} and not (project.root / "in.dvc").exists()
 
 
 def test_a_bare_mirror(project, clone):
@@ -346,6 +382,8 @@ def test_objects_that_are_missing_rotten_or_only_checked_out(project, clone):
     [
         (pointer(b"abc"), Pointer(sha256_hex(b"abc"), 3)),
         (pointer(b"abc").rstrip(), Pointer(sha256_hex(b"abc"), 3)),
+        (pointer(b"abc").replace(b"\n", b"\r\n"), Pointer(sha256_hex(b"abc"), 3)),
+        (pointer(b"abc").replace(b"git-lfs.github", b"hawser.github"), Pointer(sha256_hex(b"abc"), 3)),
         (b"", None),
         (b"version 2\n", None),
         (b"a,b\n1,2\n", None),
@@ -359,6 +397,12 @@ def test_pointers(data, found):
     "data",
     [
         pointer(b"abc") + b"more",
+        pointer(b"abc").replace(b"v1", b"v10"),
+        pointer(b"abc").replace(b"v1\n", b"v1"),
+        pointer(b"abc").replace(b"sha256:", b"sha256:../../../../etc/"),
+        pointer(b"abc")
+        .upper()
+        .replace(b"VERSION HTTPS://GIT-LFS.GITHUB.COM/SPEC/V1", pointer(b"").split(b"\n")[0]),
         pointer(b"abc").replace(b"sha256", b"sha512"),
         pointer(b"abc").replace(b"size 3", b"size -3"),
         pointer(b"abc").replace(b"size 3", b"size 9999999999999999999"),
@@ -431,6 +475,13 @@ def test_names_that_cannot_be_are_left_out(project, bucket):
     left = {one["path"] for one in found["left"]}
     assert left == {".gitignore", "x.dvc", "a/B", "con", "sub/dvc.yaml", "two\nlines"}
     assert tree(project.root / "in").keys() == {"ok.csv", "A/b", "placet-x"}
+    told = project.start("placet", "adopt", "bucket", "old", "--to", "in").stdout.splitlines()
+    assert (
+        told[0] == "0 files came (0 B); here before: 3."
+        and told[1] == "1 version of artifacts, never approved: 1"
+    )
+    assert [line.split(":")[0] for line in told if not line.startswith((" ", "left out  "))][2:] == []
+    assert r"two\nlines" in "\n".join(told)
 
 
 def test_nothing_that_is_here_is_replaced(project, bucket, tmp_path):
@@ -541,7 +592,7 @@ def test_the_record_is_a_function_of_what_is_in_it():
 
 def test_the_how_to_page_works_as_it_is_written(past, clone_beside, tmp_path):
     text = (ROOT / "docs" / "how-to" / "adopt.md").read_text()
-    dvc, lfs, bucket, look = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    dvc, lfs, tags, bucket, look = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     past.dvc("remote", "remove", "internal-storage")
     (tmp_path / "files" / "results").mkdir(parents=True)
     (tmp_path / "files" / "results" / "r.csv").write_text("r\n1\n")
@@ -556,7 +607,13 @@ def test_the_how_to_page_works_as_it_is_written(past, clone_beside, tmp_path):
     assert begin == 'git -C "$CLONE" lfs fetch --all'
     first, _, second = bucket.partition("\n")
     bucket = first.replace("remote add old", "remote add -f old") + "\n" + second
-    for script in (dvc, rest, bucket, look):
+    past.commit()
+    for tag, data in (("r1", b"a\n"), ("r2", b"b\n")):
+        clone_beside.put("a.csv", data)
+        (clone_beside.root / "README.md").write_text(tag)
+        clone_beside.commit()
+        clone_beside.git("tag", tag)
+    for script in (dvc, rest, tags, bucket, look):
         done = subprocess.run(
             ["sh", "-ec", script],
             cwd=past.root,
@@ -569,6 +626,17 @@ def test_the_how_to_page_works_as_it_is_written(past, clone_beside, tmp_path):
         assert done.returncode == 0, (script, done.stdout, done.stderr)
     found = read_adopted(done.stdout.encode())
     assert {one.source for one in found.versions} == {"dvc", "lfs", "bucket"}
+    past.git("add", "-A")
+    past.git("commit", "-qm", "adopted")
+    shutil.rmtree(past.root / ".dvc" / "cache")
+    shutil.rmtree(past.root / "imported")
+    for revision, path, data in (
+        ("v0", "a.csv", b"a,b\n0,0\n"), ("side", "b.csv", b"b\n1\n"),
+        (":/as of r1", "imported/a.csv", b"a\n"), (":/as of r2", "imported/a.csv", b"b\n"),
+    ):  # fmt: skip
+        past.git("checkout", "-q", revision)
+        past.dvc("pull", "-q", "--force", "-r", "internal-storage")
+        assert (past.root / path).read_bytes() == data
 
 
 @pytest.fixture

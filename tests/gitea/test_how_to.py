@@ -44,7 +44,7 @@ def test_the_page_works_as_written(stage, gitea):
         out = world.shell(party, text, cwd, stdin=f"{gitea.token(name)}\n" if "cat >" in text else "")
         said.append(out)
         if "init --forge" in text:
-            stage.trust_root = re.search(r"sha256:([0-9a-f]{64})", out)[1]
+            stage.trust_root = known["THE_DIGEST"] = re.search(r"sha256:([0-9a-f]{64})", out)[1]
             world.settle(stage, gitea)
             outputs = stage["site-a"].folder / "workspace/outputs"
             outputs.mkdir()
@@ -54,5 +54,6 @@ def test_the_page_works_as_written(stage, gitea):
     assert said[1].strip() == f'"id":{gitea.account("alice")}'
     assert "no hole seen in the protection of main and what is published" in said[3]
     assert "Everything that is here is exactly what was approved." in said[-1]
+    assert re.search(rf"trust root +pinned, sha256:{stage.trust_root}", said[-1])
     made = (stage["site-a"].folder / "workspace/outputs/summary.csv").read_bytes()
     assert (stage["researcher"].folder / "results/artifacts/site-a/outputs/summary.csv").read_bytes() == made

@@ -117,7 +117,7 @@ def test_the_page_works_as_written(stage, hub):
         out = shell(party, text, cwd, stdin=f"ghp_{name}_000000000000\n" if "cat >" in text else "")
         said[text.split("\n")[-2].split(" -")[0].split("#")[0].strip()] = out
         if "init --forge" in text:
-            stage.trust_root = re.search(r"sha256:([0-9a-f]{64})", out)[1]
+            stage.trust_root = known["THE_DIGEST"] = re.search(r"sha256:([0-9a-f]{64})", out)[1]
             toml = stage["dana"].folder / "placet.toml"
             toml.write_text(f'trust_root = "{stage.trust_root}"\n{toml.read_text()}')
             settle(stage, hub, table)
@@ -127,6 +127,7 @@ def test_the_page_works_as_written(stage, hub):
     assert f'"id":{hub.account("alice").id}' in next(iter(list(said.values())[1:2])).replace(" ", "")
     assert "no hole seen in the protection of main and what is published" in said["placet doctor"]
     assert "Everything that is here is exactly what was approved." in said["placet verify"]
+    assert re.search(rf"trust root +pinned, sha256:{stage.trust_root}", said["placet verify"])
     [pull] = hub.pulls.values()
     assert [one["state"] for one in hub.statuses[pull["head"]]][-1] == "success"
     assert (pull["branch"], pull["merged"] is not None) == (f"proposals/{known['ID']}", True)

@@ -1,6 +1,7 @@
 """Reviews on a forge: evidence by a witness's word, counted where a rule says so, and for no more than that."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -15,6 +16,8 @@ from placet.core.bundle import encode_bundle
 from placet.engine import cases, observed, show, verify, witness
 from placet.engine.bundle import make_bundle
 from placet.engine.detail import detail
+from placet.engine.lineage import lineage
+from placet.engine.lineageevents import lineage_events
 from placet.errors import Conflict, Invalid, PlacetError, Refused, Unavailable
 from placet.ports import RefUpdate
 from placet.wire import proof
@@ -476,6 +479,17 @@ def test_it_is_shown_as_attested_not_signed_in_log_show_and_verify(lab):
     assert one.observations == entry.observations
     assert [step.text for step in found.steps if step.name == "forge"] == [
         "1 observations; forge-attested, not signed: bob"
+    ]
+    told = lineage(view, view.find(ident), lab.now).approvals
+    assert [(one.person, one.seen, one.attested) for one in told] == [
+        ("alice", "bytes", ""), ("bob", "report", f"memory review {review}, attested by w"),
+    ]  # fmt: skip
+    (event,) = lineage_events(view, {})
+    assert event.approvals == ("alice (bytes)", "bob (forge-attested)")
+    blob = view.publications[TIER].blobs[layout.crate_path(ident)]
+    crate = json.loads(lab.repo.read(blob, 1 << 20))["@graph"]
+    assert [one["result"] for one in crate if one["@id"] == "#review-bob"] == [
+        [{"@id": "observations/w-1.json"}]
     ]
     (shown,) = detail(view, view.find(ident), lab.now).observations
     assert (shown.person, shown.verdict, shown.counts, shown.witness) == ("bob", "approve", True, "w")

@@ -1,6 +1,7 @@
 """The RO-Crate of a publication: the same bytes for ever, read by the reference reader, harmless whatever it says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,9 @@ from placet.core import policy as policies
 from placet.core.crate import Facts, crate
 from placet.core.predicates import CheckResult
 from placet.core.provenance import Provenance, Resource
+from placet.core.sightings import Said
 from placet.core.statement import Signed
-from unit.test_statement import DECISION, ENTRY, ID, MANIFEST, SHA, SHB, SUBJECTS, TIME
+from unit.test_statement import ALL, DECISION, ENTRY, ID, MANIFEST, SHA, SHB, SUBJECTS, TIME
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "crate" / "ro-crate-metadata.json"
 RECORDS = ["manifest.json", "decisions/alice-2.json", "receipt.json"]
@@ -144,6 +146,30 @@ def test_without_provenance_it_claims_no_run():
     found = entities(crate(facts(provenance=Provenance())))
     assert "#run" not in found and "conformsTo" not in found["./"]
     assert not any(key.startswith("https://w3id.org/ro/wfrun") for key in found)
+
+
+def test_what_was_said_on_a_forge_is_an_assessment_by_the_word_of_its_witness():
+    observation = ALL["observation"][1]
+    one = Signed.make(SUBJECTS, observation)
+    name = "observations/w-2.json"
+    given = replace(facts(), records=[*RECORDS, name], reviews=[([name], Said("bob", "approve", (one,)))])
+    found = entities(crate(given))
+    review = found["#review-bob"]
+    assert review["name"] == f"Review of bob on {observation.forge}: approve, attested by w, not signed"
+    assert review["result"] == [{"@id": name}] and found[name]["@type"] == "File"
+    assert (review["actionStatus"], review["endTime"]) == (
+        "http://schema.org/CompletedActionStatus", observation.time,
+    )  # fmt: skip
+    assert found["#person-bob"]["name"] == "Bob" and {"@id": "#review-bob"} in found["./"]["mentions"]
+    assert {one for value in found.values() for one in refs(value)} - found.keys() == {
+        "https://w3id.org/ro/crate/1.1", "https://w3id.org/shp#DisclosureCheck",
+    }  # fmt: skip
+
+
+def test_the_licence_is_an_entity_that_says_that_there_is_none():
+    found = entities(crate(facts()))
+    assert found["./"]["license"] == {"@id": "#licence"}
+    assert found["#licence"]["description"].startswith("No licence is recorded")
 
 
 def test_hostile_words_stay_words():

@@ -80,12 +80,12 @@ def _show(found: Adoption) -> None:
 
 
 def _words(found: Adoption) -> str:
-    things = "versions" if found.source == "dvc" else "files"
+    thing = "version" if found.source == "dvc" else "file"
     verb = "would come" if found.dry else "came"
-    lines = [f"{found.new} {things} {verb} ({size(found.size)}), {found.present} were here."]
+    lines = [f"{_many(found.new, thing)} {verb} ({size(found.size)}); here before: {found.present}."]
     never = sum(one.standing != "published" for one in found.versions)
     if found.versions:
-        lines.append(f"{len(found.versions)} versions of artifacts, {never} of them never approved:")
+        lines.append(f"{_many(len(found.versions), 'version')} of artifacts, never approved: {never}")
     lines += [f"  {_version(one)}" for one in found.versions[:_SHOWN]]
     lines += [f"  and {len(found.versions) - _SHOWN} more"] * (len(found.versions) > _SHOWN)
     for word, those in (("left out", found.left), ("failed", found.failed)):
@@ -95,7 +95,11 @@ def _words(found: Adoption) -> str:
         lines.append("Nothing was changed.")
     elif found.failed:
         lines.append("Mend what failed, then run the same command again.")
-    return "\n".join(lines)
+    return "\n".join(one.replace("\n", "\\n") for one in lines)
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _version(one: Version) -> str:

@@ -80,7 +80,8 @@ def _lines(found: Lineage) -> Iterator[tuple[str, str | None]]:
 
 
 def _approval(one: Approval, at: str) -> str:
-    return f"{one.person} ({one.organisation or 'unknown'}) on the {one.seen}, {when(one.time, at)}"
+    how = f"forge-attested: {one.attested}" if one.attested else f"on the {one.seen}"
+    return f"{one.person} ({one.organisation or 'unknown'}) {how}, {when(one.time, at)}"
 
 
 def _section(title: str, lines: list[tuple[str, str | None]]) -> Iterator[tuple[str, str | None]]:

@@ -17,6 +17,7 @@ from placet.core import layout
 from placet.core.policyform import PolicyForm
 from placet.core.predicates import CheckResult, Decision, LedgerEntry, Manifest
 from placet.core.provenance import Resource
+from placet.core.sightings import Said
 from placet.core.statement import Signed, Subject
 
 Entity = dict[str, object]
@@ -27,7 +28,12 @@ _PROCESS = "https://w3id.org/ro/wfrun/process/0.5"
 _DISCLOSURE = "https://w3id.org/shp#DisclosureCheck"
 _DONE = "http://schema.org/CompletedActionStatus"
 _FAILED = "http://schema.org/FailedActionStatus"
-_LICENSE = "No licence is recorded here: ask the publisher."
+_LICENSE: Entity = {
+    "@id": "#licence",
+    "@type": "CreativeWork",
+    "name": "Licence not stated",
+    "description": "No licence is recorded here: ask the publisher.",
+}
 _POLICY = "#policy"
 _RUN = "#run"
 _JSON = "application/json"
@@ -42,6 +48,7 @@ class Facts:
         policy: The effective policy of the proposal, and its digest.
         decisions: Those that count, each with its name in the proposal's folder.
         records: The names of all signed files in the folder.
+        reviews: What people said on forges that counts, each with the names of the observations of it.
     """
 
     proposal: str
@@ -51,13 +58,14 @@ class Facts:
     decisions: Sequence[tuple[str, Decision]]
     entry: LedgerEntry
     records: Sequence[str]
+    reviews: Sequence[tuple[Sequence[str], Said]] = ()
 
 
 def crate(facts: Facts) -> bytes:
     """The file `ro-crate-metadata.json`: JSON with sorted keys, one space a level, LF at its end."""
     artifacts = list(_artifacts(facts))
     checks = list(_checks(facts))
-    decisions = list(_decisions(facts))
+    decisions = [*_decisions(facts), *_reviews(facts)]
     run = list(_run(facts, artifacts))
     records = [_record(name) for name in sorted(facts.records)]
     actions = [one for one in (*run, *checks, *decisions) if str(one["@type"]).endswith("Action")]
@@ -98,7 +106,7 @@ def _root(facts: Facts, *, parts: Iterable[Entity], mentions: Iterable[Entity]) 
         "name": f"{body.project}: {', '.join(one.path for one in body.artifacts)}"[:300],
         "description": body.message,
         "datePublished": entry.time,
-        "license": _LICENSE,
+        "license": _ref(str(_LICENSE["@id"])),
         "identifier": f"urn:placet:{body.repository}:{facts.proposal}",
         "author": _ref(_node(facts)),
         "publisher": _ref(_node(facts)),
@@ -238,10 +246,29 @@ def _decisions(facts: Facts) -> Iterable[Entity]:
         }
 
 
+def _reviews(facts: Facts) -> Iterable[Entity]:
+    """What each person said on a forge as one assessment, by the word of its witnesses."""
+    for names, one in facts.reviews:
+        forges = ", ".join(sorted({each.body.forge for each in one.by}))
+        witnesses = ", ".join(sorted({each.body.witness for each in one.by}))
+        yield {
+            "@id": f"#review-{one.person}",
+            "@type": "AssessAction",
+            "additionalType": _ref(_DISCLOSURE),
+            "name": f"Review of {one.person} on {forges}: {one.verdict}, attested by {witnesses}, not signed",
+            "agent": _ref(f"#person-{one.person}"),
+            "object": _ref("./"),
+            "result": [_ref(name) for name in names],
+            "endTime": max(each.body.time for each in one.by),
+            "actionStatus": _DONE if one.verdict == "approve" else _FAILED,
+            "instrument": _ref(_POLICY),
+        }
+
+
 def _context(facts: Facts, run: bool) -> Iterable[Entity]:
     """Who and what is named: people, organisations, the node, the project, the policy, profiles."""
     policy, body = facts.policy, facts.manifest.body
-    people = sorted({one.person for _, one in facts.decisions})
+    people = sorted({one.person for _, one in facts.decisions} | {one.person for _, one in facts.reviews})
     known = {name: policy.people[name] for name in people if name in policy.people}
     node = policy.nodes.get(body.node or "")
     for name in people:
@@ -253,6 +280,7 @@ def _context(facts: Facts, run: bool) -> Iterable[Entity]:
         yield {"@id": f"#organisation-{name}", "@type": "Organization", "name": name}
     above = {"parentOrganization": _ref(f"#organisation-{node.organisation}")} if node else {}
     yield {"@id": _node(facts), "@type": "Organization", "name": body.node or "", **above}
+    yield _LICENSE
     yield {"@id": "#project", "@type": "Project", "name": body.project}
     yield {
         "@id": _POLICY,

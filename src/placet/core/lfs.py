@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from placet.errors import Invalid
 
 MAX_POINTER = 1024
-_VERSION = b"version https://git-lfs.github.com/spec/v1\n"
-_POINTER = re.compile(rb"version [^\n]+\n((?:ext-[^\n]+\n)*)oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,18})\n?")
+_VERSIONS = (
+    b"version https://git-lfs.github.com/spec/v1",
+    b"version https://hawser.github.com/spec/v1",
+    b"version http://git-media.io/v/2",
+)
+_POINTER = re.compile(
+    rb"(?:%s)\r?\n((?:ext-[^\r\n]+\r?\n)*)oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,18})(?:\r?\n)?"
+    % b"|".join(map(re.escape, _VERSIONS))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +35,12 @@ class Pointer:
 def read_pointer(data: bytes) -> Pointer | None:
     """The pointer that a blob is; None if it is an ordinary file.
 
+    As LFS's own client does, it takes the names that LFS had before, and lines that end as on Windows.
+
     Raises:
         Invalid: kind `lfs-pointer`: it says that it is a pointer, and is not one that can be followed.
     """
-    if not data.startswith(_VERSION):
+    if not data.startswith(_VERSIONS):
         return None
     found = _POINTER.fullmatch(data) if len(data) <= MAX_POINTER else None
     if found is None:

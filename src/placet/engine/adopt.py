@@ -51,6 +51,10 @@ class Source(Protocol):
         """All files, and what cannot be one."""
         ...
 
+    def lacks(self, file: Foreign) -> str:
+        """Why a file's bytes cannot be had now, by a quick look; empty where nothing is known against it."""
+        ...
+
     def read(self, file: Foreign) -> Iterable[bytes]:
         """A file's bytes.
 
@@ -156,12 +160,14 @@ class Bringer:
         failed: list[Skipped] = []
         for one in wanted:
             here = self._here(one, known.get(one.path))
-            if here is None:
-                todo.append(one)
-            elif here:
+            if here:
                 present.append(one.path)
-            else:
+            elif here is not None:
                 failed.append(_other(one))
+            elif lacks := self.source.lacks(one):
+                failed.append(Skipped(one.path, lacks))
+            else:
+                todo.append(one)
         if dry:
             return _brought(todo, present, left, failed)
         self.progress.start("adopt", len(todo), sum(one.size for one in todo))

@@ -81,7 +81,7 @@ class Stock:
         """Label -> why, of the versions that cannot be had whole now."""
         unasked = "".join(f"; {name} could not be asked: {why}" for name, why in self.unasked.items())
         return {
-            one.label: f"{len(lost)} of its objects are nowhere{unasked}"
+            one.label: f"{len(lost)} of its objects are nowhere{_of(one)}{unasked}"
             for one in self.editions
             if (lost := self.lost(one))
         }
@@ -106,6 +106,10 @@ def editions(past: Past | None, prefix: str, now: Iterable[Tracking]) -> tuple[l
         known = found.get(key, edition)
         found[key] = replace(known, commit=known.commit or edition.commit)
     return list(found.values()), list(left.values())
+
+
+def _of(one: Edition) -> str:
+    return f" (commit {one.commit[:_SHOWN]})" if one.commit else ""
 
 
 def _reason(one: Tracking) -> str | None:

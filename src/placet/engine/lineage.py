@@ -11,9 +11,10 @@ from placet.core.drawing import Box, Style, svg
 from placet.core.provenance import Resource
 from placet.core.statement import format_time
 from placet.core.states import State
-from placet.engine.cases import Case, chains, seen_level
+from placet.engine.cases import Case, attested, chains, seen_level
 from placet.engine.ctrl import View
 from placet.engine.descent import Descent
+from placet.engine.observed import told_by
 
 MOST = 500
 """So many proposals and resources are told; a lineage that is longer is cut."""
@@ -58,12 +59,17 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An approval that counts."""
+    """An approval that counts.
+
+    Attributes:
+        attested: On whose word it rests, if it was given on a forge and not signed.
+    """
 
     person: str
     organisation: str
     seen: str
     time: str
+    attested: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +240,13 @@ def _resource(one: Resource, steps: int) -> Node:
 
 
 def _approvals(case: Case) -> Iterator[Approval]:
+    people = case.policy.form.people
     for person, chain in chains(case).items():
         last = chain[-1].decision.body
         if last.verdict == "approve" and last.policy == case.policy.digest:
-            known = case.policy.form.people.get(person)
+            known = people.get(person)
             yield Approval(person, known.organisation if known else "", seen_level(case, last), last.time)
+    told = case.said()
+    for person in attested(case):
+        time = max(one.body.time for one in told[person].by)
+        yield Approval(person, people[person].organisation, "report", time, told_by(told[person]))

@@ -14,8 +14,9 @@ from placet.core import layout
 from placet.core.lineageevent import Change, Dataset, LineageEvent
 from placet.core.predicates import Artifact, LedgerEntry
 from placet.core.provenance import Resource
-from placet.engine.cases import Case, assents
+from placet.engine.cases import Case, assents, attested
 from placet.engine.ctrl import View
+from placet.engine.observed import FORGE
 from placet.engine.publication import Edition, Publication
 
 _NAME = 200
@@ -68,8 +69,13 @@ def _event(case: Case, entry: LedgerEntry, outputs: tuple[Dataset, ...]) -> Line
         code=origin.code if made else None,
         builder=origin.builder if made else "",
         invocation=origin.invocation if made else "",
-        approvals=tuple(sorted(f"{one.person} ({one.seen})" for one in assents(case, None))),
+        approvals=tuple(sorted(_approvals(case))),
     )
+
+
+def _approvals(case: Case) -> Iterator[str]:
+    yield from (f"{one.person} ({one.seen})" for one in assents(case, None) if not one.forge)
+    yield from (f"{person} ({FORGE})" for person in attested(case))
 
 
 def _outputs(publication: Publication, case: Case, entry: LedgerEntry) -> Iterator[Dataset]:

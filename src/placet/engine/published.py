@@ -311,8 +311,12 @@ def crate_of(case: Case, entry: LedgerEntry, blobs: Iterable[str]) -> bytes:
     decisions = [(one.path.removeprefix(folder), one.decision.body) for one in counted]
     held = {one.removeprefix(folder) for one in blobs if one.startswith(folder)}
     records = sorted(held | {layout.receipt_path(case.id).removeprefix(folder)})
+    names = {one.sighting.digest: one.path.removeprefix(folder) for one in case.counted_observations()}
+    reviews = [([names[each.digest] for each in one.by], one) for _, one in sorted(case.said().items())]
     policy = case.policy
-    return crate(Facts(case.id, case.manifest, policy.form, policy.digest, decisions, entry, records))
+    return crate(
+        Facts(case.id, case.manifest, policy.form, policy.digest, decisions, entry, records, reviews)
+    )
 
 
 def counted_digests(case: Case) -> tuple[str, ...]:

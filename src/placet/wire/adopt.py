@@ -45,7 +45,7 @@ from placet.ports import ObjectStore
 from placet.wire.ctrl import Wire, read_file, write_file
 
 _PROBES = f"{layout.PROBE_FOLDER}"
-_LISTED = 10_000
+_NOT_FETCHED = "Its object is not in the clone."
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class _Lfs:
     def __init__(self, clone: LfsClone, commit: str, folder: Path) -> None:
         self._clone = clone
         self._commit = commit
-        self._folder = folder
+        self._mend = f"git -C {folder} lfs fetch --all"
 
     def files(self) -> Iterator[Foreign | Skipped]:
         """All of them, by what their pointers say."""
@@ -236,16 +236,19 @@ class _Lfs:
             else:
                 yield Skipped(path, str(one))
 
+    def lacks(self, file: Foreign) -> str:
+        """Whether the clone has the object at all, and how to get it."""
+        return "" if self._places(file) else f"{_NOT_FETCHED} {self._mend}"
+
     def read(self, file: Foreign) -> Iterable[bytes]:
         """A file's bytes, from the clone."""
-        places = self._clone.places(file.path, Pointer(file.sha256 or "", file.size))
+        places = self._places(file)
         if not places:
-            raise NotFound(
-                "Its object is not in the clone.",
-                kind="no-object",
-                mend=f"git -C {self._folder} lfs fetch --all",
-            )
+            raise NotFound(_NOT_FETCHED, kind="no-object", mend=self._mend)
         return chunks(places[0])
+
+    def _places(self, file: Foreign) -> list[Path]:
+        return self._clone.places(file.path, Pointer(file.sha256 or "", file.size))
 
 
 class _Bucket:
@@ -274,6 +277,10 @@ class _Bucket:
             if path and not path.endswith("/"):
                 mark = "" if one.modified_s is None else f"{one.modified_s:.3f}"
                 yield Foreign(path, one.size, one.sha256, mark)
+
+    def lacks(self, file: Foreign) -> str:
+        """Nothing: it was just listed."""
+        return ""
 
     def read(self, file: Foreign) -> Iterable[bytes]:
         """An object's bytes, of the version that is there now."""
