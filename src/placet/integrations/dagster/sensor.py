@@ -29,6 +29,7 @@ _EVERY_S = 3600
 _FIRST_WAIT_S = 60
 _RUNS = 20
 _ALARMS = 5
+_PAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,9 @@ def _events(context: dg.SensorEvaluationContext, client: Client, view: View) -> 
         by_content.update({(artifact.path, subject.value): own for artifact, subject in pairs})
     now = client.now()
     for key in context.repository_def.assets_defs_by_key:
-        before = told(context.instance, key)
-        for one in outputs_of(context.instance, key):
+        made = outputs_of(context.instance, key, pages=_PAGES)
+        before = told(context.instance, key, {one.partition for one in made})
+        for one in made:
             last = before.get(one.partition, Told())
             case = by_content.get((one.path, one.sha256)) or view.known(last.proposal)
             state = str(view.state(case, now)) if case else ""
