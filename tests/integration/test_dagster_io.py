@@ -2,6 +2,9 @@
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -572,7 +575,13 @@ def test_a_version_that_dagster_did_not_record_is_refused(run, workspace):
     run(thing, reader)
 
 
-def test_what_is_gone_is_brought_from_the_internal_tier(run, workspace):
+def objects(folder):
+    return [one for one in (folder / "files").rglob("*") if one.is_file()]
+
+
+@pytest.fixture
+def gone(run, workspace):
+    """An output that was pushed, and is no longer in the workspace; a load of it."""
     got = []
 
     @dg.asset
@@ -583,11 +592,35 @@ def test_what_is_gone_is_brought_from_the_internal_tier(run, workspace):
     thing = make("thing", "abc", "text")
     run(thing, manager=manager)
     (workspace / "outputs/thing.txt").unlink()
-    for one in (workspace / ".dvc" / "cache" / "files").rglob("*"):
-        if one.is_file():
-            one.unlink()
-    run(thing, reader, selection=[reader], manager=manager)
-    assert got == ["abc"]
+    return lambda good=True: (run(thing, reader, selection=[reader], manager=manager, good=good), got)
+
+
+def test_what_is_gone_is_brought_from_the_internal_tier(gone, workspace):
+    for one in objects(workspace / ".dvc" / "cache"):
+        one.unlink()
+    assert gone()[1] == ["abc"]
+
+
+def spoil(file):
+    file.chmod(0o644)
+    file.write_bytes(b"abd")
+
+
+def test_a_cache_that_somebody_changed_is_not_loaded_from(gone, workspace):
+    (one,) = objects(workspace / ".dvc" / "cache")
+    spoil(one)
+    assert gone()[1] == ["abc"]  # of the internal tier
+
+
+def test_an_internal_tier_that_somebody_changed_is_refused(gone, workspace, tmp_path):
+    (workspace / "outputs/thing.txt").unlink(missing_ok=True)
+    for one in objects(workspace / ".dvc" / "cache"):
+        one.unlink()
+    (one,) = [one for one in objects(tmp_path / "remote") if one.read_bytes() == b"abc"]
+    spoil(one)
+    done, got = gone(good=False)
+    assert got == []
+    assert "Corrupt" in failure(done)
 
 
 def test_what_steps_give_to_one_another_is_no_output(run, workspace, instance):
@@ -633,6 +666,30 @@ def test_writers_of_one_output_take_turns_and_each_tracks_what_it_wrote(workspac
         assert all(pool.map(write, range(24)))
     names = {one.name for one in (workspace / "outputs").iterdir()}
     assert names == {".gitignore", "same.txt", "same.txt.dvc"}
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_others_write_is_not(workspace):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from placet.integrations import outputs
+with outputs.fresh(Path(sys.argv[1]), "outputs/same.txt") as place:
+    place.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(workspace)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (workspace / "outputs").iterdir()
+    with outputs.fresh(workspace, "outputs/other.txt"):
+        assert left.exists()
+    with outputs.fresh(workspace, "outputs/same.txt") as first:
+        assert not left.exists()
+        first.write_text("first")
+        with outputs.fresh(workspace, "outputs/same.txt") as second:
+            second.write_text("second")
+            assert first.read_text() == "first"
+    assert list((workspace / "outputs").iterdir()) == []
+    assert list((workspace / ".dvc/tmp/placet/places").iterdir()) == []
 
 
 def test_a_folder_takes_the_place_of_a_file_and_the_reverse(workspace):

@@ -7,7 +7,7 @@ says when there is nothing new to look at: losing it, a restart, or two daemons 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import dagster as dg
@@ -27,6 +27,7 @@ from placet.integrations.dagster.resource import PlacetResource
 PROPOSAL = "placet/proposal"
 _EVERY_S = 3600
 _FIRST_WAIT_S = 60
+_LOST_S = 6 * 3600
 _RUNS = 20
 _ALARMS = 5
 _PAGES = 10
@@ -61,9 +62,9 @@ def merge_sensor(
     """A sensor that runs the promotion job for each proposal of this node that landed on `main`.
 
     It needs a `PlacetResource` under the key `placet`. A promotion that failed is tried again after a minute,
-    then after two, four, ..., an hour. On each asset whose output was proposed it reports, whoever proposed
-    it, the proposal and its state. What comes from Git is believed as far as signatures and policy prove it,
-    no further.
+    then after two, four, ..., an hour; one that has not ended after six hours is lost. On each asset
+    whose output was proposed it reports, whoever proposed it, the proposal and its state. What comes from Git
+    is believed as far as signatures and policy prove it, no further.
 
     Args:
         job: Name of the job, as of `promotion_job`; it must be among the definitions too.
@@ -126,7 +127,8 @@ def _request(instance: dg.DagsterInstance, job: str, ident: str, now: datetime) 
     tag = {PROPOSAL: ident}
     wanted = dg.RunsFilter(job_name=job, tags=tag)
     records = instance.get_run_records(wanted, limit=_RUNS)
-    if any(not one.dagster_run.is_finished for one in records):
+    lost = now - timedelta(seconds=_LOST_S)  # a killed process may leave its run unfinished for ever
+    if any(not one.dagster_run.is_finished and one.create_timestamp > lost for one in records):
         return ()
     if records:
         ended = max(one.end_time or one.update_timestamp.replace(tzinfo=UTC).timestamp() for one in records)
