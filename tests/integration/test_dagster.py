@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from placet.client import Client
 from placet.errors import Corrupt, NotFound
 from placet.integrations.dagster import PlacetIOManager, PlacetResource, provenance
 
@@ -125,41 +126,72 @@ def test_provenance_names_the_run(workspace, tmp_path):
     assert found[0].builder.startswith("pkg:pypi/dagster@1.")
 
 
-def test_steps_of_the_multiprocess_executor_take_turns(workspace):
-    """Four assets in four processes, tracking at the same time in one workspace."""
-    program = f"""
+PROCESSES = """
+import os, signal, sys
+from pathlib import Path
 import dagster as dg
-from placet.integrations.dagster import PlacetResource
+from placet.integrations.dagster import PlacetIOManager, PlacetResource
+
+WORKSPACE = {workspace!r}
 
 def make(number):
     @dg.asset(name=f"asset_{{number}}")
     def one(placet: PlacetResource) -> dg.MaterializeResult:
-        placet.path(f"outputs/{{number}}.txt").write_text(str(number))
-        return placet.materialize(f"outputs/{{number}}.txt")
+        with placet.fresh(f"outputs/{{number}}.txt") as place:
+            place.write_text(str(number))
+            if number == 3 and not Path("killed").exists():
+                Path("killed").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return placet.materialize(f"outputs/{{number}}.txt", written=place)
     return one
 
-defs = dg.Definitions(
-    assets=[make(number) for number in range(4)],
-    resources={{"placet": PlacetResource(workspace={str(workspace)!r})}},
-    jobs=[dg.define_asset_job("everything")],
-    executor=dg.multiprocess_executor.configured({{"max_concurrent": 4}}),
-)
+@dg.asset(deps=["asset_3"])
+def last() -> int:
+    return 1
+
+def job():
+    return dg.Definitions(
+        assets=[*(make(number) for number in range(4)), last],
+        resources={{
+            "placet": PlacetResource(workspace=WORKSPACE),
+            "io_manager": PlacetIOManager(workspace=WORKSPACE),
+        }},
+        jobs=[dg.define_asset_job("everything")],
+        executor=dg.multiprocess_executor.configured({{"max_concurrent": 5}}),
+    ).get_job_def("everything")
+
+if __name__ == "__main__":
+    with dg.DagsterInstance.get() as instance:
+        made = lambda done: sorted(one.step_key for one in done.all_events if one.is_step_success)
+        with dg.execute_job(dg.reconstructable(job), instance) as first:
+            print(first.success, *made(first))
+        again = dg.ReexecutionOptions.from_failure(first.run_id, instance)
+        with dg.execute_job(dg.reconstructable(job), instance, reexecution_options=again) as second:
+            print(second.success, *made(second))
 """
+
+
+def test_steps_in_processes_take_turns_and_one_that_was_killed_is_made_again(workspace):
+    """Four assets in four processes, tracking at the same time in one workspace; one is killed in its middle."""
     file = workspace.parent / "defs.py"
-    file.write_text(program)
-    dagster = Path(sys.executable).parent / "dagster"
-    command = [dagster, "job", "execute", "-f", file, "-j", "everything"]
+    file.write_text(PROCESSES.format(workspace=str(workspace)))
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ, cwd=workspace.parent
+        [sys.executable, file],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+        cwd=workspace.parent,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(path.name for path in (workspace / "outputs").glob("*.dvc")) == [
-        f"{n}.txt.dvc" for n in range(4)
+    assert done.stdout.splitlines() == ["False asset_0 asset_1 asset_2", "True asset_3 last"], done.stderr[
+        -3000:
     ]
-    ignored = (
-        (workspace / "outputs" / ".gitignore").read_text().split() if (workspace / ".git").exists() else []
-    )
-    assert ignored == [] or len(ignored) == 4
+    names = {one.name for one in (workspace / "outputs").iterdir()}
+    made = [*(f"{n}.txt" for n in range(4)), "last.pkl"]
+    assert names == {".gitignore", *made, *(f"{one}.dvc" for one in made)}
+    with Client(workspace) as client:
+        for one in made:
+            client.prove(workspace / "outputs" / one)
 
 
 def test_the_demos_project_is_reproducible_and_shows_no_patient(workspace, tmp_path):

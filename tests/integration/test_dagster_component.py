@@ -94,6 +94,16 @@ def test_a_location_of_assets_alone_has_no_job_that_needs_a_key(loaded):
     assert (list(defs.jobs), list(defs.sensors)) == ([], [])
 
 
+def test_a_workspace_that_is_not_set_is_named(loaded, monkeypatch):
+    monkeypatch.delenv("PLACET_WORKSPACE", raising=False)
+    with pytest.raises(Exception, match="PlacetComponent") as caught:
+        loaded({"workspace": "{{ env.PLACET_WORKSPACE }}"})
+    found = caught.value
+    while found.__cause__ is not None:
+        found = found.__cause__
+    assert "set PLACET_WORKSPACE to the folder with placet.toml" in str(found)
+
+
 WRITE = "import os; from pathlib import Path; Path(os.environ['PLACET_OUTPUT']).write_text('a,b\\n1,2\\n')"
 READ = """
 from pathlib import Path
@@ -103,7 +113,7 @@ with open_dagster_pipes() as pipes:
     text = Path(found["a"]).read_text() + str(sorted(found["parts"]))
     Path(pipes.get_extra("output")).mkdir()
     (Path(pipes.get_extra("output")) / "copy").write_text(text)
-    pipes.report_asset_materialization(metadata={"mine": 1})
+    pipes.report_asset_materialization(metadata={"mine": 1, "placet/kind": "none"})
 """
 PART = """
 from pathlib import Path
@@ -145,6 +155,8 @@ def test_commands_make_outputs_of_verified_inputs(loaded, workspace, tmp_path):
         make(defs, instance, "parts", partition_key="x")
         make(defs, instance, "parts", partition_key="y")
         done = make(defs, instance, "b")
+        several = {"dagster/asset_partition_range_start": "x", "dagster/asset_partition_range_end": "y"}
+        make(defs, instance, "parts", tags=several, good=False)  # one process makes one output
         (event,) = done.asset_materializations_for_node("b")
         assert (event.metadata["mine"].value, event.metadata["placet/kind"].value) == (1, "directory")
         assert event.tags["dagster/data_version"] == f"sha256:{event.metadata['placet/sha256'].value}"

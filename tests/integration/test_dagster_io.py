@@ -2,8 +2,12 @@
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import dagster as dg
 import pandas as pd
@@ -15,7 +19,8 @@ from placet.core.digest import sha256_hex
 from placet.core.layout import unsafe
 from placet.errors import Conflict, Corrupt, Invalid, NotFound
 from placet.integrations import outputs
-from placet.integrations.dagster import PlacetIOManager, PlacetResource, promotion_job
+from placet.integrations.dagster import PlacetIOManager, PlacetResource, events, promotion_job
+from placet.integrations.dagster.events import outputs_of, told
 from placet.integrations.dagster.paths import safe_part
 
 
@@ -218,6 +223,9 @@ KEYS = [
     "b.dvc",
     "\n",
     "*",
+    "日本語" * 40,
+    "日本語" * 40 + "!",
+    "x" * 300,
 ]
 
 
@@ -226,6 +234,7 @@ def test_every_key_of_a_partition_is_a_safe_part_of_a_path_and_no_two_are_the_sa
     assert len(set(parts)) == len(KEYS)
     assert [unsafe(f"outputs/{part}.pkl") for part in parts] == [None] * len(KEYS)
     assert not any("/" in part or "." in part for part in parts)
+    assert max(len(part) for part in parts) < 200  # a name of 255 bytes has place for the rest
     assert safe_part("2026-01-01") == "2026-01-01"
 
 
@@ -284,17 +293,234 @@ def test_partitions_of_two_dimensions_and_paths_that_name_them(run, workspace):
     assert "is the same for all partitions" in failure(run(flat, partition_key=key, good=False))
 
 
-@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
-def test_one_run_for_several_partitions_is_refused_because_they_would_have_one_version(run):
-    @dg.asset(
-        partitions_def=dg.StaticPartitionsDefinition(["a", "b"]),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-    )
-    def part() -> int:
-        return 1
+DAYS = dg.StaticPartitionsDefinition(["a", "b", "c"])
+RANGE = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}
 
-    tags = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "b"}
-    assert "One run makes 2 partitions" in failure(run(part, tags=tags, good=False))
+
+def recorded(done, name):
+    """Partition -> path and SHA-256, of what a run materialized; and its data versions."""
+    events = done.asset_materializations_for_node(name)
+    found = {
+        one.partition: [one.metadata[f"placet/{it}"].value for it in ("path", "sha256")] for one in events
+    }
+    return found, {one.tags["dagster/data_version"] for one in events}
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_one_run_for_several_partitions_makes_an_artifact_of_each(run, workspace, instance):
+    content, got = {"a": "1", "b": "2", "c": "3"}, []
+    policy = dg.BackfillPolicy.single_run()
+
+    @dg.asset(
+        partitions_def=DAYS, backfill_policy=policy, code_version="1", metadata={"placet/format": "text"}
+    )
+    def part(context: dg.AssetExecutionContext) -> dict[str, str]:
+        return {key: content[key] for key in context.partition_keys}
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=policy, code_version="1")
+    def written(
+        context: dg.AssetExecutionContext, part: dict[str, str], placet: PlacetResource
+    ) -> dg.MaterializeResult:
+        made = {}
+        for key in context.partition_keys:
+            placet.path(f"outputs/written/{key}.txt").write_text(part[key] * 2)
+            made[key] = placet.materialize(f"outputs/written/{key}.txt")
+        return placet.partitions(context, made)
+
+    @dg.asset(partitions_def=DAYS)
+    def reader(part: str) -> None:
+        got.append(part)
+
+    done = run(part, written, tags=RANGE)
+    first, versions = recorded(done, "part")
+    assert first == {
+        key: [f"outputs/part/{key}.txt", sha256_hex(content[key].encode())] for key in ("a", "b")
+    }
+    assert {key: sha for key, (_, sha) in recorded(done, "written")[0].items()} == {
+        "a": sha256_hex(b"11"), "b": sha256_hex(b"22"),
+    }  # fmt: skip
+    run(part, reader, selection=[reader], partition_key="b")
+    assert got == ["2"]
+    assert recorded(run(part, tags=RANGE), "part")[1] == versions  # nothing downstream is stale
+    content["b"] = "4"
+    assert recorded(run(part, tags=RANGE), "part")[1] != versions
+    (workspace / "outputs/part/a.txt").write_text("9")
+    with Client(workspace) as client:
+        client.track(["outputs/part/a.txt"])
+    found = failure(run(part, reader, selection=[reader], partition_key="a", good=False))
+    assert "is not the version that Dagster recorded" in found
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.parametrize("value", [1, {"a": 1}, {"a": 1, "b": 2, "c": 3}])
+def test_a_run_for_several_partitions_that_does_not_return_each_is_refused(run, workspace, value):
+    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def part() -> object:
+        return value
+
+    assert "did not return each" in failure(run(part, tags=RANGE, good=False))
+    assert not (workspace / "outputs").exists()
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_partitions_that_were_not_all_written_are_refused(run):
+    @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
+    def part(context: dg.AssetExecutionContext, placet: PlacetResource) -> dg.MaterializeResult:
+        placet.path("outputs/a.txt").write_text("a")
+        return placet.partitions(context, {"a": placet.materialize("outputs/a.txt")})
+
+    assert "for 2 partitions, and 1 were made" in failure(run(part, tags=RANGE, good=False))
+
+
+def test_each_day_is_made_of_the_day_before(run):
+    days = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-01-04")
+    before = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+    got = []
+
+    @dg.asset(partitions_def=days, ins={"total": dg.AssetIn(partition_mapping=before)})
+    def total(total: int | None) -> int:
+        got.append(total)
+        return (total or 0) + 1
+
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        run(total, partition_key=day)
+    assert got == [None, 1, 2]
+
+
+def test_the_annotation_says_what_each_of_several_partitions_is_and_one_that_is_missing_is_none(run):
+    got = []
+    part = make("part", pd.DataFrame(TABLE), "parquet", partitions_def=DAYS)
+    may_be_missing = {"part": dg.AssetIn(metadata={"allow_missing_partitions": True})}
+
+    @dg.asset(ins=may_be_missing)
+    def all_of_them(part: dict[str, pa.Table]) -> None:
+        got.extend(part.values())
+
+    @dg.asset(ins=may_be_missing, partitions_def=DAYS)
+    def one(part: pa.Table | None) -> None:
+        got.append(part)
+
+    for key in ("a", "b"):
+        run(part, partition_key=key)
+    run(part, all_of_them, selection=[all_of_them])
+    run(part, one, selection=[one], partition_key="a")
+    run(part, one, selection=[one], partition_key="c")
+    assert [type(one) for one in got] == [pa.Table, pa.Table, pa.Table, type(None)]
+
+
+def test_hours_are_loaded_for_their_day(run):
+    got = []
+    hour = make(
+        "hour", 1, "json", partitions_def=dg.HourlyPartitionsDefinition(start_date="2026-01-01-00:00")
+    )
+
+    @dg.asset(
+        partitions_def=dg.DailyPartitionsDefinition(start_date="2026-01-01"),
+        ins={"hour": dg.AssetIn(metadata={"allow_missing_partitions": True})},
+    )
+    def day(hour: dict[str, int]) -> None:
+        got.extend(hour)
+
+    for key in ("2026-01-01-01:00", "2026-01-01-23:00", "2026-01-02-00:00"):
+        run(hour, partition_key=key)
+    run(hour, day, selection=[day], partition_key="2026-01-01")
+    assert got == ["2026-01-01-01:00", "2026-01-01-23:00"]
+
+
+def test_a_data_version_of_ones_own_is_kept_and_the_content_is_verified_all_the_same(run, workspace):
+    own = dg.DataVersion("of the database")
+
+    @dg.asset(metadata={"placet/format": "text"})
+    def thing() -> dg.MaterializeResult[str]:
+        return dg.MaterializeResult(value="abc", data_version=own, metadata={"mine": 1, "placet/path": "no"})
+
+    @dg.asset
+    def reader(thing: str) -> None:
+        pass
+
+    done = run(thing, reader)
+    assert version(done, "thing") == own.value
+    (event,) = done.asset_materializations_for_node("thing")
+    assert (event.metadata["mine"].value, event.metadata["placet/path"].value) == (1, "outputs/thing.txt")
+    (workspace / "outputs/thing.txt").write_text("other")
+    with Client(workspace) as client:
+        client.track(["outputs/thing.txt"])
+    found = failure(run(thing, reader, selection=[reader], good=False))
+    assert "is not the version that Dagster recorded" in found
+
+
+def test_what_an_asset_says_of_itself_adds_to_what_is_tracked_and_does_not_replace_it(run):
+    @dg.asset
+    def table(placet: PlacetResource) -> dg.MaterializeResult:
+        placet.path("outputs/table.csv").write_text("a\n1\n")
+        return placet.materialize(
+            "outputs/table.csv", metadata={"placet/sha256": "0" * 64, "dagster/row_count": 7}
+        )
+
+    (event,) = run(table).asset_materializations_for_node("table")
+    assert event.metadata["placet/sha256"].value == sha256_hex(b"a\n1\n")
+    assert event.metadata["dagster/row_count"].value == 7
+
+
+def test_all_partitions_of_an_asset_are_known_however_many_events_there_are(run, instance, monkeypatch):
+    monkeypatch.setattr(events, "_PAGE", 2)
+    keys = [str(number) for number in range(5)]
+    part = make("part", 1, "json", partitions_def=dg.StaticPartitionsDefinition(keys))
+    runs = {key: run(part, partition_key=key).run_id for key in keys}
+    key = dg.AssetKey("part")
+    assert [one.partition for one in outputs_of(instance, key)] == keys[::-1]
+    assert [one.partition for one in outputs_of(instance, key, run=runs["1"])] == ["1"]
+    assert [one.partition for one in outputs_of(instance, key, pages=1)] == ["4", "3"]
+    for one in outputs_of(instance, key):
+        instance.report_runless_asset_event(events.observation(one, "p", f"state of {one.partition}"))
+    assert {one.state for one in told(instance, key, keys).values()} == {f"state of {key}" for key in keys}
+
+
+@pytest.mark.parametrize("value", [lambda: 1, Lock()])
+def test_what_cannot_be_pickled_is_refused_with_a_reason(run, value):
+    found = failure(run(make("thing", value, "pickle"), good=False))
+    assert f"A {type(value).__name__} cannot be pickled" in found
+
+
+def test_some_of_several_assets_of_one_function(run, workspace):
+    @dg.multi_asset(
+        outs={
+            "x": dg.AssetOut(is_required=False),
+            "y": dg.AssetOut(is_required=False, metadata={"placet/format": "json"}),
+        },
+        can_subset=True,
+    )
+    async def both(context: dg.AssetExecutionContext):
+        for name in sorted(context.op_execution_context.selected_output_names):
+            yield dg.Output({"n": name}, output_name=name)
+
+    one = run(both, selection=[dg.AssetKey("y")])
+    assert [event.asset_key.to_user_string() for event in one.asset_materializations_for_node("both")] == [
+        "y"
+    ]
+    assert not (workspace / "outputs/x.pkl").exists()
+    both_of_them = run(both).asset_materializations_for_node("both")
+    assert len({event.tags["dagster/data_version"] for event in both_of_them}) == 2
+    assert (workspace / "outputs/x.pkl.dvc").is_file()
+
+
+def test_what_fails_in_the_middle_is_tried_again_and_leaves_nothing_behind(run, workspace):
+    tries = []
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def thing(placet: PlacetResource) -> dg.MaterializeResult:
+        tries.append(1)
+        with placet.fresh("outputs/thing.txt") as place:
+            place.write_text(str(len(tries)))
+            if len(tries) < 3:
+                raise RuntimeError
+            return placet.materialize("outputs/thing.txt", written=place)
+
+    run(thing)
+    assert sorted(one.name for one in (workspace / "outputs").iterdir()) == [
+        ".gitignore", "thing.txt", "thing.txt.dvc",
+    ]  # fmt: skip
+    assert (workspace / "outputs/thing.txt").read_text() == "3"
 
 
 def test_bytes_that_were_changed_are_found_whatever_size_and_times_say(run, workspace):
@@ -349,7 +575,13 @@ def test_a_version_that_dagster_did_not_record_is_refused(run, workspace):
     run(thing, reader)
 
 
-def test_what_is_gone_is_brought_from_the_internal_tier(run, workspace):
+def objects(folder):
+    return [one for one in (folder / "files").rglob("*") if one.is_file()]
+
+
+@pytest.fixture
+def gone(run, workspace):
+    """An output that was pushed, and is no longer in the workspace; a load of it."""
     got = []
 
     @dg.asset
@@ -360,11 +592,35 @@ def test_what_is_gone_is_brought_from_the_internal_tier(run, workspace):
     thing = make("thing", "abc", "text")
     run(thing, manager=manager)
     (workspace / "outputs/thing.txt").unlink()
-    for one in (workspace / ".dvc" / "cache" / "files").rglob("*"):
-        if one.is_file():
-            one.unlink()
-    run(thing, reader, selection=[reader], manager=manager)
-    assert got == ["abc"]
+    return lambda good=True: (run(thing, reader, selection=[reader], manager=manager, good=good), got)
+
+
+def test_what_is_gone_is_brought_from_the_internal_tier(gone, workspace):
+    for one in objects(workspace / ".dvc" / "cache"):
+        one.unlink()
+    assert gone()[1] == ["abc"]
+
+
+def spoil(file):
+    file.chmod(0o644)
+    file.write_bytes(b"abd")
+
+
+def test_a_cache_that_somebody_changed_is_not_loaded_from(gone, workspace):
+    (one,) = objects(workspace / ".dvc" / "cache")
+    spoil(one)
+    assert gone()[1] == ["abc"]  # of the internal tier
+
+
+def test_an_internal_tier_that_somebody_changed_is_refused(gone, workspace, tmp_path):
+    (workspace / "outputs/thing.txt").unlink(missing_ok=True)
+    for one in objects(workspace / ".dvc" / "cache"):
+        one.unlink()
+    (one,) = [one for one in objects(tmp_path / "remote") if one.read_bytes() == b"abc"]
+    spoil(one)
+    done, got = gone(good=False)
+    assert got == []
+    assert "Corrupt" in failure(done)
 
 
 def test_what_steps_give_to_one_another_is_no_output(run, workspace, instance):
@@ -410,6 +666,30 @@ def test_writers_of_one_output_take_turns_and_each_tracks_what_it_wrote(workspac
         assert all(pool.map(write, range(24)))
     names = {one.name for one in (workspace / "outputs").iterdir()}
     assert names == {".gitignore", "same.txt", "same.txt.dvc"}
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_what_others_write_is_not(workspace):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from placet.integrations import outputs
+with outputs.fresh(Path(sys.argv[1]), "outputs/same.txt") as place:
+    place.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(workspace)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = (workspace / "outputs").iterdir()
+    with outputs.fresh(workspace, "outputs/other.txt"):
+        assert left.exists()
+    with outputs.fresh(workspace, "outputs/same.txt") as first:
+        assert not left.exists()
+        first.write_text("first")
+        with outputs.fresh(workspace, "outputs/same.txt") as second:
+            second.write_text("second")
+            assert first.read_text() == "first"
+    assert list((workspace / "outputs").iterdir()) == []
+    assert list((workspace / ".dvc/tmp/placet/places").iterdir()) == []
 
 
 def test_a_folder_takes_the_place_of_a_file_and_the_reverse(workspace):

@@ -1,9 +1,11 @@
 """From an asset to its publication in Dagster, on real Git: checks, proposal, sensor, promotion, states shown."""
 
 import json
+import time
 
 import dagster as dg
 import pytest
+from dagster import DagsterEvent, DagsterEventType, EventLogEntry
 
 from dagsterdev import Live
 from governance.nodes import Site
@@ -23,6 +25,14 @@ from placet.integrations.dagster import sensor as sensing
 
 ENDLESS = '{"heads": "", "at": Infinity, "waiting": []}'
 URL = "https://dagster.example.org/"
+
+
+def started(run):
+    """The event by which Dagster's storage takes a run for one that has begun."""
+    return EventLogEntry(
+        error_info=None, level="debug", user_message="", run_id=run.run_id, timestamp=time.time(), job_name=run.job_name,
+        dagster_event=DagsterEvent(DagsterEventType.RUN_START.value, run.job_name),
+    )  # fmt: skip
 
 
 class Node:
@@ -223,6 +233,69 @@ def test_a_promotion_that_runs_or_just_failed_is_not_asked_for_again_until_later
     node.run(again)
     assert node.look(waiting.cursor).run_requests == []
     assert node.site.lab.state(ident) == "PUBLISHED"
+
+
+def test_a_run_whose_process_was_killed_is_waited_for_and_then_taken_for_lost(node, monkeypatch):
+    node.make("table")
+    node.propose("table")
+    (ident,) = node.ids()
+    node.site.lab.decide(ident, "alice", "bob")
+    node.site.lab.merge(ident)
+    (request,) = node.look().run_requests
+    killed = node.instance.create_run_for_job(
+        node.defs.get_job_def("placet_promotion"), tags=request.tags, run_config=request.run_config
+    )
+    node.instance.handle_new_event(started(killed))
+    assert node.look().run_requests == []
+    monkeypatch.setattr(sensing, "_LOST_S", 0)
+    monkeypatch.setattr(sensing, "_FIRST_WAIT_S", 0)
+    (again,) = node.look().run_requests
+    assert again.run_key == f"{ident}:{killed.run_id}"
+    node.run(again)
+    assert node.site.lab.state(ident) == "PUBLISHED"
+    assert node.look().run_requests == []
+
+
+def test_many_merges_between_two_looks_are_promoted_each_and_one_that_fails_stops_no_other(node, monkeypatch):
+    before = node.look()
+    for name in ("table", "total"):
+        node.make(name)
+        node.propose(name)
+    node.make("part", partition_key="x")
+    node.propose("part")
+    idents = node.ids()
+    for ident in idents:
+        node.site.lab.decide(ident, "alice", "bob")
+        node.site.lab.merge(ident)
+    first, second = node.look(before.cursor), node.look(before.cursor)  # two daemons, or one that forgot
+    assert sorted(one.run_key for one in first.run_requests) == idents
+    assert [one.run_key for one in first.run_requests] == [one.run_key for one in second.run_requests]
+    failing, *others = first.run_requests
+    digest = node.site.lab.view().find(failing.run_key).manifest.body.artifacts[0].md5
+    (lost,) = [one for one in keys(node.site.source) if digest in one.replace("/", "")]
+    node.site.source.delete(lost)
+    for one in first.run_requests:
+        node.run(one, good=one is not failing)
+    assert {one.run_key: str(node.site.lab.state(one.run_key)) for one in first.run_requests} == {
+        failing.run_key: "LANDED",
+        **{one.run_key: "PUBLISHED" for one in others},
+    }
+    assert node.look(first.cursor).run_requests == []
+
+
+def test_a_ctrl_repository_that_does_not_answer_fails_the_look_and_loses_nothing(node):
+    node.make("table")
+    node.propose("table")
+    (ident,) = node.ids()
+    before = node.look()
+    node.site.lab.decide(ident, "alice", "bob")
+    node.site.lab.merge(ident)
+    server = node.site.folder / "ctrl.git"
+    server.rename(away := node.site.folder / "away.git")
+    with pytest.raises(Unavailable, match=r"ctrl\.git does not answer"):
+        node.look(before.cursor)
+    away.rename(server)
+    assert [one.run_key for one in node.look(before.cursor).run_requests] == [ident]
 
 
 def test_what_is_frozen_or_another_nodes_is_not_promoted(node):

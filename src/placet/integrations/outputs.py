@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import posixpath
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,7 @@ _TRIES = 20
 _COUNTED = 64 << 20
 _TABLES = (".csv", ".tsv", ".parquet")
 _MOST_COLUMNS = 500
+_PLACE = re.compile(r"\.(?P<token>[0-9a-f]{12})\.(?P<name>.+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,38 @@ class Shape:
 def fresh(workspace: Path, path: str) -> Iterator[Path]:
     """A place beside an output, for writing a new version of it; what is left there at the end is removed.
 
+    What a process left that was killed is removed by the next one that writes this output.
+
     Raises:
         Invalid: kind `unsafe-path`: it leads out of the workspace, or is no path of an output.
     """
     target = workspace / layout.require_safe(path, "an output", strict=False)
     target.parent.mkdir(parents=True, exist_ok=True)
-    place = target.with_name(f".{secrets.token_hex(6)}.{target.name}")
-    try:
-        yield place
-    finally:
-        _remove(place)
+    _clear(workspace, target)
+    token = secrets.token_hex(6)
+    place = target.with_name(f".{token}.{target.name}")
+    with _locked(_place_lock(workspace, token), fcntl.LOCK_EX):
+        try:
+            yield place
+        finally:
+            _remove(place)
+            _place_lock(workspace, token).unlink(missing_ok=True)
+
+
+def _clear(workspace: Path, target: Path) -> None:
+    """Remove the places of this output whose processes have ended."""
+    for one in target.parent.iterdir():
+        found = _PLACE.fullmatch(one.name)
+        if found is None or found["name"] not in {target.name, f"{target.name}.old"}:
+            continue
+        lock = _place_lock(workspace, found["token"])
+        with suppress(BlockingIOError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            _remove(one)
+            lock.unlink(missing_ok=True)
+
+
+def _place_lock(workspace: Path, token: str) -> Path:
+    return workspace / ".dvc" / "tmp" / "placet" / "places" / token
 
 
 def keep(
@@ -106,10 +130,16 @@ def turn(workspace: Path, path: str, *, reads: bool = False) -> Iterator[None]:
     """One writer of an output at a time, or many readers; the system ends it when a process ends."""
     name = sha256_hex(posixpath.normpath(path).encode())[:32]
     file = workspace / ".dvc" / "tmp" / "placet" / "turns" / name
+    with _locked(file, fcntl.LOCK_SH if reads else fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _locked(file: Path, how: int) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH if reads else fcntl.LOCK_EX)
+        fcntl.flock(fd, how)
         yield
     finally:
         os.close(fd)

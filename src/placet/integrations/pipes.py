@@ -41,19 +41,20 @@ def materialize(
         pipes: The process's own context.
         workspace: The DVC project with `placet.toml`.
         path: Relative to the workspace.
-        written: A new version, as of `placet.integrations.outputs.fresh`, which takes the output's place
-        first. push: Push it to the internal tier. remote: Another DVC remote than that. asset_key: Which
-        asset it is, where the process makes several. metadata: More to show in Dagster.
+        written: A new version, as of `integrations.outputs.fresh`, which takes the output's place first.
+        push: Push it to the internal tier.
+        remote: Another DVC remote than that.
+        asset_key: Which asset it is, where the process makes several.
+        metadata: More to show in Dagster; of `placet/` names, what is tracked counts.
     """
     root = Path(workspace)
     kept = outputs.keep(root, path, written=written, push=push, remote=remote)
-    shown: dict[str, Any] = dict(outputs.describe(kept))
     found = outputs.shape(root / path)
-    if found is not None and found.rows is not None:
-        shown["dagster/row_count"] = found.rows
+    rows = found.rows if found is not None else None
+    shown: dict[str, Any] = {"dagster/row_count": rows} if rows is not None else {}
     pipes.report_asset_materialization(
         asset_key=asset_key,
         data_version=outputs.data_version(kept.tracked),
-        metadata={**shown, **(metadata or {})},
+        metadata={**shown, **(metadata or {}), **outputs.describe(kept)},
     )
     return kept.tracked

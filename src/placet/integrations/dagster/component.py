@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from placet.errors import Conflict
 from placet.integrations import outputs
@@ -126,6 +126,15 @@ class PlacetComponent(dg.Component, dg.Model, dg.Resolvable):
     code_url: str | None = None
     code_commit: str | None = None
 
+    @field_validator("workspace", mode="before")
+    @classmethod
+    def _require_workspace(cls, given: object) -> object:
+        """Say what is wrong where `{{ env.PLACET_WORKSPACE }}` is nothing, which Pydantic calls no string."""
+        if not given:
+            text = "no workspace: set PLACET_WORKSPACE to the folder with placet.toml, or name it here"
+            raise ValueError(text)
+        return given
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """As Dagster asks for."""
         workspace = str(context.project_root / self.workspace)
@@ -198,7 +207,7 @@ def _inputs(
         for dep in spec.deps:
             made = _same(context, outputs_of(context.instance, dep.asset_key))
             for one in made:
-                if outputs.proven_version(client, placet.root / one.path, placet.remote) != one.version:
+                if outputs.proven_version(client, placet.root / one.path, placet.remote) != one.content:
                     raise Conflict(
                         f"{one.path} is not the version that Dagster recorded.",
                         kind="other-version",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import dagster as dg
+
+from placet.core import layout
 
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
 INPUT_EVENT = "dagster/input_event_pointer/"
 INPUT_VERSION = "dagster/input_data_version/"
-_LOOKED_AT = 1000
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class Recorded:
 
     Attributes:
         path: Of the output, relative to the workspace.
-        version: Its data version: `sha256:<hex>`.
+        sha256: Of the file, or the `dirHash` of the directory.
+        version: Its data version in Dagster, which an asset may choose itself.
         run: The run that made it.
         inputs: Asset -> where in the event log its last version was then, and the version that went in.
     """
@@ -29,6 +33,7 @@ class Recorded:
     key: dg.AssetKey
     partition: str | None
     path: str
+    sha256: str
     version: str
     directory: bool
     run: str
@@ -36,9 +41,9 @@ class Recorded:
     inputs: Mapping[str, tuple[int, str]]
 
     @property
-    def sha256(self) -> str:
-        """Of the file, or the `dirHash` of the directory."""
-        return self.version.removeprefix("sha256:")
+    def content(self) -> str:
+        """As `outputs.data_version` names these bytes."""
+        return f"sha256:{self.sha256}"
 
     @property
     def name(self) -> str:
@@ -52,23 +57,39 @@ def outputs_of(
     partitions: Sequence[str] | None = None,
     *,
     run: str | None = None,
+    pages: int | None = None,
 ) -> list[Recorded]:
     """The last version of each partition of an asset, the newest first; of the asset if it has none.
 
     Args:
-        instance: Whose event log is read; of each asset the last 1,000 materializations.
+        instance: Whose event log is read.
         key: The asset.
         partitions: Only these.
         run: Only what this run made, if it made any.
+        pages: Of 1,000 events each, how many are looked at; none = all there are.
     """
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(partitions) if partitions else None)
-    found = [_recorded(one) for one in instance.fetch_materializations(wanted, limit=_LOOKED_AT).records]
     newest: dict[str | None, Recorded] = {}
-    for one in found:
-        if one is not None:
+    own: dict[str | None, Recorded] = {}
+    for page in islice(_pages(instance, key, partitions), pages):
+        many = len(own)
+        for one in page:
             newest.setdefault(one.partition, one)
-    own = [one for one in newest.values() if one.run == run]
-    return own or list(newest.values())
+            if one.run == run:
+                own.setdefault(one.partition, one)
+        if own and len(own) == many:
+            break  # a run's own events lie together
+    return list((own or newest).values())
+
+
+def _pages(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str] | None
+) -> Iterator[list[Recorded]]:
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(partitions) if partitions else None)
+    cursor, more = None, True
+    while more:
+        found = instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
+        cursor, more = found.cursor, found.has_more
+        yield [one for one in map(_recorded, found.records) if one is not None]
 
 
 def output_at(instance: dg.DagsterInstance, key: dg.AssetKey, place: int) -> Recorded | None:
@@ -87,15 +108,23 @@ class Told:
     link: str | None = None
 
 
-def told(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str | None, Told]:
-    """Partition -> what was observed last of a proposal of an asset."""
-    found: dict[str | None, Told] = {}
-    for record in instance.fetch_observations(key, limit=_LOOKED_AT).records:
-        event = record.asset_observation
-        texts = _texts(event.metadata) if event is not None else {}
-        if event is not None and "placet/proposal" in texts:
-            one = Told(texts["placet/proposal"], texts.get("placet/state", ""), texts.get("placet/link"))
-            found.setdefault(event.partition, one)
+def told(
+    instance: dg.DagsterInstance, key: dg.AssetKey, wanted: Iterable[str | None]
+) -> dict[str | None, Told]:
+    """Partition -> what was observed last of a proposal of an asset, of those partitions that are wanted."""
+    lost, found = set(wanted), dict[str | None, Told]()
+    cursor, more = None, True
+    while lost and more:
+        page = instance.fetch_observations(key, limit=_PAGE, cursor=cursor)
+        cursor, more = page.cursor, page.has_more
+        for record in page.records:
+            event = record.asset_observation
+            texts = _texts(event.metadata) if event is not None else {}
+            if event is not None and event.partition in lost and "placet/proposal" in texts:
+                lost.remove(event.partition)
+                found[event.partition] = Told(
+                    texts["placet/proposal"], texts.get("placet/state", ""), texts.get("placet/link")
+                )
     return found
 
 
@@ -117,14 +146,15 @@ def _recorded(record: dg.EventLogRecord) -> Recorded | None:
     if event is None:
         return None
     texts, tags = _texts(event.metadata), event.tags or {}
-    path, version = texts.get("placet/path"), tags.get(DATA_VERSION, "")
-    if path is None or not version.startswith("sha256:"):
+    path, sha256 = texts.get("placet/path"), texts.get("placet/sha256", "")
+    if path is None or not layout.is_sha256(sha256):
         return None
     return Recorded(
         key=event.asset_key,
         partition=event.partition,
         path=path,
-        version=version,
+        sha256=sha256,
+        version=tags.get(DATA_VERSION, ""),
         directory=texts.get("placet/kind") == "directory",
         run=record.run_id,
         code_version=tags.get(CODE_VERSION, ""),

@@ -47,8 +47,19 @@ class Pickle:
     name, suffix = "pickle", ".pkl"
 
     def dump(self, obj: Any, path: Path) -> None:  # noqa: ANN401 - any object
-        """As `Format.dump`."""
-        path.write_bytes(pickle.dumps(obj, protocol=5))
+        """As `Format.dump`.
+
+        Raises:
+            Invalid: kind `format`: it cannot be pickled.
+        """
+        try:
+            path.write_bytes(pickle.dumps(obj, protocol=5))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise Invalid(
+                f"A {type(obj).__name__} cannot be pickled: {error}.",
+                kind="format",
+                mend="Return plain data; or write it yourself, and return its Path.",
+            ) from error
 
     def load(self, path: Path, wanted: type) -> Any:  # noqa: ANN401 - any object
         """As `Format.load`."""

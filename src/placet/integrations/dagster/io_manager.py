@@ -6,7 +6,8 @@ import pickle
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import dagster as dg
 
@@ -16,7 +17,7 @@ from placet.integrations import outputs
 from placet.integrations.dagster.events import outputs_of
 from placet.integrations.dagster.formats import BUILT_IN, Format
 from placet.integrations.dagster.paths import given_path, usual_path
-from placet.integrations.dagster.resource import PlacetResource
+from placet.integrations.dagster.resource import PlacetResource, of_partitions
 
 
 class PlacetIOManager(dg.ConfigurableIOManager):
@@ -46,32 +47,46 @@ class PlacetIOManager(dg.ConfigurableIOManager):
         return BUILT_IN
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Write, track and push what an asset returned; its data version is its content's."""
+        """Write, track and push what an asset returned; its data version is its content's.
+
+        A run for several partitions returns a dictionary by their keys; each is an artifact of its own.
+
+        Raises:
+            Invalid: kind `many-partitions`: it returned another thing.
+        """
         if not context.has_asset_key:
             self._step_file(context).write_bytes(pickle.dumps(obj, protocol=5))
             return
-        keys = context.asset_partition_keys if context.has_asset_partitions else [None]
-        if len(keys) != 1:
-            raise Invalid(
-                f"One run makes {len(keys)} partitions of {context.asset_key.to_user_string()} at once.",
-                kind="many-partitions",
-                why="Each partition is an artifact of its own, with a data version of its own.",
-                mend="Give the asset BackfillPolicy.multi_run(max_partitions_per_run=1).",
-            )
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
+        if len(keys) <= 1:
+            made = self._keep(context, keys[0] if keys else None, obj)
+            context.add_output_metadata(dict(made.metadata or {}))
+            version = made.data_version
+        else:
+            parts = _parts(context, keys, obj)
+            results = {key: self._keep(context, key, one) for key, one in parts.items()}
+            for key, one in results.items() if _has_step(context) else ():
+                context.step_context.add_asset_metadata(one.metadata or {}, context.asset_key, key)
+            version = of_partitions(results)
+        if version and _has_step(context):
+            context.step_context.set_data_version(context.asset_key, version)
+
+    def _keep(
+        self, context: dg.OutputContext, partition: str | None, obj: object
+    ) -> dg.MaterializeResult[Any]:
         placet = PlacetResource(workspace=self.workspace, push=self.push, remote=self.remote)
         metadata = context.definition_metadata
         form = self._format(metadata)
         suffix = obj.suffix if isinstance(obj, Path) else form.suffix
-        path = self._path(context.asset_key, keys[0], metadata, suffix)
+        path = self._path(context.asset_key, partition, metadata, suffix)
         with placet.fresh(path) as place:
             _write(obj, place, form)
-            made = placet.materialize(path, written=place)
-        context.add_output_metadata(dict(made.metadata or {}))
-        if made.data_version and _has_step(context):
-            context.step_context.set_data_version(context.asset_key, made.data_version)
+            return placet.materialize(path, written=place)
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 - what the asset returned
         """What an upstream asset returned; of several partitions, a dictionary by their keys.
+
+        None where there is no partition to load, as of the day before the first.
 
         Raises:
             NotFound: kind `not-tracked`: it was never made here; passed over where the input's metadata says
@@ -85,30 +100,28 @@ class PlacetIOManager(dg.ConfigurableIOManager):
             file = self._step_file(context.upstream_output)
             return pickle.loads(file.read_bytes())  # noqa: S301 - of a step of this run
         if not context.has_asset_partitions:
-            return self._load(context, None)
+            return self._load(context, None, _wanted(context))
         keys = context.asset_partition_keys
-        if len(keys) == 1:
-            return self._load(context, keys[0])
-        found = {}
+        wanted, found = _wanted(context, many=len(keys) > 1), {}
         for key in keys:
             try:
-                found[key] = self._load(context, key)
+                found[key] = self._load(context, key, wanted)
             except NotFound as error:
                 if error.kind != "not-tracked" or not context.definition_metadata.get(
                     "allow_missing_partitions"
                 ):
                     raise
-        return found
+        return found if len(keys) > 1 else next(iter(found.values()), None)
 
-    def _load(self, context: dg.InputContext, partition: str | None) -> Any:  # noqa: ANN401
+    def _load(self, context: dg.InputContext, partition: str | None, wanted: type) -> Any:  # noqa: ANN401
         upstream = context.upstream_output.definition_metadata if context.upstream_output else {}
         form = self._format({**upstream, **context.definition_metadata})
         path = self._find(self._path(context.asset_key, partition, upstream, ""), form, upstream)
-        is_path = issubclass(_wanted(context), Path)
+        is_path = issubclass(wanted, Path)
         with outputs.turn(Path(self.workspace), path, reads=True):
             self._verify(context, path, partition)
             file = Path(self.workspace) / path
-            return file if is_path or file.suffix != form.suffix else form.load(file, _wanted(context))
+            return file if is_path or file.suffix != form.suffix else form.load(file, wanted)
 
     def _verify(self, context: dg.InputContext, path: str, partition: str | None) -> None:
         """Refuse what is not tracked so, or not what Dagster recorded; bring what is gone from the tier."""
@@ -177,6 +190,18 @@ def _others(root: Path, stem: str) -> Iterator[str]:
             yield one.relative_to(root).as_posix().removesuffix(".dvc")
 
 
+def _parts(context: dg.OutputContext, keys: Sequence[str], obj: object) -> Mapping[str, object]:
+    """What an asset returned for several partitions, by their keys."""
+    if isinstance(obj, Mapping) and set(obj) == set(keys):
+        return {key: obj[key] for key in keys}
+    raise Invalid(
+        f"A run for {len(keys)} partitions of {context.asset_key.to_user_string()} did not return each.",
+        kind="many-partitions",
+        mend="Return a dictionary with context.partition_keys as its keys; or give the asset the policy "
+        "BackfillPolicy.multi_run(max_partitions_per_run=1).",
+    )
+
+
 def _write(obj: object, place: Path, form: Format) -> None:
     if not isinstance(obj, Path):
         form.dump(obj, place)
@@ -186,23 +211,28 @@ def _write(obj: object, place: Path, form: Format) -> None:
         shutil.copyfile(obj, place)
 
 
-def _wanted(context: dg.InputContext) -> type:
-    """What the input is annotated with, without what is in brackets after it."""
+def _wanted(context: dg.InputContext, *, many: bool = False) -> type:
+    """What the input is annotated with, or each of its partitions; without `None` and what is in brackets."""
     try:
         found = context.dagster_type.typing_type
     except dg.DagsterInvariantViolationError:
         return object
+    if many:
+        found = get_args(found)[-1] if len(get_args(found)) == 2 else object  # noqa: PLR2004 - dict[key, value]
+    if get_origin(found) in {Union, UnionType}:
+        (found, *others) = (one for one in get_args(found) if one is not NoneType)
+        found = object if others else found
     return found if isinstance(found, type) and not get_args(found) else object
 
 
 def _recorded(context: dg.InputContext, path: str, partition: str | None) -> str | None:
-    """The data version that Dagster recorded last of this output, if there is an instance that may know."""
+    """The content that Dagster recorded last of this output, if there is an instance that may know."""
     try:
         instance = context.instance
     except dg.DagsterInvariantViolationError:
         return None
     known = outputs_of(instance, context.asset_key, [partition] if partition is not None else None)
-    return next((one.version for one in known if one.path == path), None)
+    return next((one.content for one in known if one.path == path), None)
 
 
 def _has_step(context: dg.OutputContext) -> bool:

@@ -7,15 +7,22 @@ from urllib.parse import quote
 import dagster as dg
 
 from placet.core import layout
+from placet.core.digest import sha256_hex
 from placet.errors import Invalid
 
 _PLAIN = "-_~=+,@"
+_LONGEST = 150
 _HERE = "{partition}"
 
 
 def safe_part(text: str) -> str:
-    """A part of a key as one of a path; different parts give different ones, and none has a point in it."""
+    """A part of a key as one of a path; different parts give different ones, and none has a point in it.
+
+    What is long is cut, and followed by `%~` and 32 hex of its SHA-256.
+    """
     quoted = quote(text, safe=_PLAIN).replace(".", "%2E")
+    if len(quoted) > _LONGEST:
+        return f"{quoted[:_LONGEST]}%~{sha256_hex(text.encode())[:32]}"
     if not text or layout.unsafe(quoted) is not None:
         return "".join(f"%{byte:02X}" for byte in text.encode()) or "%"
     return quoted
@@ -30,8 +37,14 @@ def given_path(path: str, key: dg.AssetKey, partition: str | None) -> str:
     """Where it lies if somebody said so, with `{partition}` for the key of a partition.
 
     Raises:
-        Invalid: kind `many-partitions`: it is the same path for all partitions.
+        Invalid: kind `many-partitions`: it is the same path for all partitions, or this is not one of them.
     """
+    if partition is None and _HERE in path:
+        raise Invalid(
+            f"The path {path} of {key.to_user_string()} is for one partition, and this run is not.",
+            kind="many-partitions",
+            mend="Make one partition a run: BackfillPolicy.multi_run(max_partitions_per_run=1).",
+        )
     if partition is not None and _HERE not in path:
         raise Invalid(
             f"The path {path} of {key.to_user_string()} is the same for all partitions.",

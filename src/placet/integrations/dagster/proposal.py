@@ -108,7 +108,7 @@ def _propose(
 
 def _require_recorded(client: Client, placet: PlacetResource, one: Recorded) -> None:
     """Refuse to propose other bytes than those whose provenance would be signed."""
-    if outputs.proven_version(client, placet.root / one.path, placet.remote) != one.version:
+    if outputs.proven_version(client, placet.root / one.path, placet.remote) != one.content:
         raise Conflict(
             f"{one.path} is not the version that Dagster recorded.",
             kind="other-version",

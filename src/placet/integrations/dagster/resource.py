@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import dagster as dg
 
 from placet.client import Client
+from placet.core.digest import sha256_hex
 from placet.core.provenance import Resource
 from placet.engine.promote import Promotion
 from placet.engine.propose import Proposed
+from placet.errors import Invalid
 from placet.integrations import outputs
 from placet.integrations.dagster.provenance import provenance
 
@@ -83,14 +86,37 @@ class PlacetResource(dg.ConfigurableResource[Any]):
             path: Relative to the workspace.
             written: A new version, as of `fresh`, which takes the output's place first.
             asset_key: Which asset it is, where a function makes several.
-            metadata: More to show in Dagster.
+            metadata: More to show in Dagster; of `placet/` names, what is tracked counts.
         """
         kept = outputs.keep(self.root, path, written=written, push=self.push, remote=self.remote)
         return dg.MaterializeResult(
             asset_key=asset_key,
-            metadata={**shown(self.root, kept), **(metadata or {})},
+            metadata=shown(self.root, kept, metadata or {}),
             data_version=dg.DataVersion(outputs.data_version(kept.tracked)),
         )
+
+    def partitions(
+        self, context: dg.AssetExecutionContext, made: Mapping[str, dg.MaterializeResult[Any]]
+    ) -> dg.MaterializeResult[Any]:
+        """The result to return from an asset that made several partitions in one run.
+
+        Args:
+            context: Of the asset's body.
+            made: Partition -> what `materialize` answered, for each of `context.partition_keys`.
+
+        Raises:
+            Invalid: kind `many-partitions`: there is another number of them.
+        """
+        if set(made) != set(context.partition_keys):
+            raise Invalid(
+                f"The run is for {len(context.partition_keys)} partitions, and {len(made)} were made.",
+                kind="many-partitions",
+                mend="Materialize each of context.partition_keys.",
+            )
+        asset = next(one.asset_key for one in made.values()) or context.asset_key
+        for key, one in made.items():
+            context.add_asset_metadata(one.metadata or {}, asset_key=asset, partition_key=key)
+        return dg.MaterializeResult(asset_key=asset, data_version=of_partitions(made))
 
     def propose(
         self,
@@ -125,9 +151,15 @@ class PlacetResource(dg.ConfigurableResource[Any]):
             return client.promote(proposals, shard=shard)
 
 
-def shown(workspace: Path, kept: outputs.Kept) -> dict[str, Any]:
-    """What Dagster shows of an output: digests, size, place, and of a table its rows and columns."""
-    out: dict[str, Any] = dict(outputs.describe(kept))
+def of_partitions(made: Mapping[str, dg.MaterializeResult[Any]]) -> dg.DataVersion:
+    """The one data version of all partitions that one run made, as Dagster keeps no other of each."""
+    versions = sorted((key, one.data_version.value if one.data_version else "") for key, one in made.items())
+    return dg.DataVersion(f"partitions:{sha256_hex(json.dumps(versions).encode())}")
+
+
+def shown(workspace: Path, kept: outputs.Kept, more: Mapping[str, Any]) -> dict[str, Any]:
+    """What Dagster shows of an output: digests, size, place, of a table its rows and columns, and more."""
+    out: dict[str, Any] = {}
     found = outputs.shape(workspace / kept.tracked.path)
     if found is not None and found.rows is not None:
         out["dagster/row_count"] = found.rows
@@ -135,4 +167,4 @@ def shown(workspace: Path, kept: outputs.Kept) -> dict[str, Any]:
         out["dagster/column_schema"] = dg.TableSchema(
             columns=[dg.TableColumn(name=name, type=kind) for name, kind in found.columns]
         )
-    return out
+    return {**out, **more, **outputs.describe(kept)}

@@ -7,7 +7,7 @@ says when there is nothing new to look at: losing it, a restart, or two daemons 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import dagster as dg
@@ -27,8 +27,10 @@ from placet.integrations.dagster.resource import PlacetResource
 PROPOSAL = "placet/proposal"
 _EVERY_S = 3600
 _FIRST_WAIT_S = 60
+_LOST_S = 6 * 3600
 _RUNS = 20
 _ALARMS = 5
+_PAGES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ def merge_sensor(
     """A sensor that runs the promotion job for each proposal of this node that landed on `main`.
 
     It needs a `PlacetResource` under the key `placet`. A promotion that failed is tried again after a minute,
-    then after two, four, ..., an hour. On each asset whose output was proposed it reports, whoever proposed
-    it, the proposal and its state. What comes from Git is believed as far as signatures and policy prove it,
-    no further.
+    then after two, four, ..., an hour; one that has not ended after six hours is lost. On each asset
+    whose output was proposed it reports, whoever proposed it, the proposal and its state. What comes from Git
+    is believed as far as signatures and policy prove it, no further.
 
     Args:
         job: Name of the job, as of `promotion_job`; it must be among the definitions too.
@@ -125,7 +127,8 @@ def _request(instance: dg.DagsterInstance, job: str, ident: str, now: datetime) 
     tag = {PROPOSAL: ident}
     wanted = dg.RunsFilter(job_name=job, tags=tag)
     records = instance.get_run_records(wanted, limit=_RUNS)
-    if any(not one.dagster_run.is_finished for one in records):
+    lost = now - timedelta(seconds=_LOST_S)  # a killed process may leave its run unfinished for ever
+    if any(not one.dagster_run.is_finished and one.create_timestamp > lost for one in records):
         return ()
     if records:
         ended = max(one.end_time or one.update_timestamp.replace(tzinfo=UTC).timestamp() for one in records)
@@ -146,8 +149,9 @@ def _events(context: dg.SensorEvaluationContext, client: Client, view: View) -> 
         by_content.update({(artifact.path, subject.value): own for artifact, subject in pairs})
     now = client.now()
     for key in context.repository_def.assets_defs_by_key:
-        before = told(context.instance, key)
-        for one in outputs_of(context.instance, key):
+        made = outputs_of(context.instance, key, pages=_PAGES)
+        before = told(context.instance, key, {one.partition for one in made})
+        for one in made:
             last = before.get(one.partition, Told())
             case = by_content.get((one.path, one.sha256)) or view.known(last.proposal)
             state = str(view.state(case, now)) if case else ""
