@@ -10,6 +10,7 @@ import pytest
 
 from governance.forgelab import ForgeLab
 from governance.lab import TIER
+from governance.test_promote import hold, make
 from governance.test_retract import World, rule
 from keys import Key
 from placet.core.happening import Happening
@@ -86,7 +87,7 @@ def test_who_said_it_on_a_forge_is_named():
     lab = ForgeLab.make()
     eyes = Eyes(lab)
     eyes()
-    _, number = lab.opened()
+    ident, number = lab.opened()
     only(eyes(), "proposed")
     lab.review(number, "alice", word="return")
     lab.look()
@@ -98,6 +99,11 @@ def test_who_said_it_on_a_forge_is_named():
     assert said.who == ("alice", "bob")
     assert said.text.startswith("alice, bob approved outputs/a.csv; it can be merged.")
     assert {"alice", "bob"} <= said.concerns
+    agent = make(lab)
+    hold(agent.source, b"a,b\n1,2\n")
+    lab.merge(ident)
+    agent.run([ident])
+    assert {"alice", "bob"} <= only(eyes(), "published").concerns
 
 
 def test_what_went_on_between_two_looks_is_told_by_its_end(world, eyes):

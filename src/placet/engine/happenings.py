@@ -188,7 +188,7 @@ def _entered(case: Case, kind: Kind, entry: LedgerEntry) -> Happening:
         "restored": f"The retraction of {what} was not confirmed in time; it is in {tier} again.",
     }[kind]
     actor = body.signer if kind == "retracted" else entry.actor
-    return _happening(case, kind, text.strip(), (actor,), set(chains(case)))
+    return _happening(case, kind, text.strip(), (actor,), {*chains(case), *case.said()})
 
 
 def _happening(case: Case, kind: Kind, text: str, who: tuple[str, ...], people: set[str]) -> Happening:
