@@ -358,7 +358,7 @@ def test_the_how_to_page_works_as_it_is_written(party, mail, hook):
     text = (ROOT / "docs" / "how-to" / "notify.md").read_text()
     install, begin, once = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     (person,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert install == "pip install 'placet[notify]'\n"
+    assert install == "pip install '/path/to/placet[notify]'\n"
     party.target("x", "json://localhost")
     toml = party.folder / "placet.toml"
     toml.write_text(toml.read_text().partition("[notify]")[0])

@@ -7,8 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from stock import FolderStore, Project
@@ -482,6 +485,77 @@ def test_names_that_cannot_be_are_left_out(project, bucket):
     )
     assert [line.split(":")[0] for line in told if not line.startswith((" ", "left out  "))][2:] == []
     assert r"two\nlines" in "\n".join(told)
+
+
+HOSTILE = (
+    "r/../../escape", "r//empty", "r/./dot", "r/..", "r/folder/", "r/back\\slash", "r/C:x", "r/.git/config",
+    "r/a.csv", "r/A.csv", "r/b", "r/b/c", "r/new\nline", "r/\u202egnp.exe", "r/" + "x" * 1022,
+    "r/" + "/".join(["d" * 200] * 5), "r/%2e%2e/encoded", "r/sp ace+%2F", "/r/absolute", "elsewhere",
+)  # fmt: skip
+
+
+class HostileBucket(BaseHTTPRequestHandler):
+    """As much of S3 as reading takes, with keys that a file system or a careless client would not bear."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        place = urlsplit(self.path)
+        asked = parse_qs(place.query, keep_blank_values=True)
+        if "list-type" in asked:
+            listed = "".join(
+                f"<Contents><Key>{quote(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+                f"<ETag>&quot;e&quot;</ETag><Size>{len(key.encode())}</Size></Contents>"
+                for key in sorted(HOSTILE)
+                if key.startswith(asked.get("prefix", [""])[0])
+            )
+            body = (
+                f"<ListBucketResult><Name>b</Name><EncodingType>url</EncodingType>{listed}</ListBucketResult>"
+            )
+            return self._answer(200, body.encode())
+        key = unquote(place.path).removeprefix("/b/")
+        return self._answer(200, key.encode()) if key in HOSTILE else self._answer(404, b"")
+
+    do_HEAD = do_GET  # noqa: N815 - likewise
+
+    def _answer(self, status, body):
+        self.send_response(status)
+        for name, value in (("content-length", len(body)), ("etag", '"e"')):
+            self.send_header(name, str(value))
+        self.send_header("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(body if self.command == "GET" else b"")
+
+    def log_message(self, *_):
+        return
+
+
+def test_hostile_keys_of_a_bucket_are_named_and_stay_where_they_are(project):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HostileBucket)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        project.dvc("remote", "add", "-q", "old", "s3://b")
+        for key, value in (
+            ("endpointurl", f"http://127.0.0.1:{server.server_port}"),
+            ("access_key_id", "x"),
+            ("secret_access_key", "y"),
+        ):
+            project.dvc("remote", "modify", "--local", "old", key, value)
+        found = adopted(project, "bucket", "old", "--prefix", "r", "--to", "in")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    brought = {"A.csv", "b", "/".join(["d" * 200] * 5), "%2e%2e/encoded", "sp ace+%2F"}
+    assert tree(project.root / "in") == {path: f"r/{path}".encode() for path in brought}
+    assert {one["path"] for one in found["left"]} == {
+        "../../escape", "/empty", "./dot", "..", "back\\slash", "C:x", ".git/config", "a.csv", "b/c",
+        "new\nline", "\u202egnp.exe", "x" * 1022,
+    }  # fmt: skip
+    assert not [
+        one for one in project.root.parent.rglob("*") if one.name in {"escape", "absolute", "elsewhere"}
+    ]
 
 
 def test_nothing_that_is_here_is_replaced(project, bucket, tmp_path):

@@ -8,7 +8,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from governance.forgelab import ForgeLab
 from governance.lab import TIER
+from governance.test_promote import hold, make
 from governance.test_retract import World, rule
 from keys import Key
 from placet.core.happening import Happening
@@ -67,7 +69,7 @@ def test_a_proposal_from_its_beginning_to_its_end(world, eyes):
     assert said.concerns == {"alice", "bob", "carol"}
     for words in ("site-b proposes to publish outputs/a.csv.", "“first model”", "Missing: ", "alice, bob"):
         assert words in said.text
-    assert "second line" not in said.text
+    assert "second line" not in said.text and ".." not in said.text
     lab.decide(ident, "alice")
     assert eyes() == []
     lab.decide(ident, "bob")
@@ -79,6 +81,29 @@ def test_a_proposal_from_its_beginning_to_its_end(world, eyes):
     said = only(eyes(), "published")
     assert said.text == f"site-b published outputs/a.csv in {TIER}." and said.proposal == ident
     assert eyes() == []
+
+
+def test_who_said_it_on_a_forge_is_named():
+    lab = ForgeLab.make()
+    eyes = Eyes(lab)
+    eyes()
+    ident, number = lab.opened()
+    only(eyes(), "proposed")
+    lab.review(number, "alice", word="return")
+    lab.look()
+    said = only(eyes(), "returned")
+    assert (said.who, said.text) == (("alice",), "alice returned outputs/a.csv.")
+    lab.review(number, "alice", "bob")
+    lab.look()
+    said = only(eyes(), "approved")
+    assert said.who == ("alice", "bob")
+    assert said.text.startswith("alice, bob approved outputs/a.csv; it can be merged.")
+    assert {"alice", "bob"} <= said.concerns
+    agent = make(lab)
+    hold(agent.source, b"a,b\n1,2\n")
+    lab.merge(ident)
+    agent.run([ident])
+    assert {"alice", "bob"} <= only(eyes(), "published").concerns
 
 
 def test_what_went_on_between_two_looks_is_told_by_its_end(world, eyes):

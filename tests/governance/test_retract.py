@@ -161,6 +161,15 @@ def test_the_owning_node_takes_back_its_own_and_no_others(world):
     assert world.retract(ident, "site-b").stage == "erased"
 
 
+def test_a_nodes_own_retraction_on_its_way_is_nothing_to_promote(world):
+    gone = world.propose(world.publish(), "site-b")
+    world.lab.merge(gone)
+    assert str(world.lab.state(gone)) == "LANDED"
+    assert world.promoter.backlog().waiting == ()
+    assert world.promoter.run() == []
+    assert world.retractor("site-b").run()[0].stage == "erased"
+
+
 @pytest.mark.parametrize(
     ("text", "by", "missing"),
     [

@@ -78,3 +78,17 @@ def test_public_names_are_those_promised():
         placet.nothing  # noqa: B018
     code = "import placet, sys; placet.Client; assert 'dagster' not in sys.modules and 'obstore' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nobody_is_told_to_install_placet_by_a_name_that_anybody_may_take():
+    """It is not on PyPI: a command with its bare name would install whatever a stranger puts there."""
+    folders = [ROOT / name for name in ("src", "docs", "examples", "integrations", "deploy")]
+    files = [
+        one
+        for folder in folders
+        for one in folder.rglob("*")
+        if one.suffix in {".py", ".md", ".yml", ".yaml"}
+    ]
+    bare = re.compile(r"pip install\s[^\n`]*?(?<![/\w.-])placet(?:\[|\s|'|\"|$)", re.MULTILINE)
+    found = [one for one in (*PAGES, *files) if bare.search(one.read_text())]
+    assert len(files) > 300 and found == []

@@ -156,7 +156,7 @@ def _ask(socket: str, request: Callable[[Any], Coroutine[Any, Any, T]], *, limit
         raise NotFound(
             "Keys of an ssh-agent cannot be used here.",
             kind="no-library",
-            mend="pip install 'placet[ssh-agent]'",
+            mend="pip install '/path/to/placet[ssh-agent]'",
         ) from error
 
     async def once() -> T:

@@ -114,7 +114,7 @@ def load(uri: Uri, pin: Callable[[], str | None]) -> TokenSigner:
         raise NotFound(
             "Keys of PKCS#11 tokens cannot be used here.",
             kind="no-library",
-            mend="pip install 'placet[pkcs11]'",
+            mend="pip install '/path/to/placet[pkcs11]'",
         ) from error
     wrong = pkcs11.exceptions
     try:

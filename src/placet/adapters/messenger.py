@@ -119,7 +119,7 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         from apprise import Apprise, AppriseAsset
     except ImportError as error:
         raise NotFound(
-            "Apprise is not installed.", kind="no-apprise", mend="pip install 'placet[notify]'"
+            "Apprise is not installed.", kind="no-apprise", mend="pip install '/path/to/placet[notify]'"
         ) from error
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     for one in _TALKERS:

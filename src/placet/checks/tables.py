@@ -246,7 +246,7 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise NotFound(
-            "Parquet cannot be read here.", kind="no-library", mend="pip install 'placet[parquet]'"
+            "Parquet cannot be read here.", kind="no-library", mend="pip install '/path/to/placet[parquet]'"
         ) from error
     return pyarrow, pyarrow.parquet
 

@@ -22,7 +22,7 @@ from placet.core.predicates import LedgerEntry
 from placet.core.statement import format_time
 from placet.core.states import State
 from placet.engine import firewall
-from placet.engine.cases import Case, chains, expiry, outcome
+from placet.engine.cases import Case, attested, chains, expiry, outcome
 from placet.engine.ctrl import View
 from placet.engine.detail import able, waits_for
 
@@ -142,18 +142,22 @@ def _about(after: Look, case: Case, kind: Kind, state: State) -> Happening:
         "rejected": [one for one in given.values() if one.verdict == "reject"],
         "approved": [one for one in given.values() if one.verdict == "approve"],
     }.get(kind, [])
-    who = tuple(one.person for one in said) or (body.signer,)
+    forge = {
+        "returned": [one.person for one in case.said().values() if one.verdict == "return"],
+        "approved": attested(case),
+    }.get(kind, [])
+    who = tuple(dict.fromkeys((*(one.person for one in said), *forge))) or (body.signer,)
     verdict = outcome(case, after.now)
     missing = "; ".join(verdict.missing) if kind in {"proposed", "quarantined"} else ""
     comment = next((one.comment for one in said if one.comment and kind != "approved"), "")
     parts = [
         _sentence(case, kind, who, landed=state is State.LANDED),
-        f"Missing: {defang(missing, 2 * _WORDS)}." if missing else "",
+        f"Missing: {defang(missing, 2 * _WORDS).rstrip('.')}." if missing else "",
         f"It waits for {', '.join(waiting)}." if waiting else "",
         f"Until {format_time(expiry(case))}." if kind in {"proposed", "approved"} else "",
         _quoted(comment or (body.message if kind == "proposed" else "")),
     ]
-    return _happening(case, kind, " ".join(filter(None, parts)), who, {*waiting, *given})
+    return _happening(case, kind, " ".join(filter(None, parts)), who, {*waiting, *given, *case.said()})
 
 
 def _sentence(case: Case, kind: Kind, who: tuple[str, ...], *, landed: bool) -> str:
@@ -184,7 +188,7 @@ def _entered(case: Case, kind: Kind, entry: LedgerEntry) -> Happening:
         "restored": f"The retraction of {what} was not confirmed in time; it is in {tier} again.",
     }[kind]
     actor = body.signer if kind == "retracted" else entry.actor
-    return _happening(case, kind, text.strip(), (actor,), set(chains(case)))
+    return _happening(case, kind, text.strip(), (actor,), {*chains(case), *case.said()})
 
 
 def _happening(case: Case, kind: Kind, text: str, who: tuple[str, ...], people: set[str]) -> Happening:

@@ -153,7 +153,9 @@ class Promoter:
         own = (
             case
             for case in view.history.cases.values()
-            if case.manifest.body.node == self.node and not case.ended and case.id not in done
+            if (case.manifest.body.kind, case.manifest.body.node) == ("publish", self.node)
+            and not case.ended
+            and case.id not in done
         )
         return [case for case in own if view.state(case, now) in {State.LANDED, State.QUARANTINED}]
 

@@ -86,7 +86,7 @@ def _cluster(address: str) -> Iterator[tuple[Any, Any]]:
         from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise NotFound(
-            "dask.distributed is not installed.", kind="no-dask", mend="pip install 'placet[dask]'"
+            "dask.distributed is not installed.", kind="no-dask", mend="pip install '/path/to/placet[dask]'"
         ) from error
     try:
         with Client(address, timeout=_CONNECT_S, set_as_default=False) as cluster:  # type: ignore[no-untyped-call]

@@ -106,7 +106,7 @@ class Reporter:
             raise NotFound(
                 "OpenLineage's client is not installed.",
                 kind="no-openlineage",
-                mend="pip install 'placet[lineage]'",
+                mend="pip install '/path/to/placet[lineage]'",
             ) from error
         form, root = self._form, self._wire.settings.root
         if form.file is not None:

@@ -32,7 +32,9 @@ def require_mlflow(environ: MutableMapping[str, str] | None = None) -> None:
     for name, value in _OURS.items():
         env.setdefault(name, value)
     if importlib.util.find_spec("mlflow") is None:
-        raise NotFound("MLflow is not installed.", kind="no-mlflow", mend="pip install 'placet[mlflow]'")
+        raise NotFound(
+            "MLflow is not installed.", kind="no-mlflow", mend="pip install '/path/to/placet[mlflow]'"
+        )
 
 
 def server(form: MlflowForm) -> MlflowClient:

@@ -159,5 +159,5 @@ def _library(name: str) -> Any:  # noqa: ANN401 - pyarrow and polars are extras
         return import_module(name)
     except ImportError as error:
         raise NotFound(
-            f"{name} is not installed here.", kind="no-library", mend="pip install 'placet[parquet]'"
+            f"{name} is not installed here.", kind="no-library", mend="pip install '/path/to/placet[parquet]'"
         ) from error
