@@ -8,6 +8,7 @@ from functools import cached_property
 from urllib.parse import quote
 
 from placet.adapters.forge.answer import branch_name, cut, same_text, seconds
+from placet.adapters.forge.deadline import bounded
 from placet.adapters.forge.gitea_guard import Guard
 from placet.adapters.forge.giteaforms import (
     Comment,
@@ -45,9 +46,11 @@ class GiteaForge:
 
     def __init__(self, http: ForgeHttp, owner: str, repository: str, *, name: str = "gitea") -> None:
         self.name = name
+        self.whole_s = http.whole_s
         self._http = http
         self._repo = f"repos/{quote(owner, safe='')}/{quote(repository, safe='')}"
 
+    @bounded
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """As the port says. A mark of a draft that somebody set in the title stays there."""
         del proposal
@@ -59,11 +62,13 @@ class GiteaForge:
             self._retold(known, title, body)
         return known.html_url
 
+    @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """As the port says."""
         found = self._pull(branch)
         return found.told(branch_name(branch)) if found is not None else None
 
+    @bounded
     def reviews(self, number: int) -> Sequence[Review]:
         """As the port says."""
         return [
@@ -80,6 +85,7 @@ class GiteaForge:
             if one.state in _VERDICTS
         ]
 
+    @bounded
     def remarks(self, number: int) -> Sequence[Remark]:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
@@ -90,6 +96,7 @@ class GiteaForge:
             raise
         return [Remark(one.id, _account(one.user), one.body, seconds(one.created_at)) for one in found]
 
+    @bounded
     def request(self, number: int, accounts: Sequence[int]) -> None:
         """As the port says. Nobody is asked again who is asked already, or has reviewed this head."""
         pull = self._http.get(f"{self._repo}/pulls/{number}", Pull)
@@ -103,6 +110,7 @@ class GiteaForge:
             if login is not None:  # 403, 404, 422: it may not read this repository
                 self._http.call("POST", path, body={"reviewers": [login]}, good=(201, 403, 404, 422))
 
+    @bounded
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
         """As the port says."""
         text = cut(text, _STATUS_TEXT)
@@ -115,17 +123,20 @@ class GiteaForge:
         wanted = {"context": _STATUS, "state": state, "description": text, "target_url": url or ""}
         self._http.call("POST", f"{self._repo}/statuses/{quote(commit, safe='')}", body=wanted)
 
+    @bounded
     def comment(self, number: int, text: str) -> None:
         """As the port says."""
         me = self._me.id
         if not any(one.account.id == me and same_text(one.text, text) for one in self.remarks(number)):
             self._http.call("POST", f"{self._repo}/issues/{number}/comments", body={"body": text})
 
+    @bounded
     def close(self, number: int) -> None:
         """As the port says."""
         if self._http.get(f"{self._repo}/pulls/{number}", Pull).state == "open":
             self._http.call("PATCH", f"{self._repo}/pulls/{number}", body={"state": "closed"})
 
+    @bounded
     def merge(self, branch: str, head: str) -> bool:
         """As the port says; Gitea looks first whether it can be merged, which takes a moment after a push."""
         found = self._pull(branch)
@@ -155,10 +166,12 @@ class GiteaForge:
             mend=f"Look at {found.html_url}",
         )
 
+    @bounded
     def protect(self, commission: Commission) -> None:
         """As the port says. Needs a credential of an administrator of the repository."""
         self._guard(commission).protect(self._me.login)
 
+    @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """As the port says; of what only administrators see nothing is told to others."""
         return list(self._guard(commission).holes())

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from placet.adapters.forge import github_holes, github_rules
 from placet.adapters.forge.answer import branch_name, cut, same_text
+from placet.adapters.forge.deadline import bounded
 from placet.adapters.forge.github_answers import (
     Activity,
     Comment,
@@ -127,12 +128,14 @@ class GitHubForge:
         name: str = "github",
         app: AppTokens | None = None,
     ) -> None:
+        self.whole_s = http.whole_s
         self._http = http
         self._given = repository
         self._main = main
         self._app = app
         self.name = name
 
+    @bounded
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """Open the pull request, or bring its title and text up to date."""
         del proposal
@@ -144,11 +147,13 @@ class GitHubForge:
             self._send("PATCH", f"{self._at}/pulls/{found.number}", {"title": title, "body": body}, Pull)
         return found.html_url
 
+    @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """The newest one from this branch of the repository itself; a fork's of the same name is none."""
         found = self._pull(branch_name(branch))
         return found.told() if found else None
 
+    @bounded
     def reviews(self, number: int) -> Sequence[Review]:
         """The submitted reviews; an approval with its commit only where GitHub's record bears it out.
 
@@ -161,10 +166,12 @@ class GitHubForge:
         told = [one.told(record.reviewed(one)) for one in found]
         return [one for one in told if one is not None]
 
+    @bounded
     def remarks(self, number: int) -> Sequence[Remark]:
         """The comments of the conversation."""
         return [one.told() for one in self._comments(number)]
 
+    @bounded
     def request(self, number: int, accounts: Sequence[int]) -> None:
         """Ask those that GitHub knows, and that were not asked and have not reviewed yet."""
         pull = self._get(number)
@@ -181,6 +188,7 @@ class GitHubForge:
             for one in logins:  # one that is no collaborator is enough to refuse all
                 self._try_ask(number, one)
 
+    @bounded
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
         """Set the commit status, if it is another one."""
         text = cut(text, _MAX_DESCRIPTION)
@@ -196,16 +204,19 @@ class GitHubForge:
             Created,
         )
 
+    @bounded
     def comment(self, number: int, text: str) -> None:
         """Say it, unless this account has said so already."""
         if not any(same_text(one.body or "", text) and self._is_mine(one) for one in self._comments(number)):
             self._send("POST", f"{self._at}/issues/{number}/comments", {"body": text}, Created)
 
+    @bounded
     def close(self, number: int) -> None:
         """Close it, if it is open."""
         if self._get(number).state == "open":
             self._send("PATCH", f"{self._at}/pulls/{number}", {"state": "closed"}, Pull)
 
+    @bounded
     def merge(self, branch: str, head: str) -> bool:
         """Merge by whichever way the repository allows, a merge commit first."""
         pull = self._pull(branch_name(branch))
@@ -228,12 +239,14 @@ class GitHubForge:
                 mend="Look again, then run it again.",
             ) from error
 
+    @bounded
     def protect(self, commission: Commission) -> None:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
         app = self._app.number() if self._app is not None else None
         me = ("Integration", app) if app is not None else ("User", self._me.id)
         github_rules.protect(self._http, self._looked_up(), commission, me, app)
 
+    @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""
         return github_holes.holes(self._http, self._looked_up(), commission)
