@@ -384,6 +384,31 @@ class Raw:
         self.data = data
 
 
+@pytest.mark.parametrize(
+    ("api", "page"),
+    [
+        ("https://api.github.test", "https://github.test/clinic/ctrl/pull/1"),
+        ("https://github.test/api/v3", "https://github.test/clinic/ctrl/pull/1"),
+        ("https://api.clinic.example:444/api/v3", "https://api.clinic.example:444/clinic/ctrl/pull/1"),
+    ],
+)
+def test_the_page_is_where_the_settings_say(scene, pull, api, page):
+    """Whatever address the forge names."""
+    scene.hub.api = api
+    original = scene.hub.shown
+    scene.hub.shown = lambda *some: original(*some) | {"html_url": "https://evil.test/clinic/ctrl/pull/1"}
+    ask = scene._ask
+
+    def by_path(request):
+        request.url = request.url.copy_with(path=request.url.path.removeprefix("/api/v3"))
+        return ask(request)
+
+    scene._ask = by_path
+    forge = scene.connect(lambda: TOKEN)
+    assert forge.pull(BRANCH).url == page
+    assert forge.opened("1" * 32, BRANCH, "another title", pull.body) == page
+
+
 def test_nothing_is_sent_to_another_host(scene, pull):
     asked = []
 

@@ -41,6 +41,8 @@ class PullRequest:
     """A proposal's pull request, as the forge tells it.
 
     Attributes:
+        url: Its page: the settings' address of the forge and repository, and its number; no address that the
+            forge says is believed.
         head: The commit that its branch is at, by the forge's word.
         author: Who opened it, which says nothing about who proposed.
     """

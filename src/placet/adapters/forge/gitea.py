@@ -48,7 +48,9 @@ class GiteaForge:
         self.name = name
         self.whole_s = http.whole_s
         self._http = http
-        self._repo = f"repos/{quote(owner, safe='')}/{quote(repository, safe='')}"
+        place = f"{quote(owner, safe='')}/{quote(repository, safe='')}"
+        self._repo = f"repos/{place}"
+        self._pages = f"{http.base.removesuffix(f'/{API}')}/{place}/pulls"
 
     @bounded
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
@@ -60,13 +62,13 @@ class GiteaForge:
             known = self._open(branch, title, body)
         if not known.merged:
             self._retold(known, title, body)
-        return known.html_url
+        return self._page(known)
 
     @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """As the port says."""
         found = self._pull(branch)
-        return found.told(branch_name(branch)) if found is not None else None
+        return found.told(branch_name(branch), self._page(found)) if found is not None else None
 
     @bounded
     def reviews(self, number: int) -> Sequence[Review]:
@@ -163,7 +165,7 @@ class GiteaForge:
             f"{self._http.host} does not merge pull request {found.number}.",
             kind="forge-refused",
             why=answer.words() or "It says no more.",
-            mend=f"Look at {found.html_url}",
+            mend=f"Look at {self._page(found)}",
         )
 
     @bounded
@@ -179,6 +181,9 @@ class GiteaForge:
     def _guard(self, commission: Commission) -> Guard:
         logins = (self._login(one) for one in commission.owners)
         return Guard(self._http, self._repo, commission, [one for one in logins if one is not None])
+
+    def _page(self, pull: Pull) -> str:
+        return f"{self._pages}/{pull.number}"
 
     @cached_property
     def _me(self) -> Account:

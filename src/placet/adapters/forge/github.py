@@ -51,6 +51,12 @@ def api_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}/api/v3"
 
 
+def pages_of(api: str) -> str:
+    """The server as people know it, of its API's address."""
+    parts = urlsplit(api)
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.') if not parts.path else parts.netloc}"
+
+
 def headers_of(token: str) -> dict[str, str]:
     """What each request carries."""
     return {
@@ -145,13 +151,13 @@ class GitHubForge:
             found = self._open(branch, title, body)
         if not found.merged_at and not (found.title == title and same_text(found.body or "", body)):
             self._send("PATCH", f"{self._at}/pulls/{found.number}", {"title": title, "body": body}, Pull)
-        return found.html_url
+        return self._page(found)
 
     @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """The newest one from this branch of the repository itself; a fork's of the same name is none."""
         found = self._pull(branch_name(branch))
-        return found.told() if found else None
+        return found.told(self._page(found)) if found else None
 
     @bounded
     def reviews(self, number: int) -> Sequence[Review]:
@@ -252,6 +258,9 @@ class GitHubForge:
         return github_holes.holes(self._http, self._looked_up(), commission)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _page(self, pull: Pull) -> str:
+        return f"{pages_of(self._http.base)}/{self._given}/pull/{pull.number}"
 
     @cached_property
     def _known(self) -> Repository:

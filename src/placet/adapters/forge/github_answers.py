@@ -20,7 +20,6 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 17)]
-Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https?://[\x21-\x7e]+\Z")]
 
 
 class User(msgspec.Struct, frozen=True):
@@ -72,7 +71,6 @@ class Pull(msgspec.Struct, frozen=True):
     """A pull request."""
 
     number: Number
-    html_url: Url
     state: Literal["open", "closed"]
     head: End
     base: End
@@ -88,11 +86,11 @@ class Pull(msgspec.Struct, frozen=True):
         """Is it from a branch of the repository itself? A fork's branch may bear the same name."""
         return self.head.repo is not None and self.head.repo == self.base.repo
 
-    def told(self) -> PullRequest:
-        """As the port has it."""
+    def told(self, page: str) -> PullRequest:
+        """As the port has it, with the address of its page."""
         return PullRequest(
             number=self.number,
-            url=self.html_url,
+            url=page,
             state="merged" if self.merged_at else self.state,
             draft=self.draft,
             head=self.head.sha,

@@ -99,6 +99,11 @@ class ForgeHttp:
         return self._place.whole_s
 
     @property
+    def base(self) -> str:
+        """The API's address."""
+        return self._place.base
+
+    @property
     def host(self) -> str:
         """The forge's host, for messages."""
         return urlsplit(self._place.base).netloc
