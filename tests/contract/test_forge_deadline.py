@@ -33,6 +33,7 @@ ARGUMENTS = {
     "comment": (1, "text"),
     "close": (1,),
     "merge": ("proposals/1", "1" * 40),
+    "ensure": (),
     "protect": (COMMISSION,),
     "holes": (COMMISSION,),
 }

@@ -198,3 +198,29 @@ def test_a_file_that_is_no_base64_is_refused(server):
     with pytest.raises(PlacetError) as caught:
         list(server.forge.holes(Commission(main="main", published=("published",), status="placet")))
     assert caught.value.kind == "forge-answer"
+
+
+def test_many_runners_are_named_in_part(server):
+    """And where the forge is too old to tell of them, nothing is said."""
+    server.answers["GET", f"{REPO}/branch_protections"] = [(200, [])]
+    server.answers["GET", REPO] = {"default_branch": "published", "has_actions": True}
+    server.answers["GET", f"{REPO}/actions/secrets"] = [(200, [])]
+    runners = [{"name": f"runner-{one}"} for one in range(9)]
+    server.answers["GET", f"{REPO}/actions/runners"] = {"runners": runners, "total_count": 9}
+    commission = Commission(main="main", published=("published",), status="placet")
+    [hole] = [one.what for one in server.forge.holes(commission) if "unners" in one.what]
+    assert "(runner-0, runner-1, runner-2, runner-3, runner-4, ...)" in hole
+    del server.answers["GET", f"{REPO}/actions/runners"]
+    assert not any("unners" in one.what for one in server.forge.holes(commission))
+
+
+def test_somebody_else_made_the_repository_at_the_same_time(server):
+    server.answers["GET", "user"] = {"id": 3, "login": "Study"}
+    server.answers["GET", REPO] = [(404, {}), (200, {"default_branch": "main"})]
+    server.answers["POST", "user/repos"] = [(409, {"message": "already exists"})]
+    assert server.forge.ensure() is False
+    [(_, body)] = server.said("POST")
+    assert body == {"name": "ctrl", "private": True, "default_branch": "main"}
+    server.answers["GET", REPO] = [(404, {})]
+    with pytest.raises(Conflict):
+        server.forge.ensure()

@@ -75,6 +75,30 @@ def test_an_empty_repository_is_begun_and_protected(dana, forge):
     assert caught.value.kind == "not-empty"
 
 
+def test_a_repository_is_made_on_the_forge_only_when_asked_for(dana, forge, tmp_path, monkeypatch):
+    policy, there = dana / "policy.yaml", tmp_path / "ctrl.git"
+    there.rename(tmp_path / "elsewhere.git")
+
+    def ensure():
+        made = not there.exists()
+        if made:
+            (tmp_path / "elsewhere.git").rename(there)
+        return made
+
+    monkeypatch.setattr(forge, "ensure", ensure)
+    with pytest.raises(Unavailable) as caught:
+        setup.init_forge(dana, policy)
+    assert caught.value.kind == "ctrl-unreachable"
+    assert caught.value.mend.endswith("If the repository is not there yet, add --create.")
+    (dana / "bad.yaml").write_text("no: policy\n")
+    with pytest.raises(Invalid):
+        setup.init_forge(dana, dana / "bad.yaml", create=True)
+    assert not there.exists(), "nothing is made for a policy that cannot be begun with"
+    made = setup.init_forge(dana, policy, create=True, agents=["bot"], witnesses=["office"])
+    assert (forge.asked_for[0].agents, forge.asked_for[0].witnesses) == (("bot",), ("office",))
+    assert setup.init_forge(dana, None, create=True)["trust_root"] == made["trust_root"]
+
+
 def test_what_is_lacking_is_said_and_nothing_is_begun(dana, forge):
     for change, more in (
         (("[forge]", "[retraction]\n#"), {}),
@@ -120,6 +144,26 @@ def test_what_was_begun_is_pinned_though_protecting_it_failed(dana, forge, monke
     made = setup.init_forge(dana, None, agents=["bot"])
     assert len(made["trust_root"]) == 64
     assert "FIRST USE" not in caplog.text
+
+
+def test_doctor_asks_whether_this_party_may_push_where_it_has_to(dana, forge, monkeypatch):
+    setup.init_forge(dana, dana / "policy.yaml")
+    asked = []
+    monkeypatch.setattr(forge, "holes", lambda commission: asked.append(commission.mine) or [])
+    text = (dana / "placet.toml").read_text()
+
+    def look(who):
+        (dana / "placet.toml").write_text(text.replace('person = "dana"', who))
+        with Client(dana) as client:
+            client.doctor()
+
+    look('person = "dana"')
+    look('witness = "w"')
+    (dana / ".dvc").mkdir()
+    look('node = "site-a"')
+    (dana / ".dvc/config").write_text("['remote \"publication-storage\"']\nurl = /nowhere\n")
+    look('node = "site-a"')
+    assert asked == [(), ("main",), (), ("main", "published")]
 
 
 def test_doctor_names_each_hole(dana, forge, monkeypatch):

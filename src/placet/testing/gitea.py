@@ -174,12 +174,13 @@ class Gitea:
         with httpx.Client(trust_env=False) as client:
             return str(client.get(f"{self.url}/api/v1/version").json()["version"])
 
-    def account(self, login: str) -> int:
-        """Somebody's id; made at the first use."""
+    def account(self, login: str, scopes: Sequence[str] = _SCOPES) -> int:
+        """Somebody's id; made at the first use, with a token of these scopes."""
         if login not in self._passwords:
             made = {"username": login, "email": f"{secrets.token_hex(6)}@placet.invalid"}
             made |= {"password": self._password(login)}
             self.call("root", "POST", "admin/users", {**made, "must_change_password": False})
+            self.token(login, scopes)
         return int(self.call(login, "GET", "user")["id"])
 
     def rename(self, login: str, fresh: str) -> None:

@@ -15,6 +15,7 @@ from placet.adapters.forge.giteaforms import (
     FoundUsers,
     Pull,
     PullReview,
+    Repository,
     Status,
     User,
 )
@@ -48,6 +49,7 @@ class GiteaForge:
         self.name = name
         self.whole_s = http.whole_s
         self._http = http
+        self._owner, self._name = owner, repository
         place = f"{quote(owner, safe='')}/{quote(repository, safe='')}"
         self._repo = f"repos/{place}"
         self._pages = f"{http.base.removesuffix(f'/{API}')}/{place}/pulls"
@@ -169,6 +171,21 @@ class GiteaForge:
         )
 
     @bounded
+    def ensure(self) -> bool:
+        """As the port says; needs `write:organization`, or `write:user` for one's own, of a token."""
+        if self._http.maybe(self._repo, Repository) is not None:
+            return False
+        mine = self._me.login.lower() == self._owner.lower()
+        path = "user/repos" if mine else f"orgs/{quote(self._owner, safe='')}/repos"
+        try:
+            self._http.call("POST", path, body={"name": self._name, "private": True, "default_branch": _BASE})
+        except Conflict:
+            if self._http.maybe(self._repo, Repository) is None:
+                raise
+            return False  # somebody else was first
+        return True
+
+    @bounded
     def protect(self, commission: Commission) -> None:
         """As the port says. Needs a credential of an administrator of the repository."""
         self._guard(commission).protect(self._me.login)
@@ -176,7 +193,8 @@ class GiteaForge:
     @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """As the port says; of what only administrators see nothing is told to others."""
-        return list(self._guard(commission).holes())
+        guard = self._guard(commission)
+        return [*guard.holes(), *(guard.barred(self._me.login) if commission.mine else ())]
 
     def _guard(self, commission: Commission) -> Guard:
         logins = (self._login(one) for one in commission.owners)

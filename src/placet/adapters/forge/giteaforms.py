@@ -152,6 +152,7 @@ class Repository(_Form, frozen=True, kw_only=True):
     """The repository's settings."""
 
     default_branch: str = ""
+    has_actions: bool = False
     default_delete_branch_after_merge: bool = False
 
 
@@ -160,3 +161,22 @@ class File(_Form, frozen=True, kw_only=True):
 
     sha: str
     content: str | None = None
+
+
+class Runner(_Form, frozen=True, kw_only=True):
+    """A runner of the repository's own."""
+
+    name: str
+
+
+class Runners(_Form, frozen=True, kw_only=True):
+    """The first page of them, and how many there are."""
+
+    runners: list[Runner]
+    total_count: int
+
+
+class Secret(_Form, frozen=True, kw_only=True):
+    """A secret for workflows, by name only."""
+
+    name: str

@@ -27,7 +27,7 @@ from placet.adapters.forge.github_answers import (
 from placet.adapters.forge.github_auth import App, AppTokens
 from placet.adapters.forge.github_record import Record
 from placet.adapters.forge.http import ForgeHttp, Place
-from placet.errors import Conflict, Refused
+from placet.errors import Conflict, NotFound, Refused
 from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
 
 if TYPE_CHECKING:
@@ -246,6 +246,34 @@ class GitHubForge:
             ) from error
 
     @bounded
+    def ensure(self) -> bool:
+        """As the port says; an App has no token before its repository is there."""
+        if self._there():
+            return False
+        if self._app is not None:
+            raise Refused(
+                "A GitHub App cannot make its own repository.",
+                kind="forge-refused",
+                mend="Make it by hand and install the App on it, or run this once with a person's token.",
+            )
+        owner, _, name = self._given.partition("/")
+        mine = self._me.login.lower() == owner.lower()
+        path = "/user/repos" if mine else f"/orgs/{owner}/repos"
+        try:
+            self._send("POST", path, {"name": name, "private": True}, Created)
+        except Refused as error:
+            if error.details.get("status") != HTTPStatus.UNPROCESSABLE_ENTITY or not self._there():
+                raise
+            return False  # somebody else was first
+        return True
+
+    def _there(self) -> bool:
+        try:
+            return self._http.maybe(f"/repos/{self._given}", Repository) is not None
+        except NotFound:  # no installation of the App knows it
+            return False
+
+    @bounded
     def protect(self, commission: Commission) -> None:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
         app = self._app.number() if self._app is not None else None
@@ -255,7 +283,9 @@ class GitHubForge:
     @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""
-        return github_holes.holes(self._http, self._looked_up(), commission)
+        known = self._looked_up()
+        found = github_holes.holes(self._http, known, commission)
+        return [*found, *github_holes.barred(self._http, known, commission, self._login_of_mine)]
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -355,6 +385,9 @@ class GitHubForge:
         if self._app is not None:
             return app is not None and app.id == self._app.number()
         return comment.user is not None and comment.user.id == self._me.id
+
+    def _login_of_mine(self) -> str:
+        return self._me.login if self._app is None else f"{self._app.slug()}[bot]"
 
     @cached_property
     def _me(self) -> User:

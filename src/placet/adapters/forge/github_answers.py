@@ -39,6 +39,7 @@ class Integration(msgspec.Struct, frozen=True):
     """A GitHub App."""
 
     id: Number
+    slug: str = ""
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class Repository(msgspec.Struct, frozen=True):
     default_branch: Ref
     owner: User
     archived: bool = False
+    private: bool = False
     allow_merge_commit: bool | None = None
     allow_squash_merge: bool | None = None
     allow_rebase_merge: bool | None = None
@@ -216,6 +218,7 @@ class Bypass(msgspec.Struct, frozen=True):
 
     actor_type: str
     actor_id: int | None = None
+    bypass_mode: str = "always"
 
 
 class Ruleset(msgspec.Struct, frozen=True):
@@ -223,6 +226,7 @@ class Ruleset(msgspec.Struct, frozen=True):
 
     id: Number
     bypass_actors: tuple[Bypass, ...] | None = None
+    current_user_can_bypass: str | None = None
 
 
 class _Check(msgspec.Struct, frozen=True):
@@ -301,6 +305,45 @@ class WorkflowRights(msgspec.Struct, frozen=True):
     """What GitHub Actions may do by default."""
 
     can_approve_pull_request_reviews: bool
+    default_workflow_permissions: str
+
+
+class ActionsRights(msgspec.Struct, frozen=True):
+    """Are there GitHub Actions at all?"""
+
+    enabled: bool
+
+
+class _Runner(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Runners(msgspec.Struct, frozen=True):
+    """The repository's own runners, some of them by name."""
+
+    total_count: int
+    runners: tuple[_Runner, ...] = ()
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """The repository's secrets for every workflow; only how many there are."""
+
+    total_count: int
+
+
+class Strangers(msgspec.Struct, frozen=True):
+    """Whose workflows wait for approval in a public repository."""
+
+    approval_policy: str
+
+
+class Forks(msgspec.Struct, frozen=True):
+    """What workflows of forks' pull requests may do in a private repository."""
+
+    run_workflows_from_fork_pull_requests: bool
+    send_write_tokens_to_workflows: bool
+    send_secrets_and_variables: bool
+    require_approval_for_fork_pr_workflows: bool
 
 
 def plain(text: str) -> str:
