@@ -28,7 +28,9 @@ import platformdirs
 
 from placet.testing.gitserver import free_port
 
-VERSION = "v1.26.4"
+VERSION = os.environ.get("PLACET_GITEA_VERSION", "v1.26.4")
+"""Of the Go module: `PLACET_GITEA_VERSION=v1.27.3 make test-gitea` tries another one."""
+
 _MODULE = "code.gitea.io/gitea"
 _TAGS = "sqlite sqlite_unlock_notify"
 _READY_S = 90.0
