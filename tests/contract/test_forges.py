@@ -37,6 +37,10 @@ class MemoryScene:
         self.heads[branch] = hashlib.sha1(f"{self.pushes}{force}".encode()).hexdigest()
         return self.heads[branch]
 
+    def nowhere(self, *, organisation):
+        del organisation
+        return self.forge.nowhere()
+
     def cut(self, branch):
         del self.heads[branch]
 

@@ -17,8 +17,9 @@ from placet.ports import Account, Commission
 
 REPO, HEAD, OTHER = "repos/study/ctrl", "1" * 40, "2" * 40
 NEW = f"{REPO}/pulls/main/proposals/1"
+PAGE = "https://git.example.org/study/ctrl/pulls/7"
 PULL = {
-    "number": 7, "html_url": "https://git.example.org/study/ctrl/pulls/7", "state": "open", "title": "title",
+    "number": 7, "html_url": "https://evil.example.org/study/ctrl/pulls/7", "state": "open", "title": "title",
     "body": "body", "user": {"id": 3, "login": "site-a"}, "head": {"label": "proposals/1", "sha": HEAD, "repo_id": 1},
     "base": {"label": "main", "sha": "", "repo_id": 1},
 }  # fmt: skip
@@ -57,8 +58,7 @@ def server():
 @pytest.mark.parametrize(
     "change",
     [
-        {"html_url": "javascript:alert(1)"},
-        {"html_url": "https://git.example.org/x y"},
+        {"number": 0},
         {"state": "locked"},
         {"number": "7"},
         {"head": {"label": "proposals/1", "sha": "../../etc"}},
@@ -72,6 +72,16 @@ def test_a_pull_request_of_another_form_is_none(server, change):
     with pytest.raises(Invalid) as caught:
         server.forge.pull("proposals/1")
     assert caught.value.kind == "forge-answer"
+
+
+def test_the_page_is_where_the_settings_say(server):
+    """Whatever address the forge names."""
+    assert server.forge.pull("proposals/1").url == PAGE
+    assert server.forge.opened("1", "proposals/1", "title", "body") == PAGE
+    server.answers["POST", f"{REPO}/pulls/7/merge"] = [(405, {"message": "no"})]
+    with pytest.raises(Refused) as caught:
+        server.forge.merge("proposals/1", HEAD)
+    assert caught.value.mend == f"Look at {PAGE}"
 
 
 def test_whoever_was_deleted_is_a_ghost(server):
@@ -100,7 +110,7 @@ def test_beside_a_closed_one_a_newer_is_looked_for(server):
 def test_what_was_pushed_just_now_is_waited_for(server):
     server.answers["GET", NEW] = [(404, {}), (200, PULL)]
     server.answers["POST", f"{REPO}/pulls"] = [(404, {}), (404, {}), (201, PULL)]
-    assert server.forge.opened("1", "proposals/1", "title", "body") == PULL["html_url"]
+    assert server.forge.opened("1", "proposals/1", "title", "body") == PAGE
     assert server.slept == [0.5, 0.5]
     server.answers["GET", NEW] = [(404, {})]
     server.answers["POST", f"{REPO}/pulls"] = [(404, {})]
@@ -111,7 +121,7 @@ def test_what_was_pushed_just_now_is_waited_for(server):
 def test_somebody_else_opened_it_at_the_same_time(server):
     server.answers["GET", NEW] = [(404, {}), (200, PULL)]
     server.answers["POST", f"{REPO}/pulls"] = [(409, {"message": "already exists"})]
-    assert server.forge.opened("1", "proposals/1", "title", "body") == PULL["html_url"]
+    assert server.forge.opened("1", "proposals/1", "title", "body") == PAGE
     assert server.said("PATCH") == []
     server.answers["GET", NEW] = [(404, {})]
     with pytest.raises(Conflict):
@@ -188,3 +198,29 @@ def test_a_file_that_is_no_base64_is_refused(server):
     with pytest.raises(PlacetError) as caught:
         list(server.forge.holes(Commission(main="main", published=("published",), status="placet")))
     assert caught.value.kind == "forge-answer"
+
+
+def test_many_runners_are_named_in_part(server):
+    """And where the forge is too old to tell of them, nothing is said."""
+    server.answers["GET", f"{REPO}/branch_protections"] = [(200, [])]
+    server.answers["GET", REPO] = {"default_branch": "published", "has_actions": True}
+    server.answers["GET", f"{REPO}/actions/secrets"] = [(200, [])]
+    runners = [{"name": f"runner-{one}"} for one in range(9)]
+    server.answers["GET", f"{REPO}/actions/runners"] = {"runners": runners, "total_count": 9}
+    commission = Commission(main="main", published=("published",), status="placet")
+    [hole] = [one.what for one in server.forge.holes(commission) if "unners" in one.what]
+    assert "(runner-0, runner-1, runner-2, runner-3, runner-4, ...)" in hole
+    del server.answers["GET", f"{REPO}/actions/runners"]
+    assert not any("unners" in one.what for one in server.forge.holes(commission))
+
+
+def test_somebody_else_made_the_repository_at_the_same_time(server):
+    server.answers["GET", "user"] = {"id": 3, "login": "Study"}
+    server.answers["GET", REPO] = [(404, {}), (200, {"default_branch": "main"})]
+    server.answers["POST", "user/repos"] = [(409, {"message": "already exists"})]
+    assert server.forge.ensure() is False
+    [(_, body)] = server.said("POST")
+    assert body == {"name": "ctrl", "private": True, "default_branch": "main"}
+    server.answers["GET", REPO] = [(404, {})]
+    with pytest.raises(Conflict):
+        server.forge.ensure()

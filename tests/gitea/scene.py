@@ -56,6 +56,7 @@ class GiteaScene:
         self.http = ForgeHttp(place(server, server.token(self.owner)))
         self.forge = GiteaForge(self.http, self.owner, self.name)
         self._allowed = {self.owner}
+        self.opened = []
 
     def _git(self, *argv, cwd=None):
         done = subprocess.run(
@@ -132,6 +133,21 @@ class GiteaScene:
     def asked(self, number):
         found = self.server.call(self.owner, "GET", f"{self.repo}/pulls/{number}")
         return {one["id"] for one in found["requested_reviewers"] or ()}
+
+    def nowhere(self, *, organisation, login="maker"):
+        """By an account whose token may make repositories, which others' need not."""
+        self.server.account(login, ("write:repository", "write:issue", "write:user", "write:organization"))
+        owner = login
+        if organisation:
+            owner = f"org-{next(_REPOSITORIES)}"
+            self.server.call("root", "POST", f"admin/users/{login}/orgs", {"username": owner})
+        http = ForgeHttp(place(self.server, self.server.token(login)))
+        self.opened.append(http)
+        return GiteaForge(http, owner, f"made-{next(_REPOSITORIES)}")
+
+    def close(self):
+        for one in (self.http, *self.opened):
+            one.close()
 
     @contextmanager
     def down(self):

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from gitea.scene import GiteaScene, grant, place
 from placet.adapters.forge.gitea import GiteaForge
 from placet.adapters.forge.http import ForgeHttp
-from placet.errors import NotFound, Refused
+from placet.errors import Conflict, NotFound, Refused
 from placet.testing.forge_suite import COMMISSION, ForgeContract, open_one
 
 pytestmark = pytest.mark.gitea
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.gitea
 def shared(gitea, tmp_path_factory):
     made = GiteaScene(gitea, tmp_path_factory.mktemp("scene"))
     yield made
-    made.http.close()
+    made.close()
 
 
 class TestGitea(ForgeContract):
@@ -30,7 +31,7 @@ class TestGitea(ForgeContract):
 def scene(gitea, tmp_path):
     made = GiteaScene(gitea, tmp_path)
     yield made
-    made.http.close()
+    made.close()
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def protected(gitea, tmp_path_factory):
     made.account("rita")
     made.push("published")
     yield made
-    made.http.close()
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -181,3 +182,74 @@ def test_what_the_protection_does(scene):
     with pytest.raises(AssertionError, match="protected"):
         scene.push("main")
     scene.push("proposals/5")
+
+
+def registered(scene, name):
+    """A runner as `act_runner register` makes one, by the same call."""
+    token = scene.server.call("placet", "POST", f"{scene.repo}/actions/runners/registration-token")["token"]
+    wanted = {"name": name, "token": token, "version": "v0.2.13", "labels": ["ubuntu-latest"]}
+    path = f"{scene.server.url}/api/actions/runner.v1.RunnerService/Register"
+    done = httpx.post(path, json=wanted, trust_env=False, timeout=60)
+    assert done.status_code == 200, done.text
+
+
+def test_runners_and_secrets_at_the_repository(scene, closing):
+    scene.forge.protect(COMMISSION)
+    assert list(scene.forge.holes(COMMISSION)) == []
+    registered(scene, "site-a-runner")
+    scene.server.call("placet", "PUT", f"{scene.repo}/actions/secrets/KEY", {"data": "x"})
+    runners, secrets = scene.forge.holes(COMMISSION)
+    assert "registered with the Ctrl repository (site-a-runner)" in runners.what
+    assert "secrets for workflows (1)" in secrets.what
+    grant(scene.server, scene.owner, scene.name, "adele", "admin")
+    [unseen] = closing(scene.server, "adele", scene.owner, scene.name).holes(COMMISSION)
+    assert "cannot see" in unseen.what
+    scene.server.call("placet", "PATCH", scene.repo, {"has_actions": False})
+    assert list(scene.forge.holes(COMMISSION)) == []
+
+
+def test_a_repository_is_made_private_and_where_one_may(scene, closing):
+    for organisation in (False, True):
+        forge = scene.nowhere(organisation=organisation)
+        assert forge.ensure() is True
+        assert scene.server.call("root", "GET", forge._repo)["private"] is True
+        owner, name = forge._owner, forge._name
+        scene.server.account("stranger")
+        with pytest.raises((Refused, Conflict, NotFound)):
+            closing(scene.server, "stranger", owner, name).ensure()
+        with pytest.raises(NotFound):
+            closing(scene.server, "stranger", owner, name).holes(COMMISSION)
+    weak = closing(scene.server, "placet", scene.owner, "another")
+    with pytest.raises(Refused) as caught:
+        weak.ensure()
+    assert "write:user" in caught.value.why
+
+
+def test_a_witness_pushes_to_main_and_publishes_nothing(scene, closing):
+    for one in ("site-agent", "office"):
+        grant(scene.server, scene.owner, scene.name, one)
+    scene.push("published")
+    agent, witness = (closing(scene.server, one, scene.owner, scene.name) for one in ("site-agent", "office"))
+    scene.forge.protect(replace(COMMISSION, agents=("site-agent",)))
+    mine = replace(COMMISSION, mine=("main",))
+    scene.server.account("nobody")
+    with pytest.raises(Refused) as caught:
+        scene.forge.protect(replace(COMMISSION, agents=("site-agent", "nobody")))
+    assert caught.value.what.startswith("nobody may not write")
+    [hole] = witness.holes(mine)
+    assert hole.what == "This account, office, may not push to main, and has to."
+    assert hole.mend.endswith("with --witness office")
+    assert list(agent.holes(replace(COMMISSION, mine=("main", "published", "published-none")))) == []
+    named = replace(COMMISSION, agents=("site-agent",), witnesses=("office",))
+    scene.forge.protect(named)
+    assert list(scene.forge.holes(named)) == []
+    assert list(witness.holes(mine)) == []
+    scene.forge.protect(COMMISSION)
+    assert list(witness.holes(mine)) == [], "whoever is not named stays"
+    assert list(agent.holes(replace(mine, mine=("main", "published")))) == []
+    [hole] = witness.holes(replace(mine, mine=("main", "published")))
+    assert "may not push to published" in hole.what
+    found = [one.what for one in scene.forge.holes(replace(COMMISSION, agents=("site-agent",)))]
+    assert found == ["office may push to main, and is no agent."]
+    scene.forge.protect(replace(COMMISSION, witnesses=("site-agent",)))
+    assert len(witness.holes(mine)) == 1

@@ -20,14 +20,14 @@ BLOCKS = re.findall(
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory, gitea):
     with World.start(fresh_folder(tmp_path_factory.mktemp("gitea-world") / "stack")) as made:
+        for name in ("dana", "alice", "bob", "site-a"):
+            made[name].public = made[name].placet("keygen", f"{name}.key").json["public"]
+        world.people(made, gitea)
+        world.policy(made, gitea)
         yield made
 
 
 def test_the_page_works_as_written(stage, gitea):
-    for name in ("dana", "alice", "bob", "site-a"):
-        stage[name].public = stage[name].placet("keygen", f"{name}.key").json["public"]
-    world.people(stage, gitea)
-    world.policy(stage, gitea)
     (settings,) = re.findall(r"^ *```toml\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
     known = {"https://git.example.org": gitea.url}
     dana = stage["dana"].folder / "placet.toml"
@@ -57,3 +57,33 @@ def test_the_page_works_as_written(stage, gitea):
     assert re.search(rf"trust root +pinned, sha256:{stage.trust_root}", said[-1])
     made = (stage["site-a"].folder / "workspace/outputs/summary.csv").read_bytes()
     assert (stage["researcher"].folder / "results/artifacts/site-a/outputs/summary.csv").read_bytes() == made
+
+
+def test_the_repository_can_be_made_too(stage, gitea):
+    """By the same command, where it is asked to; who may not write yet is told, and whoever is not named stays."""
+    dana, repo = stage["dana"], "repos/erin/made"
+    gitea.account("erin", ("write:repository", "write:issue", "write:user"))
+    folder = dana.folder / "made"
+    folder.mkdir()
+    settings = f'person = "dana"\nctrl = "{gitea.url}/erin/made.git"\nkey = "{dana.folder / "dana.key"}"\n'
+    (folder / "placet.toml").write_text(settings + world.FORGE)
+    world.token(folder, gitea, "erin")
+
+    def init(*more, expect=0):
+        return dana.placet("init", "--forge", *more, cwd=folder, expect=expect).json
+
+    policy = ("--policy", str(dana.folder / "policy.yaml"))
+    assert "add --create" in init(*policy, expect=1)["mend"]
+    refused = init("--create", *policy, "--agent", "site-a-agent", expect=12)
+    assert refused["what"].startswith("site-a-agent may not write to the repository")
+    assert gitea.call("erin", "GET", repo)["private"] is True
+    for name in ("site-a-agent", "alice"):
+        gitea.call("erin", "PUT", f"{repo}/collaborators/{name}", {"permission": "write"})
+    first = init("--create", "--agent", "site-a-agent")
+    assert init("--witness", "alice") == first
+    rules = gitea.call("erin", "GET", f"{repo}/branch_protections")
+    assert {one["rule_name"]: sorted(one["push_whitelist_usernames"]) for one in rules} == {
+        "main": ["alice", "site-a-agent"],
+        "published": ["site-a-agent"],
+        "published-*": ["site-a-agent"],
+    }

@@ -47,4 +47,4 @@ def test_a_push_wakes_the_agent_if_both_know_the_secret(gitea, agent, tmp_path, 
     outcome, signatures = agent.outcomes.get(timeout=60)
     assert outcome == ("accepted" if secret == SECRET else "refused")
     assert signatures >= 2
-    scene.http.close()
+    scene.close()

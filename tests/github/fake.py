@@ -23,6 +23,12 @@ from placet.ports import Account
 
 REPOSITORY = "/repos/{owner}/{repo}"
 NOTHING = "0" * 40
+FORKS = (
+    "run_workflows_from_fork_pull_requests",
+    "send_write_tokens_to_workflows",
+    "send_secrets_and_variables",
+    "require_approval_for_fork_pr_workflows",
+)
 STATES = {"approve": "APPROVED", "return": "CHANGES_REQUESTED", "comment": "COMMENTED", "draft": "PENDING"}
 
 
@@ -55,10 +61,11 @@ class FakeGitHub:
     `api` is where it is asked; `heads` and `land` are the repository's Git, which may be a real one.
     """
 
-    def __init__(self, *, owner="clinic", name="ctrl", api="https://api.github.test", land=None):
+    def __init__(self, *, owner="clinic", name="ctrl", api="https://api.github.test", land=None, there=True):
         self.spec = spec()
         self.api = api
         self.owner, self.name, self.number = owner, name, 4711
+        self.there, self.private, self.organisations = there, True, {"clinic", "study"}
         self.former = set()
         self.heads = {"main": "a" * 40}
         self.land_in_git = land
@@ -70,7 +77,9 @@ class FakeGitHub:
         self.settings = {"delete_branch_on_merge": True, "default_branch": "published"}
         self.protection = {}
         self.files = {}
-        self.actions_approve = True
+        self.actions_approve, self.actions_token, self.actions = True, "write", True
+        self.runners, self.secrets, self.strangers = [], 0, "all_external_contributors"
+        self.forks = dict.fromkeys(FORKS, False)
         self.sees_bypass = True
         self.tokens = {"ghp_placet_token_0001": self.account("placet-bot").id}
         self.app, self.app_key, self.app_tokens = 77, None, {}
@@ -367,7 +376,7 @@ def user_by_login(hub, account, values, query, body):
 
 @on("GET", "/app")
 def app(hub, account, values, query, body):
-    return Reply(200, hub.spec.example("GET", "/app") | {"id": hub.app})
+    return Reply(200, hub.spec.example("GET", "/app") | {"id": hub.app, "slug": "placet-app"})
 
 
 @on("GET", "/apps/{app_slug}")
@@ -379,6 +388,8 @@ def app_by_slug(hub, account, values, query, body):
 
 @on("GET", REPOSITORY + "/installation")
 def installation(hub, account, values, query, body):
+    if not hub.there:
+        raise Refusal(404, "Not Found", status="404")
     return Reply(200, hub.spec.example("GET", REPOSITORY + "/installation") | {"id": 31, "app_id": hub.app})
 
 
@@ -394,9 +405,30 @@ def access_token(hub, account, values, query, body):
     )
 
 
+@on("POST", "/user/repos")
+def new_repository(hub, account, values, query, body):
+    return _made(hub, hub.users[account], body)
+
+
+@on("POST", "/orgs/{org}/repos")
+def new_repository_of_organisation(hub, account, values, query, body):
+    if values["org"] not in hub.organisations:
+        raise Refusal(404, "Not Found", status="404")
+    return _made(hub, values["org"], body)
+
+
+def _made(hub, owner, body):
+    if hub.there and (owner, body["name"]) == (hub.owner, hub.name):
+        raise invalid(
+            "name already exists on this account", resource="Repository", code="custom", field="name"
+        )
+    hub.owner, hub.name, hub.there, hub.private = owner, body["name"], True, body["private"]
+    return Reply(201, repository(hub, None, {"owner": owner, "repo": hub.name}, {}, None).body)
+
+
 @on("GET", REPOSITORY)
 def repository(hub, account, values, query, body):
-    if f"{values['owner']}/{values['repo']}" != f"{hub.owner}/{hub.name}":
+    if not hub.there or f"{values['owner']}/{values['repo']}" != f"{hub.owner}/{hub.name}":
         raise Refusal(404, "Not Found", status="404")
     found = hub.spec.example("GET", REPOSITORY)
     found = {key: one for key, one in found.items() if key not in {"parent", "source", "template_repository"}}
@@ -406,6 +438,7 @@ def repository(hub, account, values, query, body):
         "name": hub.name,
         "full_name": f"{hub.owner}/{hub.name}",
         "archived": False,
+        "private": hub.private,
         "language": None,
     }
     return Reply(200, found | hub.settings)
@@ -420,13 +453,48 @@ def change_repository(hub, account, values, query, body):
 @on("GET", REPOSITORY + "/actions/permissions/workflow")
 def workflow(hub, account, values, query, body):
     example = hub.spec.example("GET", REPOSITORY + "/actions/permissions/workflow")
-    return Reply(200, example | {"can_approve_pull_request_reviews": hub.actions_approve})
+    known = {"can_approve_pull_request_reviews": hub.actions_approve}
+    return Reply(200, example | known | {"default_workflow_permissions": hub.actions_token})
 
 
 @on("PUT", REPOSITORY + "/actions/permissions/workflow")
 def change_workflow(hub, account, values, query, body):
     hub.actions_approve = body["can_approve_pull_request_reviews"]
+    hub.actions_token = body["default_workflow_permissions"]
     return Reply(204)
+
+
+@on("GET", REPOSITORY + "/actions/permissions")
+def actions(hub, account, values, query, body):
+    return Reply(200, hub.spec.example("GET", REPOSITORY + "/actions/permissions") | {"enabled": hub.actions})
+
+
+@on("GET", REPOSITORY + "/actions/permissions/fork-pr-contributor-approval")
+def strangers(hub, account, values, query, body):
+    if hub.private:
+        raise Refusal(404, "Not Found", status="404")
+    return Reply(200, {"approval_policy": hub.strangers})
+
+
+@on("GET", REPOSITORY + "/actions/permissions/fork-pr-workflows-private-repos")
+def forks(hub, account, values, query, body):
+    if not hub.private:
+        raise Refusal(404, "Not Found", status="404")
+    return Reply(200, dict(hub.forks))
+
+
+@on("GET", REPOSITORY + "/actions/runners")
+def runners(hub, account, values, query, body):
+    example = hub.spec.example("GET", REPOSITORY + "/actions/runners")["runners"][0]
+    return Reply(
+        200, {"total_count": len(hub.runners), "runners": [example | {"name": one} for one in hub.runners]}
+    )
+
+
+@on("GET", REPOSITORY + "/actions/secrets")
+def secrets(hub, account, values, query, body):
+    example = hub.spec.example("GET", REPOSITORY + "/actions/secrets")
+    return Reply(200, example | {"total_count": hub.secrets})
 
 
 @on("GET", REPOSITORY + "/activity")
@@ -647,7 +715,10 @@ def one_ruleset(hub, account, values, query, body):
     found = hub.rulesets.get(int(values["ruleset_id"]))
     if found is None:
         raise Refusal(404, "Not Found", status="404")
-    return Reply(200, _ruleset(hub, found))
+    me = ("Integration", -account) if account < 0 else ("User", account)
+    around = {(one["actor_type"], one["actor_id"]) for one in found["bypass_actors"]}
+    mine = {"current_user_can_bypass": "always" if me in around else "never"}
+    return Reply(200, _ruleset(hub, found) | mine)
 
 
 @on("PUT", REPOSITORY + "/rulesets/{ruleset_id}")

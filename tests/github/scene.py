@@ -29,8 +29,8 @@ def pem(key):
 class GitHubScene:
     """What the contract's suite does on it; an App's instead of an account's with `app`."""
 
-    def __init__(self, *, app=False):
-        self.hub = FakeGitHub()
+    def __init__(self, *, app=False, **hub):
+        self.hub = FakeGitHub(**hub)
         self.hub.app_key = app_key().public_key()
         self.naps = []
         self.as_app = app
@@ -67,6 +67,12 @@ class GitHubScene:
     def statuses(self, commit):
         sent = self.hub.statuses.get(commit, ())
         return [(one["state"], one["description"], one["target_url"]) for one in sent]
+
+    def nowhere(self, *, organisation):
+        """By a person's token, also where the scene's own forge is an App."""
+        owner = "clinic" if organisation else "placet-bot"
+        other = GitHubScene(owner=owner, there=False)
+        return other.connect(lambda: TOKEN, f"{owner}/ctrl")
 
     @contextmanager
     def down(self):

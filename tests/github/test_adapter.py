@@ -384,6 +384,31 @@ class Raw:
         self.data = data
 
 
+@pytest.mark.parametrize(
+    ("api", "page"),
+    [
+        ("https://api.github.test", "https://github.test/clinic/ctrl/pull/1"),
+        ("https://github.test/api/v3", "https://github.test/clinic/ctrl/pull/1"),
+        ("https://api.clinic.example:444/api/v3", "https://api.clinic.example:444/clinic/ctrl/pull/1"),
+    ],
+)
+def test_the_page_is_where_the_settings_say(scene, pull, api, page):
+    """Whatever address the forge names."""
+    scene.hub.api = api
+    original = scene.hub.shown
+    scene.hub.shown = lambda *some: original(*some) | {"html_url": "https://evil.test/clinic/ctrl/pull/1"}
+    ask = scene._ask
+
+    def by_path(request):
+        request.url = request.url.copy_with(path=request.url.path.removeprefix("/api/v3"))
+        return ask(request)
+
+    scene._ask = by_path
+    forge = scene.connect(lambda: TOKEN)
+    assert forge.pull(BRANCH).url == page
+    assert forge.opened("1" * 32, BRANCH, "another title", pull.body) == page
+
+
 def test_nothing_is_sent_to_another_host(scene, pull):
     asked = []
 
@@ -445,6 +470,85 @@ def test_protection_is_set_up_once_and_closes_every_hole(scene):
     assert b".placet/policy.yaml @dana" in scene.hub.files["main", "CODEOWNERS"]
 
 
+def test_a_repository_is_made_private_and_by_no_app(scene):
+    forge = scene.nowhere(organisation=False)
+    assert forge.ensure() is True
+    assert forge._known.private is True
+    app = GitHubScene(app=True, there=False)
+    with pytest.raises(Refused) as caught:
+        app.forge.ensure()
+    assert "person's token" in caught.value.mend
+    assert {method for method, _, _ in app.requests()} == {"GET"}
+
+
+def test_a_repository_that_somebody_else_made_just_now():
+    scene = GitHubScene(there=False)
+    real = scene.hub.ask
+
+    def late(method, path, *rest):
+        scene.hub.there = scene.hub.there or method == "POST"
+        return real(method, path, *rest)
+
+    scene.hub.ask = late
+    assert scene.forge.ensure() is False
+
+
+def test_where_nobody_may_make_one():
+    scene = GitHubScene(there=False)
+    with pytest.raises(NotFound):
+        scene.connect(lambda: TOKEN, "elsewhere/ctrl").ensure()
+    scene = GitHubScene(there=False)
+    scene.hub.instead.extend([Reply(404, {"message": "Not Found"}), Reply(200, {"id": 1, "login": "x"})])
+    scene.hub.instead.append(Reply(422, {"message": "Validation Failed"}))
+    with pytest.raises(Refused):
+        scene.forge.ensure()
+
+
+def actors(scene, number):
+    return {one["actor_id"] for one in scene.hub.rulesets[number]["bypass_actors"]}
+
+
+def test_a_witness_pushes_to_main_and_publishes_nothing(scene):
+    agent, witness, other = (scene.account(one).id for one in ("agent", "office", "other"))
+    scene.forge.protect(replace(COMMISSION, agents=("agent",), witnesses=("office",)))
+    assert (actors(scene, 2), actors(scene, 3)) == ({agent, witness}, {agent})
+    assert holes(scene, replace(COMMISSION, agents=("agent",), witnesses=("office",))) == []
+    [hole] = holes(scene, replace(COMMISSION, agents=("agent",)))[:1]
+    assert f"user {witness}" in hole
+    scene.forge.protect(replace(COMMISSION, agents=()))
+    assert (actors(scene, 2), actors(scene, 3)) == ({agent, witness}, {agent}), "whoever is not named stays"
+    scene.forge.protect(replace(COMMISSION, agents=(), witnesses=("other",)))
+    assert (actors(scene, 2), actors(scene, 3)) == ({agent, other}, {agent})
+    scene.forge.protect(replace(COMMISSION, agents=("office",)))
+    assert (actors(scene, 2), actors(scene, 3)) == ({witness, other}, {witness})
+
+
+def test_whom_a_team_or_a_key_lets_push_is_not_kept(scene):
+    scene.forge.protect(replace(COMMISSION, agents=()))
+    for kind, ident in (("Team", 8), ("DeployKey", None), ("OrganizationAdmin", 1)):
+        bypassed(3, kind, ident)(scene.hub)
+    scene.forge.protect(replace(COMMISSION, agents=()))
+    assert holes(scene) == []
+    assert actors(scene, 3) == {scene.me().id}
+
+
+@pytest.mark.parametrize("app", [False, True])
+def test_who_has_to_push_and_may_not_is_told(app):
+    scene = GitHubScene(app=app)
+    scene.account("agent"), scene.account("office"), scene.account("dana")
+    me = "placet-app[bot]" if app else "placet-bot"
+    scene.forge.protect(replace(COMMISSION, agents=("agent",)))
+    wanted = replace(COMMISSION, agents=("agent",), mine=("main",))
+    [hole] = scene.forge.holes(wanted)
+    assert hole.what == f"This account, {me}, may not push to main, and has to."
+    assert hole.mend.endswith(f"with --witness {me}.")
+    found = scene.forge.holes(replace(wanted, mine=("main", "published")))
+    assert [one.mend.rpartition("with ")[2] for one in found] == [f"--agent {me}."] * 2
+    named = replace(wanted, witnesses=(me,))
+    scene.forge.protect(named)
+    assert scene.forge.holes(named) == []
+
+
 def test_nothing_is_merged_before_the_status_says_so(scene, pull):
     scene.account("another-agent")
     scene.forge.protect(replace(COMMISSION, agents=("another-agent",)))
@@ -504,6 +608,13 @@ def setting(**values):
     return change
 
 
+def forked(**values):
+    def change(hub):
+        hub.forks |= {"run_workflows_from_fork_pull_requests": True, **values}
+
+    return change
+
+
 HOLES = {
     "deletion of main": (without(1, "deletion"), "main can be deleted"),
     "forced push to main": (without(1, "non_fast_forward"), "main can be rewritten"),
@@ -530,6 +641,19 @@ HOLES = {
     "branches go": (setting(delete_branch_on_merge=True), "deletes a proposal's branch"),
     "archived": (setting(archived=True), "archived"),
     "actions": (lambda hub: setattr(hub, "actions_approve", True), "may approve pull requests"),
+    "actions write": (lambda hub: setattr(hub, "actions_token", "write"), "a token that may write"),
+    "runners": (
+        lambda hub: hub.runners.extend(["site-a-runner", "b"]),
+        "registered with the Ctrl repository (b, site-a-runner)",
+    ),
+    "secrets": (lambda hub: setattr(hub, "secrets", 3), "secrets for workflows (3)"),
+    "strangers": (
+        lambda hub: (setattr(hub, "private", False), setattr(hub, "strangers", "first_time_contributors")),
+        "strangers' pull requests run",
+    ),
+    "forks run": (forked(), "from forks run without"),
+    "forks' secrets": (forked(send_secrets_and_variables=True), "from forks get the secrets"),
+    "forks' tokens": (forked(send_write_tokens_to_workflows=True), "from forks get a token"),
     "no hook": (lambda hub: hub.hooks.clear(), "There is no webhook"),
     "hook off": (hook(active=False), "not active"),
     "hook without pushes": (hook(events=["pull_request"]), "not for pushes"),
@@ -548,6 +672,21 @@ def test_each_hole_is_said_with_its_mend(scene, name):
     assert found
     assert any(words in one.what for one in found), found
     assert all(one.mend.endswith(".") for one in found)
+
+
+def test_where_actions_are_off_nothing_of_them_is_open(scene):
+    scene.forge.protect(COMMISSION)
+    scene.hub.actions_approve, scene.hub.secrets, scene.hub.runners = True, 3, ["runner"]
+    forked(send_secrets_and_variables=True)(scene.hub)
+    assert len(holes(scene)) == 5
+    scene.hub.actions = False
+    assert holes(scene) == []
+
+
+def test_a_public_repository_that_asks_about_every_stranger(scene):
+    scene.forge.protect(COMMISSION)
+    scene.hub.private = False
+    assert holes(scene) == []
 
 
 def switch(on):

@@ -1,9 +1,12 @@
 """Setting up on a forge, looking at its protection, and merging there: by a forge in memory and real Git by path."""
 
+import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
+from dripping import Server, slow
 from governance.lab import Lab
 from keys import POLICY, Key
 from placet import Client, config
@@ -12,6 +15,7 @@ from placet.errors import Conflict, Invalid, Refused, Unavailable
 from placet.ports import Hole
 from placet.testing.memory_forge import MemoryForge
 from placet.wire import ctrl, setup
+from placet.wire import forge as wire_forge
 from placet.wire.ctrl import Wire
 
 TABLE = '[forge]\nkind = "gitea"\nurl = "https://git.example.org"\nrepository = "study/ctrl"\ntoken = "forge.token"\n'
@@ -75,6 +79,30 @@ def test_an_empty_repository_is_begun_and_protected(dana, forge):
     assert caught.value.kind == "not-empty"
 
 
+def test_a_repository_is_made_on_the_forge_only_when_asked_for(dana, forge, tmp_path, monkeypatch):
+    policy, there = dana / "policy.yaml", tmp_path / "ctrl.git"
+    there.rename(tmp_path / "elsewhere.git")
+
+    def ensure():
+        made = not there.exists()
+        if made:
+            (tmp_path / "elsewhere.git").rename(there)
+        return made
+
+    monkeypatch.setattr(forge, "ensure", ensure)
+    with pytest.raises(Unavailable) as caught:
+        setup.init_forge(dana, policy)
+    assert caught.value.kind == "ctrl-unreachable"
+    assert caught.value.mend.endswith("If the repository is not there yet, add --create.")
+    (dana / "bad.yaml").write_text("no: policy\n")
+    with pytest.raises(Invalid):
+        setup.init_forge(dana, dana / "bad.yaml", create=True)
+    assert not there.exists(), "nothing is made for a policy that cannot be begun with"
+    made = setup.init_forge(dana, policy, create=True, agents=["bot"], witnesses=["office"])
+    assert (forge.asked_for[0].agents, forge.asked_for[0].witnesses) == (("bot",), ("office",))
+    assert setup.init_forge(dana, None, create=True)["trust_root"] == made["trust_root"]
+
+
 def test_what_is_lacking_is_said_and_nothing_is_begun(dana, forge):
     for change, more in (
         (("[forge]", "[retraction]\n#"), {}),
@@ -120,6 +148,46 @@ def test_what_was_begun_is_pinned_though_protecting_it_failed(dana, forge, monke
     made = setup.init_forge(dana, None, agents=["bot"])
     assert len(made["trust_root"]) == 64
     assert "FIRST USE" not in caplog.text
+
+
+def test_doctor_asks_whether_this_party_may_push_where_it_has_to(dana, forge, monkeypatch):
+    setup.init_forge(dana, dana / "policy.yaml")
+    asked = []
+    monkeypatch.setattr(forge, "holes", lambda commission: asked.append(commission.mine) or [])
+    text = (dana / "placet.toml").read_text()
+
+    def look(who):
+        (dana / "placet.toml").write_text(text.replace('person = "dana"', who))
+        with Client(dana) as client:
+            client.doctor()
+
+    look('person = "dana"')
+    look('witness = "w"')
+    (dana / ".dvc").mkdir()
+    look('node = "site-a"')
+    (dana / ".dvc/config").write_text("['remote \"publication-storage\"']\nurl = /nowhere\n")
+    look('node = "site-a"')
+    assert asked == [(), ("main",), (), ("main", "published")]
+
+
+def test_a_forge_that_drips_holds_doctor_for_no_longer_than_a_call_may_take(dana, forge, monkeypatch):
+    """The real adapter on a server that never ends its headers."""
+    setup.init_forge(dana, dana / "policy.yaml")
+    place = wire_forge._place
+    monkeypatch.setattr(wire_forge, "_place", lambda *some: replace(place(*some), whole_s=0.3))
+    monkeypatch.setattr(ctrl, "open_forge", wire_forge.open_forge)
+    token = dana / "forge.token"
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef0123\n")
+    with closing(Server(slow("header"))) as server:
+        text = (dana / "placet.toml").read_text()
+        (dana / "placet.toml").write_text(text.replace("https://git.example.org", f"http://{server.url}"))
+        began = time.monotonic()
+        with Client(dana) as client:
+            [found] = [one for one in client.doctor() if one.name == "forge gitea"]
+        assert time.monotonic() - began < 30
+    assert (found.level, found.text) == ("fail", f"The forge {server.url} does not answer.")
+    assert "in all" in found.mend
 
 
 def test_doctor_names_each_hole(dana, forge, monkeypatch):

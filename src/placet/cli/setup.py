@@ -22,7 +22,13 @@ from placet.cli.output import output
 @click.option("--policy", type=click.Path(path_type=Path), help="The policy to begin with.")
 @click.option("--key", help="With --ctrl: the key of who may change the policy.")
 @click.option("--tier", default="", help="With --ctrl: begin this tier's published branch.")
+@click.option(
+    "--create", is_flag=True, help="With --forge: make the repository, private, if it is not there."
+)
 @click.option("--agent", multiple=True, help="With --forge: an account that publishes; may be repeated.")
+@click.option(
+    "--witness", multiple=True, help="With --forge: an account that pushes to `main` only; may be repeated."
+)
 @click.option("--hook", help="With --forge: address of an agent's webhook.")
 @click.option("--secret", type=click.Path(path_type=Path), help="With --hook: the file with its secret.")
 def init(
@@ -32,7 +38,9 @@ def init(
     policy: Path | None,
     key: str | None,
     tier: str,
+    create: bool,
     agent: Sequence[str],
+    witness: Sequence[str],
     hook: str | None,
     secret: Path | None,
 ) -> None:
@@ -49,7 +57,9 @@ def init(
         output.show({"commit": commit}, lambda found, console: console.print(found["commit"]))
     elif ctrl or forge:
         if forge:
-            made = setup.init_forge(path, policy, agents=agent, hook=hook, secret=secret)
+            made = setup.init_forge(
+                path, policy, create=create, agents=agent, witnesses=witness, hook=hook, secret=secret
+            )
         elif policy is None or key is None:
             raise click.BadParameter("--ctrl needs --policy FILE and --key FILE.")
         else:

@@ -41,6 +41,8 @@ class PullRequest:
     """A proposal's pull request, as the forge tells it.
 
     Attributes:
+        url: Its page: the settings' address of the forge and repository, and its number; no address that the
+            forge says is believed.
         head: The commit that its branch is at, by the forge's word.
         author: Who opened it, which says nothing about who proposed.
     """
@@ -103,7 +105,10 @@ class Commission:
         main: The branch that proposals land on.
         published: Globs of the published branches, which agents alone may push to.
         status: The commit status that must be there before a merge.
-        agents: Logins that may push to the published branches; empty: who they are is not known.
+        agents: Logins that may push to the published branches and `main`; empty: who they are is not known.
+        witnesses: Logins that may push to `main` besides: witnesses, and whoever ends freezes; empty as of
+            agents.
+        mine: Branches that this very account has to push to.
         owners: Accounts that are asked about every change of the policy (CODEOWNERS); empty: not known.
         hook: Address of an agent's webhook, if there is to be one.
         secret: The webhook's secret.
@@ -113,6 +118,8 @@ class Commission:
     published: Sequence[str]
     status: str
     agents: Sequence[str] = ()
+    witnesses: Sequence[str] = ()
+    mine: Sequence[str] = ()
     owners: Sequence[int] = ()
     hook: str | None = None
     secret: str | None = None
@@ -172,8 +179,20 @@ class Forge(Protocol):
         """
         ...
 
+    def ensure(self) -> bool:
+        """Make the repository, private and empty, if it is not there; True if it was made. Idempotent.
+
+        Raises:
+            Refused, NotFound: this account may make none there.
+            Conflict: kind `forge-conflict`: it is there, and this account may not see it.
+        """
+        ...
+
     def protect(self, commission: Commission) -> None:
-        """Set up protection and webhook of the repository. Idempotent."""
+        """Set up protection and webhook of the repository. Idempotent.
+
+        Of agents and witnesses those that are named replace the others; where none is named, they stay.
+        """
         ...
 
     def holes(self, commission: Commission) -> Sequence[Hole]:

@@ -83,6 +83,10 @@ class Scene(Protocol):
         """Nobody reaches the forge."""
         ...
 
+    def nowhere(self, *, organisation: bool) -> Forge:
+        """The adapter at a repository that is not there, of its own account or of an organisation's."""
+        ...
+
 
 class ForgeContract:
     """Every promise of the port, on one adapter."""
@@ -330,6 +334,17 @@ class ForgeContract:
                 assert caught.value.kind == "forge-unreachable"
         assert forge.pull(branch) == opened
         assert list(forge.remarks(opened.number)) == []
+
+    @pytest.mark.parametrize("organisation", [False, True])
+    def test_a_repository_is_made_once(self, scene: Scene, *, organisation: bool) -> None:
+        """And one that is there is left as it is."""
+        forge = scene.nowhere(organisation=organisation)
+        with pytest.raises(NotFound):
+            forge.holes(COMMISSION)
+        assert forge.ensure() is True
+        assert forge.ensure() is False
+        assert forge.pull("proposals/1") is None
+        assert scene.forge.ensure() is False
 
     def test_protection_closes_its_holes(self, scene: Scene) -> None:
         """All of them, twice as once; each is said with its mend."""

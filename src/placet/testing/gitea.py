@@ -28,7 +28,9 @@ import platformdirs
 
 from placet.testing.gitserver import free_port
 
-VERSION = "v1.26.4"
+VERSION = os.environ.get("PLACET_GITEA_VERSION", "v1.26.4")
+"""Of the Go module: `PLACET_GITEA_VERSION=v1.27.3 make test-gitea` tries another one."""
+
 _MODULE = "code.gitea.io/gitea"
 _TAGS = "sqlite sqlite_unlock_notify"
 _READY_S = 90.0
@@ -174,12 +176,13 @@ class Gitea:
         with httpx.Client(trust_env=False) as client:
             return str(client.get(f"{self.url}/api/v1/version").json()["version"])
 
-    def account(self, login: str) -> int:
-        """Somebody's id; made at the first use."""
+    def account(self, login: str, scopes: Sequence[str] = _SCOPES) -> int:
+        """Somebody's id; made at the first use, with a token of these scopes."""
         if login not in self._passwords:
             made = {"username": login, "email": f"{secrets.token_hex(6)}@placet.invalid"}
             made |= {"password": self._password(login)}
             self.call("root", "POST", "admin/users", {**made, "must_change_password": False})
+            self.token(login, scopes)
         return int(self.call(login, "GET", "user")["id"])
 
     def rename(self, login: str, fresh: str) -> None:

@@ -44,6 +44,7 @@ class _Site:
     statuses: dict[str, list[tuple[StatusState, str, str | None]]] = field(default_factory=dict)
     commission: Commission | None = None
     reachable: bool = True
+    there: bool = True
     people: int = 0
     ticks: int = 0
 
@@ -165,6 +166,12 @@ class MemoryForge:
         self.land(found.number)
         return True
 
+    def ensure(self) -> bool:
+        """As the port says."""
+        made, self._site.there = not self._site.there, True
+        self._reach()
+        return made
+
     def protect(self, commission: Commission) -> None:
         """As the port says."""
         self._reach()
@@ -177,6 +184,12 @@ class MemoryForge:
             return ()
         branches = (commission.main, *commission.published)
         return [Hole(f"Anybody may push to {one}.", "placet init --forge") for one in branches]
+
+    def nowhere(self) -> MemoryForge:
+        """The same account at a repository that is not there."""
+        other = MemoryForge(dict, self._account(self._me).login, name=self.name)
+        other._site.there = False
+        return other
 
     # --- people -----------------------------------------------------------------------------------
 
@@ -253,6 +266,8 @@ class MemoryForge:
     def _reach(self) -> None:
         if not self._site.reachable:
             raise Unavailable(f"The forge {self.name} does not answer.", kind="forge-unreachable")
+        if not self._site.there:
+            raise NotFound("The repository is not there.", kind="forge-missing")
 
     def _at(self, number: int) -> _Pull:
         self._reach()

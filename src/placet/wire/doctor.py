@@ -98,13 +98,21 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
 def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
     """What the repository's protection on the forge leaves open."""
     try:
-        holes = wire.forge.holes(commission(view.history.policy, name))
+        holes = wire.forge.holes(commission(view.history.policy, name, mine=_pushed(wire, view)))
     except PlacetError as error:
         yield failed(f"forge {name}", error)
         return
     yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
     if not holes:
         yield Finding(f"forge {name}", "ok", "no hole seen in the protection of main and what is published")
+
+
+def _pushed(wire: Wire, view: View) -> tuple[str, ...]:
+    """The branches that this party has to push to itself."""
+    main = layout.MAIN.removeprefix("refs/heads/")
+    if _promotes(wire):
+        return main, *(layout.published_name(tier) for tier in view.history.policy.form.tiers)
+    return (main,) if wire.settings.witness else ()
 
 
 def _places(wire: Wire, view: View) -> Iterator[Finding]:

@@ -66,8 +66,10 @@ def commission(
     policy: Policy,
     name: str,
     agents: Sequence[str] = (),
+    witnesses: Sequence[str] = (),
     hook: str | None = None,
     secret: bytes | None = None,
+    mine: Sequence[str] = (),
 ) -> Commission:
     """How a Ctrl repository with this policy is to be set up on the forge that the policy calls `name`."""
     first = layout.published_name(next(iter(policy.form.tiers)))
@@ -78,6 +80,8 @@ def commission(
         published=tuple(dict.fromkeys(branches)),
         status=STATUS,
         agents=tuple(agents),
+        witnesses=tuple(witnesses),
+        mine=tuple(mine),
         owners=tuple(one[name] for one in people if name in one),
         hook=hook,
         secret=secret.decode("ascii") if secret is not None else None,

@@ -19,7 +19,7 @@ from placet.core.policy import Policy, parse_policy
 from placet.engine import begin, gate
 from placet.engine.ctrl import load
 from placet.engine.disk import disk
-from placet.errors import Conflict, Invalid, NotFound
+from placet.errors import Conflict, Invalid, NotFound, Unavailable
 from placet.ports import RefUpdate, Signer
 from placet.wire.ctrl import Wire, read_file
 from placet.wire.data import SystemClock
@@ -102,7 +102,9 @@ def init_forge(
     folder: Path,
     policy_file: Path | None,
     *,
+    create: bool = False,
     agents: Sequence[str] = (),
+    witnesses: Sequence[str] = (),
     hook: str | None = None,
     secret: Path | None = None,
 ) -> dict[str, str]:
@@ -111,7 +113,9 @@ def init_forge(
     Args:
         folder: Where `placet.toml` is, of somebody whom the policy lets change it.
         policy_file: The policy to begin with; none for a repository that has one.
+        create: Make the repository on the forge, private, if it is not there.
         agents: Logins of the accounts that may push to `main` and to what is published.
+        witnesses: Logins of those that may push to `main` only.
         hook: Address of an agent's webhook.
         secret: The file with its secret; that of `[agent]` by default.
 
@@ -132,8 +136,11 @@ def init_forge(
     key = _hook_secret(settings, secret) if hook is not None else None
     with contextlib.closing(Wire(settings, folder, None)) as wire:
         forge = wire.forge  # before anything is pushed: is there a credential?
-        policy, trust_root = _begun(wire, policy_file)
-        forge.protect(commission(policy, settings.forge.known_as, agents, hook, key))
+        given = parse_policy(config.complete_policy(read_file(policy_file))) if policy_file else None
+        if create:
+            forge.ensure()
+        policy, trust_root = _begun(wire, given)
+        forge.protect(commission(policy, settings.forge.known_as, agents, witnesses, hook, key))
     return {
         "trust_root": trust_root,
         "repository": policy.form.repository,
@@ -142,11 +149,15 @@ def init_forge(
     }
 
 
-def _begun(wire: Wire, policy_file: Path | None) -> tuple[Policy, str]:
+def _begun(wire: Wire, policy: Policy | None) -> tuple[Policy, str]:
     """The policy of the Ctrl repository and its trust root; of an empty one, once it has them."""
-    wire.repo.fetch()
+    try:
+        wire.repo.fetch()
+    except Unavailable as error:
+        mend = f"{error.mend} If the repository is not there yet, add --create."
+        raise Unavailable(error.what, kind=error.kind, why=error.why, mend=mend) from error
     if wire.repo.refs():
-        if policy_file is not None:
+        if policy is not None:
             raise Conflict(
                 f"{wire.settings.ctrl} is not empty.",
                 kind="not-empty",
@@ -154,9 +165,8 @@ def _begun(wire: Wire, policy_file: Path | None) -> tuple[Policy, str]:
             )
         view = load(wire.repo, wire.trust_root(), wire.clock.now(), wire.memory)
         return view.history.policy, view.history.trust_root
-    if policy_file is None:
+    if policy is None:
         raise Invalid(f"{wire.settings.ctrl} is empty.", kind="settings", mend="Give --policy FILE.")
-    policy = parse_policy(config.complete_policy(read_file(policy_file)))
     trust_root = begin.begin(wire.repo, policy, wire.signer(), wire.clock.now())
     wire.memory.pin(config.require_ctrl(wire.settings), trust_root)
     return policy, trust_root

@@ -8,12 +8,14 @@ from functools import cached_property
 from urllib.parse import quote
 
 from placet.adapters.forge.answer import branch_name, cut, same_text, seconds
+from placet.adapters.forge.deadline import bounded
 from placet.adapters.forge.gitea_guard import Guard
 from placet.adapters.forge.giteaforms import (
     Comment,
     FoundUsers,
     Pull,
     PullReview,
+    Repository,
     Status,
     User,
 )
@@ -45,9 +47,14 @@ class GiteaForge:
 
     def __init__(self, http: ForgeHttp, owner: str, repository: str, *, name: str = "gitea") -> None:
         self.name = name
+        self.whole_s = http.whole_s
         self._http = http
-        self._repo = f"repos/{quote(owner, safe='')}/{quote(repository, safe='')}"
+        self._owner, self._name = owner, repository
+        place = f"{quote(owner, safe='')}/{quote(repository, safe='')}"
+        self._repo = f"repos/{place}"
+        self._pages = f"{http.base.removesuffix(f'/{API}')}/{place}/pulls"
 
+    @bounded
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """As the port says. A mark of a draft that somebody set in the title stays there."""
         del proposal
@@ -57,13 +64,15 @@ class GiteaForge:
             known = self._open(branch, title, body)
         if not known.merged:
             self._retold(known, title, body)
-        return known.html_url
+        return self._page(known)
 
+    @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """As the port says."""
         found = self._pull(branch)
-        return found.told(branch_name(branch)) if found is not None else None
+        return found.told(branch_name(branch), self._page(found)) if found is not None else None
 
+    @bounded
     def reviews(self, number: int) -> Sequence[Review]:
         """As the port says."""
         return [
@@ -80,6 +89,7 @@ class GiteaForge:
             if one.state in _VERDICTS
         ]
 
+    @bounded
     def remarks(self, number: int) -> Sequence[Remark]:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
@@ -90,6 +100,7 @@ class GiteaForge:
             raise
         return [Remark(one.id, _account(one.user), one.body, seconds(one.created_at)) for one in found]
 
+    @bounded
     def request(self, number: int, accounts: Sequence[int]) -> None:
         """As the port says. Nobody is asked again who is asked already, or has reviewed this head."""
         pull = self._http.get(f"{self._repo}/pulls/{number}", Pull)
@@ -103,6 +114,7 @@ class GiteaForge:
             if login is not None:  # 403, 404, 422: it may not read this repository
                 self._http.call("POST", path, body={"reviewers": [login]}, good=(201, 403, 404, 422))
 
+    @bounded
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
         """As the port says."""
         text = cut(text, _STATUS_TEXT)
@@ -115,17 +127,20 @@ class GiteaForge:
         wanted = {"context": _STATUS, "state": state, "description": text, "target_url": url or ""}
         self._http.call("POST", f"{self._repo}/statuses/{quote(commit, safe='')}", body=wanted)
 
+    @bounded
     def comment(self, number: int, text: str) -> None:
         """As the port says."""
         me = self._me.id
         if not any(one.account.id == me and same_text(one.text, text) for one in self.remarks(number)):
             self._http.call("POST", f"{self._repo}/issues/{number}/comments", body={"body": text})
 
+    @bounded
     def close(self, number: int) -> None:
         """As the port says."""
         if self._http.get(f"{self._repo}/pulls/{number}", Pull).state == "open":
             self._http.call("PATCH", f"{self._repo}/pulls/{number}", body={"state": "closed"})
 
+    @bounded
     def merge(self, branch: str, head: str) -> bool:
         """As the port says; Gitea looks first whether it can be merged, which takes a moment after a push."""
         found = self._pull(branch)
@@ -152,20 +167,41 @@ class GiteaForge:
             f"{self._http.host} does not merge pull request {found.number}.",
             kind="forge-refused",
             why=answer.words() or "It says no more.",
-            mend=f"Look at {found.html_url}",
+            mend=f"Look at {self._page(found)}",
         )
 
+    @bounded
+    def ensure(self) -> bool:
+        """As the port says; needs `write:organization`, or `write:user` for one's own, of a token."""
+        if self._http.maybe(self._repo, Repository) is not None:
+            return False
+        mine = self._me.login.lower() == self._owner.lower()
+        path = "user/repos" if mine else f"orgs/{quote(self._owner, safe='')}/repos"
+        try:
+            self._http.call("POST", path, body={"name": self._name, "private": True, "default_branch": _BASE})
+        except Conflict:
+            if self._http.maybe(self._repo, Repository) is None:
+                raise
+            return False  # somebody else was first
+        return True
+
+    @bounded
     def protect(self, commission: Commission) -> None:
         """As the port says. Needs a credential of an administrator of the repository."""
         self._guard(commission).protect(self._me.login)
 
+    @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """As the port says; of what only administrators see nothing is told to others."""
-        return list(self._guard(commission).holes())
+        guard = self._guard(commission)
+        return [*guard.holes(), *(guard.barred(self._me.login) if commission.mine else ())]
 
     def _guard(self, commission: Commission) -> Guard:
         logins = (self._login(one) for one in commission.owners)
         return Guard(self._http, self._repo, commission, [one for one in logins if one is not None])
+
+    def _page(self, pull: Pull) -> str:
+        return f"{self._pages}/{pull.number}"
 
     @cached_property
     def _me(self) -> Account:

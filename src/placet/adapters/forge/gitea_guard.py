@@ -7,9 +7,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from placet.adapters.forge import owners
+from placet.adapters.forge import actions, owners
 from placet.adapters.forge.answer import odd
-from placet.adapters.forge.giteaforms import File, Hook, Repository, Rule, Seen
+from placet.adapters.forge.giteaforms import File, Hook, Repository, Rule, Runners, Secret, Seen
 from placet.adapters.forge.http import ForgeHttp
 from placet.core import layout
 from placet.errors import Refused
@@ -40,23 +40,35 @@ class Guard:
         """Make or change rules, settings and webhook, whatever they are now.
 
         Args:
-            me: The login that may push where no agent is named.
+            me: The login that may push where no agent is named, now or before.
+
+        Raises:
+            Refused: kind `forge-refused`: Gitea leaves out of its rules who may not write; all else is done.
         """
         if self._owners:
             self._own()
         known = self._rules()
+        pushers, lost = self._pushers(known, me), set[str]()
         for name in self._branches:
-            wanted = self._rule(name, me)
+            wanted = self._rule(name, pushers[name])
+            path = f"{self._repo}/branch_protections"
             if name in known:
-                path = f"{self._repo}/branch_protections/{quote(name, safe='')}"
-                self._http.call("PATCH", path, body=wanted)
+                path = f"{path}/{quote(name, safe='')}"
+                made = self._http.call("PATCH", path, body=wanted).read(Rule)
             else:
-                path = f"{self._repo}/branch_protections"
-                self._http.call("POST", path, body={"rule_name": name, **wanted})
+                made = self._http.call("POST", path, body={"rule_name": name, **wanted}).read(Rule)
+            taken = {one.lower() for one in made.push_whitelist_usernames or ()}
+            lost |= {one for one in pushers[name] if one.lower() not in taken}
         if self._seen(self._wanted.published[0]) is not None:
             self._http.call("PATCH", self._repo, body={"default_branch": self._wanted.published[0]})
         if self._wanted.hook is not None:
             self._hook(self._wanted.hook, self._wanted.secret or "")
+        if lost:
+            raise Refused(
+                f"{', '.join(sorted(lost))} may not write to the repository, so no rule lets them push.",
+                kind="forge-refused",
+                mend="Give them the right to write on the forge, then run it again.",
+            )
 
     def holes(self) -> Iterator[Hole]:
         """What is open; of what only administrators are told nothing is said to others."""
@@ -75,20 +87,40 @@ class Guard:
             yield from self._overruled(name, rules)
         yield from self._elsewhere()
 
+    def barred(self, me: str) -> Iterator[Hole]:
+        """Where this very account may not push, though it has to."""
+        option = "--witness" if tuple(self._wanted.mine) == (self._wanted.main,) else "--agent"
+        for name in self._wanted.mine:
+            seen = self._seen(name)
+            if seen is not None and not seen.user_can_push:
+                what = f"This account, {me}, may not push to {name}, and has to."
+                yield Hole(what, f"{INIT}, with {option} {me}")
+
     def _rules(self) -> dict[str, Rule]:
         return {one.rule_name: one for one in self._http.pages(f"{self._repo}/branch_protections", Rule, {})}
 
     def _seen(self, name: str) -> Seen | None:
         return self._http.maybe(f"{self._repo}/branches/{quote(name, safe='/')}", Seen)
 
-    def _rule(self, name: str, me: str) -> dict[str, object]:
-        """The rule of a branch: agents push; to `main` everybody else comes by a pull request."""
-        agents = list(self._wanted.agents)
+    def _pushers(self, known: Mapping[str, Rule], me: str) -> dict[str, list[str]]:
+        """Who may push to each branch; of a kind of which none is named, those that may already."""
+        main, found = self._wanted.main, {}
+        on_main = _pushing(known.get(main))
+        for name in self._wanted.published:
+            found[name] = list(self._wanted.agents) or _pushing(known.get(name)) or [me]
+        publishing = {one for name in self._wanted.published for one in _pushing(known.get(name))}
+        agents = self._wanted.agents or [one for one in on_main if one in publishing]
+        witnesses = self._wanted.witnesses or [one for one in on_main if one not in publishing]
+        found[main] = list(dict.fromkeys([*agents, *witnesses]))
+        return found
+
+    def _rule(self, name: str, pushers: Sequence[str]) -> dict[str, object]:
+        """The rule of a branch: these push; to `main` everybody else comes by a pull request."""
         main = name == self._wanted.main
         push = {
-            "enable_push": bool(agents) or not main,
+            "enable_push": bool(pushers),
             "enable_push_whitelist": True,
-            "push_whitelist_usernames": agents or [me],
+            "push_whitelist_usernames": list(pushers),
             "push_whitelist_teams": [],
             "push_whitelist_deploy_keys": False,
             "enable_force_push": False,
@@ -126,9 +158,11 @@ class Guard:
         if not rule.enable_push_whitelist:
             yield Hole(f"Whoever may write may push to {name}.", INIT)
             return
-        strange = sorted(set(rule.push_whitelist_usernames or ()) - set(self._wanted.agents))
+        strange = set(rule.push_whitelist_usernames or ()) - set(self._wanted.agents)
+        if name == self._wanted.main:
+            strange -= set(self._wanted.witnesses)
         if self._wanted.agents and strange:
-            yield Hole(f"{', '.join(strange)} may push to {name}, and is no agent.", INIT)
+            yield Hole(f"{', '.join(sorted(strange))} may push to {name}, and is no agent.", INIT)
         if rule.push_whitelist_teams or rule.push_whitelist_deploy_keys:
             yield Hole(f"Teams or deploy keys may push to {name}, whoever has them.", INIT)
 
@@ -155,11 +189,11 @@ class Guard:
     def _elsewhere(self) -> Iterator[Hole]:
         """What is open beside the rules."""
         default = self._wanted.published[0]
-        found = self._http.get(self._repo, Repository).default_branch
-        if found != default and self._seen(default) is not None:
-            yield Hole(
-                f"A plain clone gets {found[:80]}, not {default}, where only what is published is.", INIT
-            )
+        found = self._http.get(self._repo, Repository)
+        if found.default_branch != default and self._seen(default) is not None:
+            gets = found.default_branch[:80]
+            what = f"A plain clone gets {gets}, not {default}, where only what is published is."
+            yield Hole(what, INIT)
         lacking = owners.lacking(self._owned()[0], self._owners)
         if lacking:
             what = f"{', '.join(lacking)} may change the policy, and CODEOWNERS does not name them."
@@ -167,6 +201,26 @@ class Guard:
         hook = self._wanted.hook
         if hook is not None and not any(self._wakes(one, hook) for one in self._hooks()):
             yield Hole(f"No webhook tells {hook} of a push.", f"{INIT}, with --hook {hook}")
+
+        if found.has_actions:
+            yield from self._actions()
+
+    def _actions(self) -> Iterator[Hole]:
+        """What workflows get, which whoever may push a branch can write; only the owner is told."""
+        at = f"{self._repo}/actions"
+        try:
+            runners = self._http.maybe(f"{at}/runners", Runners)  # before 1.24 there is no such call
+            secrets = list(self._http.pages(f"{at}/secrets", Secret, {}))
+        except Refused:
+            what = "This credential cannot see which runners and secrets Actions have here."
+            yield Hole(
+                what, "Look at Settings, Actions, or run it once with a token of the repository's owner."
+            )
+            return
+        if runners is not None and runners.total_count:
+            yield actions.with_runners([one.name for one in runners.runners], runners.total_count)
+        if secrets:
+            yield actions.with_secrets(len(secrets))
 
     def _owned(self) -> tuple[bytes, str | None]:
         """CODEOWNERS on `main`, and its blob; empty if there is none."""
@@ -211,3 +265,10 @@ class Guard:
             self._http.call("PATCH", f"{self._repo}/hooks/{known[0].id}", body=wanted)
         else:
             self._http.call("POST", f"{self._repo}/hooks", body={"type": "gitea", **wanted})
+
+
+def _pushing(rule: Rule | None) -> list[str]:
+    """The accounts that a rule lets push."""
+    if rule is None or not (rule.enable_push and rule.enable_push_whitelist):
+        return []
+    return list(rule.push_whitelist_usernames or ())

@@ -10,7 +10,6 @@ from placet.ports import Account, PullRequest
 
 _Sha = Annotated[str, msgspec.Meta(pattern=r"^(?:[0-9a-f]{40}(?:[0-9a-f]{24})?)?\Z")]
 _Login = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,255}\Z")]
-_Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[\x21-\x7e]{1,2000}\Z")]
 _Number = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 53) - 1)]  # -1: Gitea's ghost
 
 
@@ -42,8 +41,7 @@ class Branch(_Form, frozen=True, kw_only=True):
 class Pull(_Form, frozen=True, kw_only=True):
     """A pull request."""
 
-    number: int
-    html_url: _Url
+    number: Annotated[int, msgspec.Meta(ge=1, le=(1 << 53) - 1)]
     state: Literal["open", "closed"]
     merged: bool = False
     draft: bool = False
@@ -57,12 +55,12 @@ class Pull(_Form, frozen=True, kw_only=True):
         """Is it from this branch of the repository itself?"""
         return self.head.label == branch and self.head.repo_id in {self.base.repo_id, -1}
 
-    def told(self, branch: str) -> PullRequest:
+    def told(self, branch: str, page: str) -> PullRequest:
         """As the port has it."""
         user = self.user
         return PullRequest(
             number=self.number,
-            url=self.html_url,
+            url=page,
             state="merged" if self.merged else self.state,
             draft=self.draft,
             head=self.head.sha,
@@ -154,6 +152,7 @@ class Repository(_Form, frozen=True, kw_only=True):
     """The repository's settings."""
 
     default_branch: str = ""
+    has_actions: bool = False
     default_delete_branch_after_merge: bool = False
 
 
@@ -162,3 +161,22 @@ class File(_Form, frozen=True, kw_only=True):
 
     sha: str
     content: str | None = None
+
+
+class Runner(_Form, frozen=True, kw_only=True):
+    """A runner of the repository's own."""
+
+    name: str
+
+
+class Runners(_Form, frozen=True, kw_only=True):
+    """The first page of them, and how many there are."""
+
+    runners: list[Runner]
+    total_count: int
+
+
+class Secret(_Form, frozen=True, kw_only=True):
+    """A secret for workflows, by name only."""
+
+    name: str

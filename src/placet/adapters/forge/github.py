@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from placet.adapters.forge import github_holes, github_rules
 from placet.adapters.forge.answer import branch_name, cut, same_text
+from placet.adapters.forge.deadline import bounded
 from placet.adapters.forge.github_answers import (
     Activity,
     Comment,
@@ -26,7 +27,7 @@ from placet.adapters.forge.github_answers import (
 from placet.adapters.forge.github_auth import App, AppTokens
 from placet.adapters.forge.github_record import Record
 from placet.adapters.forge.http import ForgeHttp, Place
-from placet.errors import Conflict, Refused
+from placet.errors import Conflict, NotFound, Refused
 from placet.ports import Commission, Hole, PullRequest, Remark, Review, StatusState
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def api_of(url: str) -> str:
     if parts.hostname == "github.com" or (parts.hostname or "").endswith(".ghe.com"):
         return f"{parts.scheme}://api.{parts.netloc}"
     return f"{parts.scheme}://{parts.netloc}/api/v3"
+
+
+def pages_of(api: str) -> str:
+    """The server as people know it, of its API's address."""
+    parts = urlsplit(api)
+    return f"{parts.scheme}://{parts.netloc.removeprefix('api.') if not parts.path else parts.netloc}"
 
 
 def headers_of(token: str) -> dict[str, str]:
@@ -127,12 +134,14 @@ class GitHubForge:
         name: str = "github",
         app: AppTokens | None = None,
     ) -> None:
+        self.whole_s = http.whole_s
         self._http = http
         self._given = repository
         self._main = main
         self._app = app
         self.name = name
 
+    @bounded
     def opened(self, proposal: str, branch: str, title: str, body: str) -> str | None:
         """Open the pull request, or bring its title and text up to date."""
         del proposal
@@ -142,13 +151,15 @@ class GitHubForge:
             found = self._open(branch, title, body)
         if not found.merged_at and not (found.title == title and same_text(found.body or "", body)):
             self._send("PATCH", f"{self._at}/pulls/{found.number}", {"title": title, "body": body}, Pull)
-        return found.html_url
+        return self._page(found)
 
+    @bounded
     def pull(self, branch: str) -> PullRequest | None:
         """The newest one from this branch of the repository itself; a fork's of the same name is none."""
         found = self._pull(branch_name(branch))
-        return found.told() if found else None
+        return found.told(self._page(found)) if found else None
 
+    @bounded
     def reviews(self, number: int) -> Sequence[Review]:
         """The submitted reviews; an approval with its commit only where GitHub's record bears it out.
 
@@ -161,10 +172,12 @@ class GitHubForge:
         told = [one.told(record.reviewed(one)) for one in found]
         return [one for one in told if one is not None]
 
+    @bounded
     def remarks(self, number: int) -> Sequence[Remark]:
         """The comments of the conversation."""
         return [one.told() for one in self._comments(number)]
 
+    @bounded
     def request(self, number: int, accounts: Sequence[int]) -> None:
         """Ask those that GitHub knows, and that were not asked and have not reviewed yet."""
         pull = self._get(number)
@@ -181,6 +194,7 @@ class GitHubForge:
             for one in logins:  # one that is no collaborator is enough to refuse all
                 self._try_ask(number, one)
 
+    @bounded
     def status(self, commit: str, state: StatusState, text: str, url: str | None = None) -> None:
         """Set the commit status, if it is another one."""
         text = cut(text, _MAX_DESCRIPTION)
@@ -196,16 +210,19 @@ class GitHubForge:
             Created,
         )
 
+    @bounded
     def comment(self, number: int, text: str) -> None:
         """Say it, unless this account has said so already."""
         if not any(same_text(one.body or "", text) and self._is_mine(one) for one in self._comments(number)):
             self._send("POST", f"{self._at}/issues/{number}/comments", {"body": text}, Created)
 
+    @bounded
     def close(self, number: int) -> None:
         """Close it, if it is open."""
         if self._get(number).state == "open":
             self._send("PATCH", f"{self._at}/pulls/{number}", {"state": "closed"}, Pull)
 
+    @bounded
     def merge(self, branch: str, head: str) -> bool:
         """Merge by whichever way the repository allows, a merge commit first."""
         pull = self._pull(branch_name(branch))
@@ -228,17 +245,52 @@ class GitHubForge:
                 mend="Look again, then run it again.",
             ) from error
 
+    @bounded
+    def ensure(self) -> bool:
+        """As the port says; an App has no token before its repository is there."""
+        if self._there():
+            return False
+        if self._app is not None:
+            raise Refused(
+                "A GitHub App cannot make its own repository.",
+                kind="forge-refused",
+                mend="Make it by hand and install the App on it, or run this once with a person's token.",
+            )
+        owner, _, name = self._given.partition("/")
+        mine = self._me.login.lower() == owner.lower()
+        path = "/user/repos" if mine else f"/orgs/{owner}/repos"
+        try:
+            self._send("POST", path, {"name": name, "private": True}, Created)
+        except Refused as error:
+            if error.details.get("status") != HTTPStatus.UNPROCESSABLE_ENTITY or not self._there():
+                raise
+            return False  # somebody else was first
+        return True
+
+    def _there(self) -> bool:
+        try:
+            return self._http.maybe(f"/repos/{self._given}", Repository) is not None
+        except NotFound:  # no installation of the App knows it
+            return False
+
+    @bounded
     def protect(self, commission: Commission) -> None:
         """Rulesets of their own for `main` and the published branches, repository settings, webhook."""
         app = self._app.number() if self._app is not None else None
         me = ("Integration", app) if app is not None else ("User", self._me.id)
         github_rules.protect(self._http, self._looked_up(), commission, me, app)
 
+    @bounded
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """By what GitHub says holds for each branch, wherever it was set."""
-        return github_holes.holes(self._http, self._looked_up(), commission)
+        known = self._looked_up()
+        found = github_holes.holes(self._http, known, commission)
+        return [*found, *github_holes.barred(self._http, known, commission, self._login_of_mine)]
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _page(self, pull: Pull) -> str:
+        return f"{pages_of(self._http.base)}/{self._given}/pull/{pull.number}"
 
     @cached_property
     def _known(self) -> Repository:
@@ -333,6 +385,9 @@ class GitHubForge:
         if self._app is not None:
             return app is not None and app.id == self._app.number()
         return comment.user is not None and comment.user.id == self._me.id
+
+    def _login_of_mine(self) -> str:
+        return self._me.login if self._app is None else f"{self._app.slug()}[bot]"
 
     @cached_property
     def _me(self) -> User:

@@ -20,7 +20,6 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 Sha = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})\Z")]
 Text = Annotated[str, msgspec.Meta(max_length=1 << 17)]
-Url = Annotated[str, msgspec.Meta(max_length=4096, pattern=r"^https?://[\x21-\x7e]+\Z")]
 
 
 class User(msgspec.Struct, frozen=True):
@@ -40,6 +39,7 @@ class Integration(msgspec.Struct, frozen=True):
     """A GitHub App."""
 
     id: Number
+    slug: str = ""
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -50,6 +50,7 @@ class Repository(msgspec.Struct, frozen=True):
     default_branch: Ref
     owner: User
     archived: bool = False
+    private: bool = False
     allow_merge_commit: bool | None = None
     allow_squash_merge: bool | None = None
     allow_rebase_merge: bool | None = None
@@ -72,7 +73,6 @@ class Pull(msgspec.Struct, frozen=True):
     """A pull request."""
 
     number: Number
-    html_url: Url
     state: Literal["open", "closed"]
     head: End
     base: End
@@ -88,11 +88,11 @@ class Pull(msgspec.Struct, frozen=True):
         """Is it from a branch of the repository itself? A fork's branch may bear the same name."""
         return self.head.repo is not None and self.head.repo == self.base.repo
 
-    def told(self) -> PullRequest:
-        """As the port has it."""
+    def told(self, page: str) -> PullRequest:
+        """As the port has it, with the address of its page."""
         return PullRequest(
             number=self.number,
-            url=self.html_url,
+            url=page,
             state="merged" if self.merged_at else self.state,
             draft=self.draft,
             head=self.head.sha,
@@ -218,6 +218,7 @@ class Bypass(msgspec.Struct, frozen=True):
 
     actor_type: str
     actor_id: int | None = None
+    bypass_mode: str = "always"
 
 
 class Ruleset(msgspec.Struct, frozen=True):
@@ -225,6 +226,7 @@ class Ruleset(msgspec.Struct, frozen=True):
 
     id: Number
     bypass_actors: tuple[Bypass, ...] | None = None
+    current_user_can_bypass: str | None = None
 
 
 class _Check(msgspec.Struct, frozen=True):
@@ -303,6 +305,45 @@ class WorkflowRights(msgspec.Struct, frozen=True):
     """What GitHub Actions may do by default."""
 
     can_approve_pull_request_reviews: bool
+    default_workflow_permissions: str
+
+
+class ActionsRights(msgspec.Struct, frozen=True):
+    """Are there GitHub Actions at all?"""
+
+    enabled: bool
+
+
+class _Runner(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Runners(msgspec.Struct, frozen=True):
+    """The repository's own runners, some of them by name."""
+
+    total_count: int
+    runners: tuple[_Runner, ...] = ()
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    """The repository's secrets for every workflow; only how many there are."""
+
+    total_count: int
+
+
+class Strangers(msgspec.Struct, frozen=True):
+    """Whose workflows wait for approval in a public repository."""
+
+    approval_policy: str
+
+
+class Forks(msgspec.Struct, frozen=True):
+    """What workflows of forks' pull requests may do in a private repository."""
+
+    run_workflows_from_fork_pull_requests: bool
+    send_write_tokens_to_workflows: bool
+    send_secrets_and_variables: bool
+    require_approval_for_fork_pr_workflows: bool
 
 
 def plain(text: str) -> str:

@@ -100,6 +100,10 @@ class AppTokens:
         """The App's number."""
         return self._http.get("/app", Integration).id
 
+    def slug(self) -> str:
+        """The App's name in addresses and logins."""
+        return self._http.get("/app", Integration).slug
+
     def close(self) -> None:
         """End its connections."""
         self._http.close()

@@ -6,18 +6,17 @@ it was set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from placet.adapters.forge import owners
+from placet.adapters.forge import github_actions, owners
 from placet.adapters.forge.github_answers import (
     BranchProtection,
     Hook,
     Repository,
     Rule,
     Ruleset,
-    WorkflowRights,
 )
 from placet.adapters.forge.github_rules import PAGE, logins, owned, who
 from placet.adapters.forge.http import ForgeHttp
@@ -26,6 +25,8 @@ from placet.ports import Commission, Hole
 
 _ROLES = {2: "maintainers", 4: "everybody with write access", 5: "administrators of the repository"}
 _UNSEEN = "unseen"
+_STOPS = frozenset({"pull_request", "required_status_checks", "update"})
+_BARRED = frozenset({"never", "pull_requests_only"})
 INIT = "placet init --forge, by an administrator of the repository"
 _WHERE = "Settings, Rules, Rulesets"
 
@@ -52,9 +53,10 @@ def holes(http: ForgeHttp, known: Repository, wanted: Commission) -> list[Hole]:
     """What is left open, the repository itself first."""
     at = f"/repos/{known.full_name}"
     agents = frozenset(_name(*who(http, login)) for login in wanted.agents)
-    found = [*_of_repository(http, at, known, wanted)]
+    found = [*_of_repository(http, known, wanted)]
     guards = _guards(http, at, wanted.main, wanted.status)
-    found += _of_main(guards, wanted, agents)
+    witnesses = frozenset(_name(*who(http, login)) for login in wanted.witnesses)
+    found += _of_main(guards, wanted, agents | witnesses if agents else agents)
     if wanted.owners:
         found += _of_owners(http, at, guards, wanted)
     for glob in wanted.published:
@@ -65,7 +67,21 @@ def holes(http: ForgeHttp, known: Repository, wanted: Commission) -> list[Hole]:
     return found
 
 
-def _of_repository(http: ForgeHttp, at: str, known: Repository, wanted: Commission) -> Iterator[Hole]:
+def barred(http: ForgeHttp, known: Repository, wanted: Commission, me: Callable[[], str]) -> Iterator[Hole]:
+    """Where this very account may not push, though it has to, by the rulesets that say so of it."""
+    at = f"/repos/{known.full_name}"
+    option = "--witness" if tuple(wanted.mine) == (wanted.main,) else "--agent"
+    for branch in wanted.mine:
+        found = http.pages(f"{at}/rules/branches/{quote(branch, safe='')}", Rule, PAGE)
+        for ruleset in {one.ruleset_id for one in found if one.type in _STOPS}:
+            seen = http.maybe(f"{at}/rulesets/{ruleset}", Ruleset)
+            if seen is not None and seen.current_user_can_bypass in _BARRED:
+                what = f"This account, {me()}, may not push to {branch}, and has to."
+                yield Hole(what, f"{INIT}, with {option} {me()}.")
+                break
+
+
+def _of_repository(http: ForgeHttp, known: Repository, wanted: Commission) -> Iterator[Hole]:
     if known.archived:
         yield Hole("The repository is archived: nothing can be proposed or published.", "Unarchive it.")
     first = wanted.published[0]
@@ -79,16 +95,7 @@ def _of_repository(http: ForgeHttp, at: str, known: Repository, wanted: Commissi
             "GitHub deletes a proposal's branch when it is merged, which every party reports as an alarm.",
             "Settings, General: switch off 'Automatically delete head branches'.",
         )
-    try:
-        rights = http.get(f"{at}/actions/permissions/workflow", WorkflowRights)
-    except Refused:
-        yield _unseen("what GitHub Actions may do", "Administration: read")
-        return
-    if rights.can_approve_pull_request_reviews:
-        yield Hole(
-            "A workflow, which whoever pushes a branch can write, may approve pull requests.",
-            "Settings, Actions, General: take from Actions that it may approve pull requests.",
-        )
+    yield from github_actions.holes(http, known, _unseen)
 
 
 def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str]) -> Iterator[Hole]:

@@ -17,6 +17,7 @@ from placet.adapters.forge.github_answers import (
     Integration,
     Named,
     Repository,
+    Ruleset,
     User,
 )
 from placet.adapters.forge.http import ForgeHttp
@@ -26,6 +27,7 @@ from placet.ports import Commission
 
 EVENTS = ("issue_comment", "pull_request", "pull_request_review", "push")
 _BOT = "[bot]"
+_LANDS, _PUBLISHES = "Placet: what lands", "Placet: agents publish"
 PAGE = {"per_page": 100}
 
 
@@ -38,16 +40,20 @@ def protect(
         http: The API.
         known: The repository.
         wanted: What is wanted.
-        me: Who publishes where no agent is named, as rulesets name them.
+        me: Who publishes where no agent is named, now or before, as rulesets name them.
         app: The App that sets the commit status, if it is one.
     """
     at = f"/repos/{known.full_name}"
     _own(http, at, wanted, logins(http, wanted))
-    actors = [who(http, login) for login in wanted.agents] or [me]
     there = {
         one.name: one.id for one in http.pages(f"{at}/rulesets", Named, {"includes_parents": "false", **PAGE})
     }
-    for ruleset in _rulesets(wanted, actors, app):
+    landing, publishing = (_around(http, at, there.get(name)) for name in (_LANDS, _PUBLISHES))
+    agents = [who(http, login) for login in wanted.agents]
+    witnesses = [who(http, login) for login in wanted.witnesses]
+    witnesses = witnesses or [one for one in landing if one not in publishing]
+    agents = agents or publishing or [me]
+    for ruleset in _rulesets(wanted, agents, witnesses, app):
         ident = there.get(str(ruleset["name"]))
         way, path = ("PUT", f"{at}/rulesets/{ident}") if ident else ("POST", f"{at}/rulesets")
         http.call(way, path, body=ruleset).read(Created)
@@ -56,14 +62,27 @@ def protect(
         settings["default_branch"] = wanted.published[0]
     http.call("PATCH", at, body=settings).read(Created)
     with contextlib.suppress(Conflict):  # an organisation may have decided it
-        no_approvals = {"can_approve_pull_request_reviews": False}
-        http.call("PUT", f"{at}/actions/permissions/workflow", body=no_approvals)
+        least = {"can_approve_pull_request_reviews": False, "default_workflow_permissions": "read"}
+        http.call("PUT", f"{at}/actions/permissions/workflow", body=least)
     if wanted.hook is not None:
         _hook(http, at, wanted.hook, wanted.secret)
 
 
+def _around(http: ForgeHttp, at: str, ruleset: int | None) -> list[tuple[str, int]]:
+    """The accounts and Apps that may go around a ruleset of ours as it is now."""
+    found = http.get(f"{at}/rulesets/{ruleset}", Ruleset).bypass_actors if ruleset else None
+    return [
+        (one.actor_type, one.actor_id)
+        for one in found or ()
+        if one.actor_type in {"User", "Integration"} and one.actor_id and one.bypass_mode == "always"
+    ]
+
+
 def _rulesets(
-    wanted: Commission, actors: Sequence[tuple[str, int]], app: int | None
+    wanted: Commission,
+    agents: Sequence[tuple[str, int]],
+    witnesses: Sequence[tuple[str, int]],
+    app: int | None,
 ) -> Iterator[dict[str, object]]:
     check: dict[str, object] = {"context": wanted.status}
     if app is not None:
@@ -82,8 +101,8 @@ def _rulesets(
     ]
     kept = [{"type": "deletion"}, {"type": "non_fast_forward"}]
     yield _ruleset("Placet: history stays", [wanted.main, *wanted.published], kept, [])
-    yield _ruleset("Placet: what lands", [wanted.main], landing, actors)
-    yield _ruleset("Placet: agents publish", wanted.published, [{"type": "update"}], actors)
+    yield _ruleset(_LANDS, [wanted.main], landing, list(dict.fromkeys([*agents, *witnesses])))
+    yield _ruleset(_PUBLISHES, wanted.published, [{"type": "update"}], agents)
 
 
 def _own(http: ForgeHttp, at: str, wanted: Commission, people: Sequence[str]) -> None:

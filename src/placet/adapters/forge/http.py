@@ -21,11 +21,12 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from placet.adapters.forge.answer import MAX_WORDS, Answer, next_page, odd, rate_limit, total
+from placet.adapters.forge.deadline import bounded, left_s, timed
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused, Unavailable
 
 _T = TypeVar("_T")
 
-_CONNECT_S, _READ_S, _WHOLE_S = 10.0, 30.0, 90.0
+_CONNECT_S, _READ_S, _WHOLE_S = 10.0, 30.0, 120.0
 _MAX_ANSWER = 16 << 20
 _MAX_PAGES, _MAX_ITEMS = 200, 10_000
 _MAX_REDIRECTS = 3
@@ -53,6 +54,7 @@ class Place:
         ca: A file of certificates to trust instead of the system's.
         proxy: URL of the HTTP proxy to use, whatever variables say.
         sleep: Waits so many seconds.
+        whole_s: How long one call of the port may take: connecting, answers, pages and tries together.
     """
 
     base: str
@@ -61,6 +63,7 @@ class Place:
     ca: str | None = None
     proxy: str | None = field(default=None, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    whole_s: float = _WHOLE_S
 
 
 class ForgeHttp:
@@ -72,14 +75,8 @@ class ForgeHttp:
         self._kept: OrderedDict[str, tuple[str, Answer]] = OrderedDict()
         self._not_before = 0.0
         self._secret: set[str] = set()
-        secure = urlsplit(place.base).scheme == "https"
         self._client = httpx.Client(
-            transport=transport,
-            verify=_trust(place.ca) if secure and transport is None else False,
-            proxy=place.proxy,
-            timeout=httpx.Timeout(_READ_S, connect=_CONNECT_S),
-            follow_redirects=False,
-            trust_env=False,
+            transport=transport or _transport(place), follow_redirects=False, trust_env=False
         )
 
     def close(self) -> None:
@@ -87,8 +84,24 @@ class ForgeHttp:
         self._client.close()
 
     def pause(self, seconds: float) -> None:
-        """Wait before something is asked once more."""
+        """Wait before something is asked once more.
+
+        Raises:
+            Unavailable: kind `forge-unreachable`: the whole call would be over by then.
+        """
+        if seconds >= left_s():
+            raise self._late()
         self._place.sleep(seconds)
+
+    @property
+    def whole_s(self) -> float:
+        """How long one call of the port may take."""
+        return self._place.whole_s
+
+    @property
+    def base(self) -> str:
+        """The API's address."""
+        return self._place.base
 
     @property
     def host(self) -> str:
@@ -138,6 +151,7 @@ class ForgeHttp:
                 break
         raise odd(f"{path} has more than {_MAX_PAGES} pages or {_MAX_ITEMS} items")
 
+    @bounded
     def call(
         self,
         method: str,
@@ -165,6 +179,8 @@ class ForgeHttp:
             except httpx.InvalidURL as error:
                 raise odd(str(error)) from error
             except httpx.HTTPError as error:
+                if left_s() <= 0:
+                    raise self._late() from error
                 if last or not (method != _NOT_TWICE or isinstance(error, httpx.ConnectError)):
                     raise self._unreachable(error) from error
                 self._again(attempt)
@@ -220,13 +236,14 @@ class ForgeHttp:
         return answer
 
     def _send(self, method: str, url: str, data: bytes | None, more: Mapping[str, str]) -> Answer:
-        until = time.monotonic() + _WHOLE_S
         headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "placet"}
         headers |= {"content-type": "application/json"} if data is not None else {}
         own = self._place.headers()
         self._secret = {word for one in own.values() for word in one.split() if len(word) >= _LEAST_SECRET}
         headers |= {**more, **own}
-        with self._client.stream(method, url, headers=headers, content=data) as response:
+        left = max(left_s(), 0.0)
+        wait = httpx.Timeout(min(_READ_S, left), connect=min(_CONNECT_S, left))
+        with self._client.stream(method, url, headers=headers, content=data, timeout=wait) as response:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise odd("it is compressed, though nobody asked for that")
             parts, size = [], 0
@@ -235,8 +252,8 @@ class ForgeHttp:
                 size += len(part)
                 if size > _MAX_ANSWER:
                     raise odd(f"it is longer than {_MAX_ANSWER} bytes")
-                if time.monotonic() > until:
-                    raise httpx.ReadTimeout(f"the answer did not end within {_WHOLE_S:.0f} s")
+                if left_s() <= 0:
+                    raise self._late()
             return Answer(response.status_code, response.headers, b"".join(parts))
 
     def _wait_for_limit(self) -> None:
@@ -246,10 +263,10 @@ class ForgeHttp:
         if left > _PATIENT_S:
             raise self._limited(left)
         if left > 0:
-            self._place.sleep(left)
+            self.pause(left)
 
     def _again(self, attempt: int) -> None:
-        self._place.sleep(random.uniform(0.5, 1.0) * min(0.2 * 2**attempt, 5.0))  # noqa: S311 - jitter
+        self.pause(random.uniform(0.5, 1.0) * min(0.2 * 2**attempt, 5.0))  # noqa: S311 - jitter
 
     def _error(self, answer: Answer, method: str, path: str, limit: float | None) -> PlacetError:
         """Why an answer is none of the good ones."""
@@ -287,7 +304,10 @@ class ForgeHttp:
             details={"retry_s": whole},
         )
 
-    def _unreachable(self, error: Exception) -> Unavailable:
+    def _late(self) -> Unavailable:
+        return self._unreachable(f"It took longer than {self.whole_s:.0f} s in all.")
+
+    def _unreachable(self, error: object) -> Unavailable:
         return Unavailable(
             f"The forge {self.host} does not answer.",
             kind="forge-unreachable",
@@ -315,6 +335,12 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
         return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
         return "", None, None
+
+
+def _transport(place: Place) -> httpx.BaseTransport:
+    secure = urlsplit(place.base).scheme == "https"
+    verify = _trust(place.ca) if secure else False
+    return timed(httpx.HTTPTransport(verify=verify, proxy=place.proxy, trust_env=False))
 
 
 def _trust(ca: str | None) -> ssl.SSLContext:

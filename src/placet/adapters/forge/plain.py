@@ -53,6 +53,10 @@ class PlainForge:
         del branch, head
         return False
 
+    def ensure(self) -> bool:
+        """A repository is made by `placet init --ctrl`."""
+        return False
+
     def protect(self, commission: Commission) -> None:
         """The gate protects it, whatever is asked for."""
         del commission
