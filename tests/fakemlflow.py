@@ -19,6 +19,7 @@ class Fake:
         self.aliases = {}
         self.asked = Counter()
         self.listed = 0
+        self.authorization = set()
         self.obeys = True
         self.endless = False
         self.fault = lambda path, body: None
@@ -74,6 +75,7 @@ def fake():
             url = urlsplit(self.path)
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             body = json.loads(data) if data else dict(parse_qsl(url.query))
+            made.authorization.add(self.headers.get("Authorization"))
             status, found = made.answer(self.command, url.path.partition("/mlflow/")[2], body)
             sent = json.dumps(found).encode()
             self.send_response(status)

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from fakemlflow import fake
 from governance.nodes import Site
+from mlflowserver import server as real
 from placet.adapters.mlflow_server import MlflowServer
 from placet.client import Client
 from placet.core.location import Location
@@ -70,8 +73,8 @@ def run(node, server, form=None, **more):
         return sync(client, MlflowServer(MlflowClient(server.url)), form or MlflowForm(), **more)
 
 
-def placet(node, server, *argv):
-    env = os.environ | {"MLFLOW_TRACKING_URI": server.url}
+def placet(node, server, *argv, **environ):
+    env = os.environ | {"MLFLOW_TRACKING_URI": server.url} | environ
     return subprocess.run(
         [PLACET, "mlflow", "sync", *argv], cwd=node[0], env=env, capture_output=True, text=True, check=False
     )
@@ -203,3 +206,63 @@ def test_what_only_refuses_is_refused(node, server):
     with pytest.raises(Refused) as caught:
         run(node, server)
     assert caught.value.kind == "mlflow-refused"
+
+
+def test_a_token_is_sent_to_the_server_and_told_to_nobody(node, server):
+    done = placet(node, server, "--json", MLFLOW_TRACKING_TOKEN="only-we-know")
+    assert (done.returncode, server.authorization) == (0, {"Bearer only-we-know"})
+    server.fault = lambda path, body: (401, "UNAUTHENTICATED")
+    done = placet(node, server, "--json", MLFLOW_TRACKING_TOKEN="only-we-know")
+    assert done.returncode == 12 and "only-we-know" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    "PLACET_MLFLOW_PYTHON" not in os.environ,
+    reason="MLflow's basic-auth needs the full mlflow with Flask-WTF: make test-mlflow",
+)
+def test_a_server_with_basic_auth(node, tmp_path):
+    """The administrator makes an account that may edit two of three models, and read the third."""
+    _, uris = node
+    (tmp_path / "auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\n"
+        f"database_uri = sqlite:///{tmp_path}/auth.db\n"
+        "admin_username = admin\nadmin_password = admin-password-1234\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    env = {"MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32}
+    with real(tmp_path / "server", "--app-name", "basic-auth", **env) as url:
+        admin, placets = ("admin", "admin-password-1234"), ("placet", "placet-password-1234")
+
+        def ask(path, **body):
+            answer = requests.post(f"{url}/api/{path}", json=body, auth=admin, timeout=60)
+            assert answer.ok, answer.text
+
+        ask("2.0/mlflow/users/create", username=placets[0], password=placets[1])
+        for name, uri in uris.items():
+            ask("2.0/mlflow/registered-models/create", name=name)
+            ask("2.0/mlflow/model-versions/create", name=name, source=uri)
+            permission = "READ" if name == "beta" else "EDIT"
+            grant = {"resource_type": "registered_model", "resource_id": name, "permission": permission}
+            ask("3.0/mlflow/users/permissions/grant", username=placets[0], **grant)
+        at = SimpleNamespace(url=url)
+        names = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+        for who in ({}, dict(zip(names, ("placet", "wrong-password"), strict=True))):
+            done = placet(node, at, "--json", **who)
+            assert (done.returncode, json.loads(done.stdout)["kind"]) == (12, "mlflow-refused"), done.stdout
+            assert "wrong-password" not in done.stdout + done.stderr
+        done = placet(node, at, "--json", **dict(zip(names, placets, strict=True)))
+        said = json.loads(done.stdout)
+        assert done.returncode == 3, said
+        assert {one["name"] for one in said["problems"]} == {"beta"}
+        assert {one["error"]["kind"] for one in said["problems"]} == {"mlflow-refused"}
+        assert {one["name"] for one in said["changes"]} == {"alpha", "gamma"}
+        file = Path(os.environ["HOME"]) / ".mlflow" / "credentials"
+        file.parent.mkdir()
+        file.write_text(
+            f"[mlflow]\nmlflow_tracking_username = {admin[0]}\nmlflow_tracking_password = {admin[1]}\n"
+        )
+        done = placet(node, at, "--json")
+        file.unlink()
+        assert done.returncode == 0 and {one["name"] for one in json.loads(done.stdout)["changes"]} == {
+            "beta"
+        }
