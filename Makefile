@@ -59,7 +59,7 @@ test-ci: setup
 # `make test` starts MLflow's server from the wheel of `mlflow-skinny`; this one is from the full `mlflow`, with its
 # own dependencies, in an environment of its own (830 MB).
 test-mlflow: $(MLFLOW)/.ready
-	PLACET_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW)/bin/python $(BIN)/python -m pytest tests/integration/test_mlflow.py
+	PLACET_MLFLOW_PYTHON=$(CURDIR)/$(MLFLOW)/bin/python $(BIN)/python -m pytest -rs tests/integration/test_mlflow.py tests/integration/test_mlflow_faults.py
 
 $(MLFLOW)/.ready: requirements-mlflow.lock $(STAMP)
 	$(PYTHON) -m venv --clear --without-pip $(MLFLOW)
@@ -131,7 +131,7 @@ lock:
 	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 --extra forge --extra lineage --extra notify -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
-	echo 'mlflow==3.17.2' | $(LOCK) - -o requirements-mlflow.lock
+	echo 'mlflow[auth]==3.17.2' | $(LOCK) - -o requirements-mlflow.lock
 	echo 'dvc[s3]==3.64.0' | $(LOCK) --exclude-newer 2025-11-24 - -o requirements-dvc-old.lock
 
 clean:

@@ -23,7 +23,7 @@ QUIET = {
 
 
 @contextmanager
-def server(folder: Path):
+def server(folder: Path, *more: str, **environ: str):
     """Its address. `make test-mlflow` names the Python of another environment, which has the full `mlflow`."""
     python = os.environ.get("PLACET_MLFLOW_PYTHON") or sys.executable
     with socket.socket() as free:
@@ -33,12 +33,17 @@ def server(folder: Path):
     command = [
         python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "files"),
-        "--no-serve-artifacts",
+        "--no-serve-artifacts", *more,
     ]  # fmt: skip
     log = folder / "server.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, cwd=folder, env=os.environ | QUIET, stdout=out, stderr=out, start_new_session=True
+            command,
+            cwd=folder,
+            env=os.environ | QUIET | environ,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     try:
         address = f"http://127.0.0.1:{port}"

@@ -55,6 +55,7 @@ NO_GUARDS = {
     "placet.adapters.keys_pkcs11:_public": _KEY,
     "placet.adapters.objects.obs:bounded": _LIMIT,
     "placet.adapters.objects.proven:ProvenStream.prove": "the comparison of `require_same`, for libraries that read a file",
+    "placet.adapters.mlflow_server:_asked": "what an MLflow server answered; nothing depends on it",
     "placet.adapters.openlineage:OpenLineageSink.send": "what a lineage backend answered; nothing depends on it",
     "placet.adapters.sandbox:_Process.__init__": "nothing was looked at, so there is no result; who looks is `_Session.look`",
     "placet.governed:Governed.decide": _OWN,

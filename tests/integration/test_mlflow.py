@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.artifacts import download_artifacts  # noqa: E402
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository  # noqa: E402
 
+from placet.adapters import mlflow_server  # noqa: E402
+from placet.adapters.mlflow_server import MlflowServer  # noqa: E402
 from placet.integrations import mlflow as placet_mlflow  # noqa: E402
 from placet.integrations.mlflow_sync import Keeper, sync  # noqa: E402
 
@@ -83,7 +86,11 @@ class Town:
 
     def sync(self, **more):
         with Client(self.node) as client:
-            return sync(client, self.server, FORM, **more)
+            return sync(client, MlflowServer(self.server), FORM, **more)
+
+    def set(self, text):
+        with (self.node / "placet.toml").open("a") as out:
+            out.write(f"[mlflow]\n{text}\n")
 
     def alias(self, model):
         return dict(self.server.get_registered_model(model).aliases).get("published")
@@ -267,6 +274,9 @@ def test_versions_that_are_bound_to_nothing_are_left_and_lose_the_alias(town):
         town.server.create_registered_model(name)
         town.server.create_model_version(name, source)
         town.server.set_registered_model_alias(name, "published", "1")
+    listed = town.server.search_model_versions(mlflow_server._OURS)
+    assert {"alien"}.isdisjoint(one.name for one in listed), "the server itself looks for Placet's"
+    assert {"s3://bucket/model"}.isdisjoint(one.source for one in listed) and len(listed) >= 5
     town.sync()
     assert town.alias("alien") == town.alias("others") == "1", (
         "models that are none of this Ctrl repository's"
@@ -282,7 +292,7 @@ def test_a_model_is_registered_once_whatever_its_name(town, name):
     assert placet_mlflow.register_model("outputs/x", name).version == first.version
 
 
-def experiment(town, location="placet://site-b/outputs/runs"):
+def experiment(town, location="placet://site-b/outputs/mlflow"):
     return mlflow.create_experiment(
         f"located-{md5_hex(str(town.folder).encode())[:12]}", artifact_location=location
     )
@@ -299,7 +309,7 @@ def test_what_a_run_logs_is_tracked_pushed_and_not_published(town, tmp_path):
         mlflow.log_artifacts(str(made), "plots")
         mlflow.log_text("later", "plots/deep/later.txt")
         mlflow.log_text("n\n2\n", "summary.csv")
-    top = town.node / "outputs" / "runs" / run.info.run_id / "artifacts"
+    top = town.node / "outputs" / "mlflow" / run.info.run_id / "artifacts"
     assert sorted(one.relative_to(top).as_posix() for one in top.rglob("*.dvc")) == [
         "plots.dvc",
         "summary.csv.dvc",
@@ -339,7 +349,7 @@ def test_a_logged_model_is_one_output(town, tmp_path):
     model = mlflow.create_external_model(name="m")
     town.server.log_model_artifacts(model.model_id, str(tmp_path / "model"))
     metafiles = [one.relative_to(town.node).as_posix() for one in (town.node / "outputs").rglob("*.dvc")]
-    assert metafiles == [f"outputs/runs/models/{model.model_id}/artifacts.dvc"]
+    assert metafiles == [f"outputs/mlflow/models/{model.model_id}/artifacts.dvc"]
     (tmp_path / "more").write_text("m")
     town.server.log_model_artifact(model.model_id, str(tmp_path / "more"))
     assert read(download_artifacts(f"models:/{model.model_id}")).keys() >= {"weights", "MLmodel", "more"}
@@ -349,7 +359,7 @@ def test_writing_over_what_was_approved_publishes_nothing(town, monkeypatch, tmp
     ident, version, _ = town.model("approved", "1")
     town.publish(ident)
     before = town.site.published()
-    mlflow.set_experiment(experiment_id=experiment(town, "placet://site-b/outputs/approved"))
+    town.set('folder = "."')
     (tmp_path / "weights.txt").write_text("other")
     get_artifact_repository("placet://site-b/outputs/approved").log_artifact(str(tmp_path / "weights.txt"))
     assert (town.node / "outputs/approved/weights.txt").read_text() == "other"
@@ -378,6 +388,46 @@ def test_nothing_is_written_where_only_what_was_approved_may_be(town, monkeypatc
 
 
 @pytest.mark.parametrize(
+    "location", ["", "outputs", "outputs/table.csv", "outputs/mlflowers", "outputs/mlflow/../table"]
+)
+def test_a_server_cannot_choose_another_jobs_output(town, tmp_path, location):
+    (town.node / "outputs" / "table.csv").write_text("approved")
+    with Client(town.node) as client:
+        client.track([town.node / "outputs" / "table.csv"])
+    (tmp_path / "table.csv").write_text("evil")
+    for artifact in ("table.csv", "run"):
+        with pytest.raises((Refused, Invalid)) as caught:
+            get_artifact_repository(f"placet://site-b/{location}").log_artifact(
+                str(tmp_path / "table.csv"), artifact if artifact == "run" else None
+            )
+        assert caught.value.kind in {"outside-folder", "location"}
+    assert caught.value.kind == "location" or "[mlflow]" in caught.value.mend
+    assert sorted(one.name for one in (town.node / "outputs").iterdir()) == [
+        ".gitignore", "table.csv", "table.csv.dvc",
+    ]  # fmt: skip
+    assert (town.node / "outputs" / "table.csv").read_text() == "approved"
+
+
+def test_an_output_that_holds_mlflows_folder_is_not_changed(town, tmp_path):
+    (town.node / "outputs" / "a").write_text("a")
+    with Client(town.node) as client:
+        client.track([town.node / "outputs"])
+    with pytest.raises(Refused) as caught:
+        get_artifact_repository("placet://site-b/outputs/mlflow").log_artifact(str(town.node / "key"))
+    assert caught.value.kind == "outside-folder"
+    assert not (town.node / "outputs" / "mlflow").exists()
+
+
+def test_the_folder_is_the_operators_choice(town, tmp_path):
+    town.set('folder = "outputs/runs"')
+    (tmp_path / "a").write_text("a")
+    get_artifact_repository("placet://site-b/outputs/runs/1").log_artifact(str(tmp_path / "a"))
+    assert (town.node / "outputs/runs/1/a.dvc").is_file()
+    with pytest.raises(Refused):
+        get_artifact_repository("placet://site-b/outputs/mlflow/1").log_artifact(str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize(
     "name", ["../escape", "x/../../escape", ".git/config", "a.dvc", ".gitignore", ".dvc/config"]
 )
 def test_names_that_lead_elsewhere_are_refused(town, tmp_path, name):
@@ -386,14 +436,15 @@ def test_names_that_lead_elsewhere_are_refused(town, tmp_path, name):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / last).write_text("x")
     with pytest.raises(Exception, match=r"(?i)path|logged|location"):
-        get_artifact_repository("placet://site-b/outputs/runs").log_artifact(
+        get_artifact_repository("placet://site-b/outputs/mlflow").log_artifact(
             str(tmp_path / "in" / last), folder or None
         )
     assert not (town.node / "outputs" / "escape").exists()
-    assert not (town.node / "outputs" / "runs").exists()
+    assert not (town.node / "outputs" / "mlflow").exists()
 
 
 def test_what_nothing_tracks_is_not_replaced_and_not_taken_in(town, tmp_path):
+    town.set('folder = "."')
     (tmp_path / "a.csv").write_text("new")
     (town.node / "outputs" / "a.csv").write_text("mine")
     (town.node / "outputs" / "plots").mkdir()
@@ -421,7 +472,7 @@ def test_what_nothing_tracks_is_not_replaced_and_not_taken_in(town, tmp_path):
 def test_bytes_that_are_not_those_are_never_handed_out(town, monkeypatch, tmp_path):
     """The object in the cache is replaced after it was proven."""
     (tmp_path / "a.csv").write_text("right")
-    at = get_artifact_repository("placet://site-b/outputs/runs")
+    at = get_artifact_repository("placet://site-b/outputs/mlflow")
     at.log_artifact(str(tmp_path / "a.csv"))
     held = copyout.held
 
@@ -464,11 +515,10 @@ def test_another_repositorys_artifact_and_one_without_a_version(town, monkeypatc
 def test_the_agent_looks_again_when_something_has_moved(town):
     ident, version, _ = town.model("kept", "1")
     asked = []
-    keeper = Keeper(lambda form: asked.append(form) or town.server)
+    keeper = Keeper(lambda form: asked.append(form) or nullcontext(MlflowServer(town.server)))
     with Client(town.node) as client:
         assert keeper.look(client) is None, "the settings name no server"
-    with (town.node / "placet.toml").open("a") as out:
-        out.write(f'[mlflow]\ntracking_uri = "{town.address}"\n')
+    town.set(f'tracking_uri = "{town.address}"')
     with Client(town.node) as client:
         assert keeper.look(client) is not None
         assert keeper.look(client) is None
@@ -487,20 +537,20 @@ def test_a_server_that_is_not_there(town, monkeypatch):
     done = placet("mlflow", "sync", "--json", cwd=town.node)
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (1, "mlflow-unreachable")
     assert "secret" not in done.stdout + done.stderr
-    env = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7"}
-    wiring.require_mlflow(env)
+    env = wiring.server(
+        FORM, {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7", "MLFLOW_TRACKING_URI": "http://x"}
+    )._apart._environ
     assert (env["MLFLOW_DISABLE_TELEMETRY"], env["MLFLOW_HTTP_REQUEST_TIMEOUT"]) == ("true", "7")
     monkeypatch.setattr(wiring.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(NotFound) as caught:
-        wiring.require_mlflow()
+        wiring.server(FORM)
     assert caught.value.kind == "no-mlflow"
 
 
 def test_the_agent_promotes_and_then_the_alias_is_there(town):
     ident, version, _ = town.model("served", "1")
     town.approve(ident)
-    with (town.node / "placet.toml").open("a") as out:
-        out.write(f'[mlflow]\ntracking_uri = "{town.address}"\ninterval = 1\n')
+    town.set(f'tracking_uri = "{town.address}"\ninterval = 1')
     with (town.folder / "agent.log").open("w") as log:
         command = [PLACET, "agent", "--json", "--interval", "0.5"]
         agent = subprocess.Popen(command, cwd=town.node, stderr=log, stdin=subprocess.DEVNULL, env=os.environ)
@@ -541,7 +591,7 @@ def test_a_researchers_run_names_what_it_used(town, monkeypatch):
 
 def test_a_tier_that_the_policy_lacks_changes_nothing(town):
     with Client(town.node) as client, pytest.raises(NotFound) as caught:
-        sync(client, town.server, MlflowForm(tier="publicaton"))
+        sync(client, MlflowServer(town.server), MlflowForm(tier="publicaton"))
     assert caught.value.kind == "no-tier"
 
 
@@ -555,14 +605,14 @@ for number in range(2):
     file = Path(name) / f"{name}-{number}.txt"
     file.parent.mkdir(exist_ok=True)
     file.write_text(name)
-    get_artifact_repository("placet://site-b/outputs/together").log_artifact(str(file), "shared")
+    get_artifact_repository("placet://site-b/outputs/mlflow").log_artifact(str(file), "shared")
 """
     command = [sys.executable, "-c", program]
     some = [subprocess.Popen([*command, name], cwd=tmp_path, stderr=subprocess.PIPE) for name in "ab"]
     for one in some:
         _, said = one.communicate(timeout=LIMIT_S)
         assert one.returncode == 0, said.decode()[-2000:]
-    found = read(get_artifact_repository("placet://site-b/outputs/together").download_artifacts(""))
+    found = read(get_artifact_repository("placet://site-b/outputs/mlflow").download_artifacts(""))
     assert sorted(found) == [f"shared/{name}-{number}.txt" for name in "ab" for number in range(2)]
 
 

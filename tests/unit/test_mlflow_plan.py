@@ -13,13 +13,13 @@ from placet.errors import Invalid
 from placet.integrations.mlflow_plan import (
     STATE_TAG,
     Change,
-    Version,
     aliases,
     left,
     ordered,
     run_tags,
     version_tags,
 )
+from placet.ports.models import Version
 
 REPOSITORY = "ab" * 16
 A, B = "aa" * 32, "bb" * 32

@@ -1,5 +1,7 @@
 """OpenLineage events by its own client, to a backend over HTTP or to a file.
 
+That client bounds no answer: what it is told over HTTP, it is told in a process of its own (`lineage_apart`).
+
 The client's transports are used, not its `OpenLineageClient`: that reads settings from the environment, from
 files in the working and home folders, and adds what it finds there to each event.
 """
@@ -55,27 +57,27 @@ class PublicationRunFacet(RunFacet):
         return "urn:placet:openlineage:publication:v1"
 
 
+def open_http(url: str, endpoint: str, token: str | None, timeout_s: float) -> OpenLineageSink:
+    """A backend that is reached over HTTP; goes to no other host."""
+    auth = ApiKeyTokenProvider({"apiKey": token}) if token else TokenProvider({})
+    base = url if url.endswith("/") else f"{url}/"
+    config = HttpConfig(url=base, endpoint=endpoint, timeout=timeout_s, auth=auth, retry=_RETRY)
+    transport = HttpTransport(config)
+    transport.session.max_redirects = 0
+    return OpenLineageSink(transport, url)
+
+
+def open_file(path: Path) -> OpenLineageSink:
+    """A file that gets one event a line."""
+    return OpenLineageSink(FileTransport(FileConfig(log_file_path=str(path), append=True)), str(path))
+
+
 class OpenLineageSink:
     """One backend, or one file."""
 
     def __init__(self, transport: Transport, name: str) -> None:
         self._transport = transport
         self._name = name
-
-    @classmethod
-    def http(cls, url: str, endpoint: str, token: str | None, timeout_s: float) -> OpenLineageSink:
-        """A backend that is reached over HTTP; goes to no other host."""
-        auth = ApiKeyTokenProvider({"apiKey": token}) if token else TokenProvider({})
-        base = url if url.endswith("/") else f"{url}/"
-        config = HttpConfig(url=base, endpoint=endpoint, timeout=timeout_s, auth=auth, retry=_RETRY)
-        transport = HttpTransport(config)
-        transport.session.max_redirects = 0
-        return cls(transport, url)
-
-    @classmethod
-    def file(cls, path: Path) -> OpenLineageSink:
-        """A file that gets one event a line."""
-        return cls(FileTransport(FileConfig(log_file_path=str(path), append=True)), str(path))
 
     def send(self, event: LineageEvent) -> None:
         """As the port says."""
@@ -84,6 +86,10 @@ class OpenLineageSink:
             self._transport.emit(made)
         except Exception as error:
             raise self._error(error) from error
+
+    def close(self) -> None:
+        """As the port says."""
+        self._transport.close()
 
     def _error(self, error: Exception) -> PlacetError:
         """The client raises what its HTTP library raises; no part of an answer is told."""

@@ -40,7 +40,10 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "page-failed": (_W, "it does not, yet; tried again in `retry_s`"),
     "witnessed": (_I, "a `review` of a `person` was signed as an observation, with its `verdict`"),
     "not-witnessed": (_W, "the reviews of a proposal could not be read or signed; tried again in `retry_s`"),
-    "mlflow": (_I, "an MLflow server was brought up to date; `changes` says how much had to be changed"),
+    "mlflow": (
+        _I,
+        "an MLflow server was brought up to date; `changes` says how much was changed, `failed` how much not",
+    ),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),

@@ -127,29 +127,33 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
     """The job that keeps MLflow servers true to the ledger, if the settings of a workspace name one."""
     from placet.agent.events import say
     from placet.agent.jobs import Desk, Job
-    from placet.wire.mlflow import require_mlflow, server
+    from placet.integrations.mlflow_sync import Keeper
+    from placet.wire.mlflow import server
 
     forms = [form for one in folders if (form := _mlflow_form(one)) is not None]
     if not forms:
         return []
-    require_mlflow()
-    from placet.integrations.mlflow_sync import Keeper
-
     keeper = Keeper(server)
 
     def run(client: Client, desk: Desk) -> None:
         found = keeper.look(client)
-        if found is not None:
-            say("mlflow", workspace=desk.workspace, models=found.models, changes=len(found.changes))
+        if found is None:
+            return
+        fields = {"changes": len(found.changes), "failed": len(found.problems)}
+        say("mlflow", workspace=desk.workspace, models=found.models, **fields)
+        if found.error is not None:
+            raise found.error
 
     return [Job("mlflow", run, every_s=min(one.interval for one in forms))]
 
 
 def _mlflow_form(folder: Path) -> MlflowForm | None:
     from placet.config import load_settings
+    from placet.wire.mlflow import named
 
     try:
-        return load_settings(folder).mlflow
+        form = load_settings(folder).mlflow
+        return form if form is not None and named(form) else None
     except PlacetError:
         return None  # said when the workspace is opened
 

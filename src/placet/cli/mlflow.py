@@ -10,7 +10,7 @@ import click
 from placet.cli.output import output
 
 if TYPE_CHECKING:
-    from placet.integrations.mlflow_plan import Change
+    from placet.integrations.mlflow_plan import Change, Problem
     from placet.integrations.mlflow_sync import Synced
 
 
@@ -29,34 +29,43 @@ def sync(dry_run: bool) -> None:
     """
     from placet.client import Client
     from placet.core.mlflowform import MlflowForm
-    from placet.wire.mlflow import require_mlflow, server
+    from placet.integrations.mlflow_sync import sync as run
+    from placet.wire.mlflow import server
 
-    require_mlflow()
     with Client(progress=output.progress()) as client:
         form = client.settings.mlflow or MlflowForm()
-        registry = server(form)
-        from placet.integrations.mlflow_sync import sync as run
-
-        found = run(client, registry, form, dry_run=dry_run)
+        with server(form) as registry:
+            found = run(client, registry, form, dry_run=dry_run)
     output.say(found, lambda one: "\n".join(_lines(one, dry_run=dry_run)))
+    if found.error is not None:
+        raise click.exceptions.Exit(found.error.exit_code)
 
 
 def _lines(found: Synced, *, dry_run: bool) -> Iterator[str]:
     for one in found.changes:
         yield _change(one)
+    for bad in found.problems:
+        yield f"not done: {_subject(bad)}: {bad.error}"
     for kept in found.left:
         yield f"left: {kept.name} version {kept.version}: {kept.reason}"
     done = "to be changed" if dry_run else "changed"
+    failed = f", {len(found.problems)} not done" if found.problems else ""
     yield (
         f"{found.server}: {found.models} models, {found.versions} versions, {found.runs} runs;"
-        f" {len(found.changes)} {done}"
+        f" {len(found.changes)} {done}{failed}"
     )
 
 
-def _change(one: Change) -> str:
+def _subject(one: Change | Problem) -> str:
     what = f"{one.name} version {one.version}" if one.version else one.name
+    if one.what == "alias":
+        return f"{what}: alias {one.key}"
+    return f"{what}: {one.key}" if one.key else what
+
+
+def _change(one: Change) -> str:
     if one.what == "alias":
         after = f"is version {one.after}" if one.after else "is removed"
         before = f" (was version {one.before})" if one.before else ""
-        return f"{what}: alias {one.key} {after}{before}"
-    return f"{what}: {one.key} is {one.after}"
+        return f"{_subject(one)} {after}{before}"
+    return f"{_subject(one)} is {one.after}"

@@ -33,6 +33,10 @@ class MlflowForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     alias: Annotated[
         _Alias, msgspec.Meta(description="the alias of the model version that stands published")
     ] = "published"
+    folder: Annotated[
+        _Text,
+        msgspec.Meta(description="the folder of the workspace below which runs may log; `.` for all of it"),
+    ] = "outputs/mlflow"
     interval: Annotated[
         _Seconds, msgspec.Meta(description="seconds between two looks of the agent at what has changed")
     ] = 60.0
@@ -47,11 +51,10 @@ def read_mlflow(table: object) -> MlflowForm:
     try:
         form = msgspec.convert(table, MlflowForm, strict=False)
     except msgspec.ValidationError as error:
-        raise Invalid(
-            f"The setting mlflow cannot be used: {error}.",
-            kind="settings",
-            mend="See docs/how-to/mlflow.md.",
-        ) from error
+        raise _bad(str(error)) from error
+    reason = layout.unsafe(form.folder) if form.folder != "." else None
+    if reason is not None:
+        raise _bad(f"the folder {form.folder!r} {reason}")
     for uri in (form.tracking_uri, form.registry_uri):
         if uri is not None and re.match(r"https?://[^/]*@", uri, re.IGNORECASE):
             raise Invalid(
@@ -62,6 +65,12 @@ def read_mlflow(table: object) -> MlflowForm:
                 " MLFLOW_TRACKING_TOKEN, or ~/.mlflow/credentials.",
             )
     return form
+
+
+def _bad(why: str) -> Invalid:
+    return Invalid(
+        f"The setting mlflow cannot be used: {why}.", kind="settings", mend="See docs/how-to/mlflow.md."
+    )
 
 
 formed(MlflowForm)

@@ -38,9 +38,8 @@ from placet.engine.propose import Proposed
 from placet.errors import Invalid, NotFound, PlacetError
 from placet.integrations.mlflow_dataset import PlacetDatasetSource
 from placet.integrations.mlflow_place import WORKSPACE, found
-from placet.integrations.mlflow_plan import DIGEST_TAG, PROPOSAL_TAG, STATE_TAG
+from placet.integrations.mlflow_plan import BUILD_TYPE, DIGEST_TAG, PROPOSAL_TAG, STATE_TAG
 
-BUILD_TYPE = "urn:placet:build:mlflow:v1"
 SUBJECT_TAG = "placet.subject"
 _DIGEST_CHARS = 32
 _MOST_INPUTS = 200

@@ -6,7 +6,7 @@ The working folder lies in it, or the variable PLACET_WORKSPACE names it.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from placet.client import Client
 from placet.config import environment, find_dvc
 from placet.core import layout
 from placet.core.location import Location
+from placet.core.mlflowform import MlflowForm
 from placet.core.outputs import Tracking
 from placet.engine.cases import Case
 from placet.engine.copyout import Held
@@ -129,6 +130,32 @@ class Place:
                 why="It names what was proposed or published; that is changed by a proposal alone.",
                 mend=f"Give the experiment a location in the workspace: placet://{self.at.node}/outputs/mlflow",
             )
+
+    def require_chosen(self, paths: Iterable[str], outputs: Iterable[Tracking]) -> None:
+        """Refuse what lies outside of the folder that is MLflow's: a server says where a run logs.
+
+        Args:
+            paths: Of the project, where something is to be written.
+            outputs: What is tracked at, around or below the location.
+
+        Raises:
+            Refused: kind `outside-folder`.
+        """
+        folder = (self.client.settings.mlflow or MlflowForm()).folder
+        if folder == ".":
+            return
+        outside = next((one for one in paths if not one.startswith(f"{folder}/")), None)
+        around = next((one.path for one in outputs if folder.startswith(f"{one.path}/")), None)
+        if outside is None and around is None:
+            return
+        raise Refused(
+            f"Nothing is logged to {outside!r}."
+            if outside is not None
+            else f"Nothing is logged to {folder}: it lies in the tracked output {around}.",
+            kind="outside-folder",
+            why=f"An MLflow server says where its runs log, and may choose a place in {folder} only.",
+            mend=f"Use placet://{self.at.node}/{folder}, or set folder in the table [mlflow] of placet.toml.",
+        )
 
 
 @contextmanager

@@ -6,29 +6,23 @@ model counts by its source alone, which is an artifact's URI with the SHA-256 of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from placet.core.location import parse_location
 from placet.engine.editions import Key, Standing
-from placet.errors import Invalid
+from placet.errors import Invalid, PlacetError
+from placet.ports.models import Version
 
+BUILD_TYPE = "urn:placet:build:mlflow:v1"
 PROPOSAL_TAG = "placet.proposal."
 DIGEST_TAG = "placet.sha256."
 STATE_TAG = "placet.state"
-SCHEME = "placet:"
 _SHOWN = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A version of a registered model, as the server has it."""
-
-    name: str
-    version: str
-    source: str
-    tags: Mapping[str, str]
+What = Literal["alias", "version", "run"]
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +38,31 @@ class Change:
         after: What it is now; None if it was removed.
     """
 
-    what: Literal["alias", "version", "run"]
+    what: What
     name: str
     key: str
     version: str
     before: str | None
     after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that could not be looked at or changed.
+
+    Attributes:
+        what: An alias of a model, a tag of a version, or a run.
+        name: Of the model, or the run's id.
+        key: Which alias, or which tag; of a run that could not be looked at nothing.
+        version: Whose tag; empty for aliases and runs.
+        error: Why.
+    """
+
+    what: What
+    name: str
+    key: str
+    version: str
+    error: PlacetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,15 @@ def place(
     return key, known.get(key), ""
 
 
+def models(versions: Iterable[Version], repository: str) -> Iterator[str]:
+    """The models that have a version which is bound to an artifact of this Ctrl repository, each once."""
+    seen: set[str] = set()
+    for one in versions:
+        if one.name not in seen and not place(one, repository, {})[2]:
+            seen.add(one.name)
+            yield one.name
+
+
 def aliases(
     versions: Iterable[Version],
     now: Mapping[str, str | None],
@@ -101,7 +123,7 @@ def aliases(
         if key is not None:
             models.add(one.name)
         if standing is not None and standing.stands:
-            number = int(one.version) if one.version.isdecimal() else 0
+            number = int(one.version) if _NUMBER.fullmatch(one.version) else 0
             best[one.name] = max(best.get(one.name, (-1, -1, "")), (standing.sequence, number, one.version))
     for name in sorted(models):
         wanted = best[name][2] if name in best else None

@@ -43,7 +43,7 @@ def log(at: Location, files: Mapping[str, Path], *, whole: bool) -> None:
         whole: All of the repository, which becomes one output if nothing is tracked there yet.
 
     Raises:
-        Refused: kind `read-only`: the location is no workspace.
+        Refused: kinds `read-only`: the location is no workspace; `outside-folder`: it is not for MLflow.
         Conflict: kind `untracked-file`: other bytes lie there, and nothing tracks them.
         Invalid: kinds `unsafe-path`, `link-outside-workspace`, `no-place`.
     """
@@ -54,6 +54,7 @@ def log(at: Location, files: Mapping[str, Path], *, whole: bool) -> None:
             _require_name(path, place.project)
         with _turn(place.project):
             outputs = place.outputs(place.path)
+            place.require_chosen(wanted, outputs)
             units = _units(outputs, place.path, list(wanted), whole=whole)
             own = [one for one in units if not any(layout.at_or_below(one, each.path) for each in outputs)]
             _require_tracked(place.project, own, wanted)

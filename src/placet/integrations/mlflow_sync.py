@@ -1,46 +1,45 @@
 """Keep an MLflow server true to the ledger: aliases of models, tags of their versions and of runs.
 
 Idempotent: what should be is computed from the Ctrl repository, compared with what the server says, and only
-the difference is written. Two that do it at the same time write the same.
+the difference is written. Two that do it at the same time write the same. What fails holds nothing else up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
-
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.store.entities.paged_list import PagedList
+from functools import partial
+from typing import TypeVar
 
 from placet.client import Client
 from placet.core.mlflowform import MlflowForm
 from placet.engine.ctrl import View
 from placet.engine.editions import editions
-from placet.errors import Invalid, NotFound, PlacetError, Refused, Unavailable
-from placet.integrations.mlflow import BUILD_TYPE
+from placet.errors import Invalid, NotFound, Partial, PlacetError, Unavailable
 from placet.integrations.mlflow_plan import (
-    SCHEME,
+    BUILD_TYPE,
     Change,
     Left,
-    Version,
+    Problem,
+    What,
     aliases,
     left,
+    models,
     ordered,
     run_tags,
     version_tags,
 )
+from placet.ports.models import ModelServer, Version
+from placet.wire.mlflow import shown
 
-_PAGE = 200
-_MOST = 100_000
+_MOST_PAGES = 1_000  # of 200 versions each
+_SILENT = 3
 _AGAIN_S = 3600.0
+_FAILED_S = 600.0
 _RUN = re.compile(r"[0-9a-f]{32}")
-_REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
-_SHOWN = 300
 
 T = TypeVar("T")
 
@@ -50,9 +49,10 @@ class Synced:
     """What a sync found and changed.
 
     Attributes:
-        server: The registry's URI.
+        server: The registry's address.
         models: Registered models with a version whose source is Placet's.
         changes: What was changed, or with `dry_run` would be.
+        problems: What could not be looked at, or changed. Everything else was.
         left: Versions that can never be shown as published, and why.
     """
 
@@ -63,11 +63,27 @@ class Synced:
     versions: int
     runs: int
     changes: tuple[Change, ...]
+    problems: tuple[Problem, ...]
     left: tuple[Left, ...]
+
+    @property
+    def error(self) -> PlacetError | None:
+        """The problems as one error, if there are any; `Partial` if something was done in spite of them."""
+        if not self.problems:
+            return None
+        first = self.problems[0]
+        if not self.changes:
+            return first.error
+        return Partial(
+            f"{len(self.problems)} things on the MLflow server could not be looked at or changed.",
+            kind="mlflow-partly",
+            why=f"{first.name}: {first.error.what} {first.error.why}".rstrip(),
+            mend="placet mlflow sync tells which, and goes on from there.",
+        )
 
 
 def sync(
-    client: Client, server: MlflowClient, form: MlflowForm, *, dry_run: bool = False, view: View | None = None
+    client: Client, server: ModelServer, form: MlflowForm, *, dry_run: bool = False, view: View | None = None
 ) -> Synced:
     """Bring a server up to date with the Ctrl repository.
 
@@ -81,9 +97,8 @@ def sync(
     Raises:
         NotFound: kind `no-tier`.
         Corrupt: the published branch does not recompute; nothing was changed.
-        Unavailable: kind `mlflow-unreachable`.
-        Refused: kind `mlflow-refused`.
-        Invalid: kind `mlflow-answer`.
+        Unavailable, Refused, Invalid: the server does not tell its versions; nothing was changed. What goes
+            wrong later is in `problems`.
     """
     view, now = view or client.view(), client.now()
     if form.tier not in view.history.policy.form.tiers:
@@ -93,88 +108,134 @@ def sync(
             mend="Mend tier in the table [mlflow] of placet.toml.",
         )
     known, repository = editions(view, form.tier, now), view.history.repository
-    with _asked():
-        versions = list(_versions(server))
-        names = {one.name for one in versions}
-        have = _aliased(server, names, form.alias)
-        changes = [
-            *aliases(versions, have, repository, known, form.alias),
-            *version_tags(versions, repository, known),
-        ]
-        runs = _runs(view, client.settings.node, now)
-        for run, proposals in runs.items():
-            tags = _tags(server, run)
-            changes += run_tags(run, tags, proposals) if tags is not None else ()
-        changes = ordered(changes)
-        for one in () if dry_run else changes:
-            _change(server, one)
+    versions, work = list(_versions(server)), _Work(server, dry_run)
+    have: dict[str, str | None] = {}
+    for name in models(versions, repository):
+        found = work.one("alias", name, form.alias, "", partial(server.aliases, name))
+        if found is not None:
+            have[name] = found.get(form.alias)
+    told = [one for one in versions if one.name in have]
+    changes = [
+        *aliases(told, have, repository, known, form.alias),
+        *version_tags(versions, repository, known),
+    ]
+    work.change(ordered(changes))
+    runs = _runs(view, client.settings.node, now)
+    for run, proposals in runs.items():
+        tags = work.one("run", run, "", "", partial(server.run_tags, run))
+        work.change(run_tags(run, tags, proposals) if tags is not None else ())
     return Synced(
-        _shown(form.registry_uri or str(server.tracking_uri)),
+        shown(form),
         form.alias,
         form.tier,
-        len(names),
+        len({one.name for one in versions}),
         len(versions),
         len(runs),
-        tuple(changes),
+        tuple(work.changes),
+        tuple(work.problems),
         tuple(left(versions, repository)),
     )
 
 
 @dataclass(slots=True)
-class Keeper:
-    """Syncs when a branch of the Ctrl repository moved, and once an hour: for what changed on the server."""
+class _Work:
+    """What was done, and what could not be; one thing that fails keeps no other from being done."""
 
-    open_server: Callable[[MlflowForm], MlflowClient]
-    _done: dict[str, tuple[Mapping[str, str], datetime]] = field(default_factory=dict)
+    server: ModelServer
+    dry_run: bool
+    changes: list[Change] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    _silent: int = 0
+
+    def one(self, what: What, name: str, key: str, version: str, call: Callable[[], T]) -> T | None:
+        """What the server says; None if it fails. After some silence it is not asked any more."""
+        try:
+            if self._silent >= _SILENT:
+                raise Unavailable("The MLflow server was not asked any more.", kind="mlflow-unreachable")
+            found = call()
+        except PlacetError as error:
+            self._silent = self._silent + 1 if error.kind == "mlflow-unreachable" else 0
+            self.problems.append(Problem(what, name, key, version, error))
+            return None
+        self._silent = 0
+        return found
+
+    def change(self, wanted: Iterable[Change]) -> None:
+        """Make changes, or with `dry_run` note them only."""
+        for one in wanted:
+            if self.dry_run or self.one(one.what, one.name, one.key, one.version, partial(self._made, one)):
+                self.changes.append(one)
+
+    def _made(self, one: Change) -> bool:
+        if one.what == "alias":
+            self.server.set_alias(one.name, one.key, one.after)
+        elif one.what == "version":
+            self.server.set_version_tag(one.name, one.version, one.key, str(one.after))
+        else:
+            self.server.set_run_tag(one.name, one.key, str(one.after))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    heads: Mapping[str, str]
+    time: datetime
+    error: PlacetError | None
+
+    def holds(self, heads: Mapping[str, str], now: datetime) -> bool:
+        again = _AGAIN_S if self.error is None else _FAILED_S
+        return self.heads == heads and (now - self.time).total_seconds() < again
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Syncs when a branch of the Ctrl repository moved, and once an hour: for what changed on the server.
+
+    What could not be done is tried again after ten minutes.
+    """
+
+    open_server: Callable[[MlflowForm], AbstractContextManager[ModelServer]]
+    _done: dict[str, _Done] = field(default_factory=dict)
 
     def look(self, client: Client) -> Synced | None:
-        """Sync if it is time to; None if it is not, or if the settings name no server."""
+        """Sync if it is time to; None if it is not, or if the settings name no server.
+
+        Raises:
+            As `sync`; and what `Synced.error` was the last time, until it is tried again.
+        """
         form, place = client.settings.mlflow, str(client.settings.root)
         if form is None:
             return None
         heads, now = client.heads(), client.now()
         before = self._done.get(place)
-        if before is not None and before[0] == heads and (now - before[1]).total_seconds() < _AGAIN_S:
+        if before is not None and before.holds(heads, now):
+            if before.error is not None:
+                raise before.error
             return None
-        found = sync(client, self.open_server(form), form)
-        self._done[place] = heads, now
+        with self.open_server(form) as server:
+            found = sync(client, server, form)
+        self._done[place] = _Done(heads, now, found.error)
         return found
 
 
-def _versions(server: MlflowClient) -> Iterator[Version]:
-    def page(token: str | None) -> PagedList[Any]:
-        return server.search_model_versions(max_results=_PAGE, page_token=token)
-
-    for one in _all(page):
-        if str(one.source).startswith(SCHEME):
-            yield Version(one.name, str(one.version), str(one.source), dict(one.tags))
-
-
-def _aliased(server: MlflowClient, names: set[str], alias: str) -> dict[str, str | None]:
-    """Model -> version that has the alias."""
-
-    def page(token: str | None) -> PagedList[Any]:
-        return server.search_registered_models(max_results=_PAGE, page_token=token)
-
-    found = {one.name: dict(one.aliases) for one in _all(page) if one.name in names} if names else {}
-    return {name: str(known[alias]) for name, known in found.items() if alias in known}
-
-
-def _all(page: Callable[[str | None], PagedList[T]]) -> Iterator[T]:
-    """Every entry of every page.
+def _versions(server: ModelServer) -> Iterator[Version]:
+    """Every version of every page.
 
     Raises:
         Invalid: kind `mlflow-answer`: there is no end.
     """
-    token, count = None, 0
-    while True:
-        found = page(token)
-        yield from found
-        count, token = count + len(found), found.token
+    token = None
+    for _ in range(_MOST_PAGES):
+        page = server.versions(token)
+        yield from page.versions
+        token = page.token
         if not token:
             return
-        if count > _MOST or not found:
-            raise Invalid("The MLflow server lists without end.", kind="mlflow-answer")
+    raise Invalid(
+        "The MLflow server lists without end.",
+        kind="mlflow-answer",
+        why=f"It has more than {_MOST_PAGES} pages of versions with a source of Placet, or does not look.",
+    )
 
 
 def _runs(view: View, node: str | None, now: datetime) -> dict[str, list[tuple[str, str, tuple[str, ...]]]]:
@@ -189,54 +250,3 @@ def _runs(view: View, node: str | None, now: datetime) -> dict[str, list[tuple[s
             digests = tuple(one.value for one in case.manifest.subjects)
             out.setdefault(run, []).append((case.id, str(view.state(case, now)), digests))
     return out
-
-
-def _tags(server: MlflowClient, run: str) -> Mapping[str, str] | None:
-    """A run's tags; None if the server has no such run, or it was deleted."""
-    try:
-        found = server.get_run(run)
-        return dict(found.data.tags) if found.info.lifecycle_stage == "active" else None
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise
-
-
-def _change(server: MlflowClient, one: Change) -> None:
-    if one.what == "alias" and one.after is None:
-        server.delete_registered_model_alias(one.name, one.key)
-    elif one.what == "alias":
-        server.set_registered_model_alias(one.name, one.key, str(one.after))
-    elif one.what == "version":
-        server.set_model_version_tag(one.name, one.version, one.key, one.after)
-    else:
-        server.set_tag(one.name, one.key, one.after)
-
-
-@contextmanager
-def _asked() -> Iterator[None]:
-    """MLflow's errors as ours."""
-    try:
-        yield
-    except PlacetError:
-        raise
-    except MlflowException as error:
-        why = _shown(str(error))[:_SHOWN]
-        if error.error_code in _REFUSED:
-            raise Refused(
-                "The MLflow server does not let this be done.",
-                kind="mlflow-refused",
-                why=why,
-                mend="See MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN.",
-            ) from error
-        raise Unavailable(
-            "The MLflow server did not do what it was asked.",
-            kind="mlflow-unreachable",
-            why=why,
-            mend="Run it again when it answers: placet mlflow sync",
-        ) from error
-
-
-def _shown(text: str) -> str:
-    """A text without the name and password that a URI in it may have."""
-    return re.sub(r"//[^/@\s]*@", "//", text)

@@ -19,3 +19,7 @@ class LineageSink(Protocol):
                 with this credential, or at this address.
         """
         ...
+
+    def close(self) -> None:
+        """End what it holds. May be called twice."""
+        ...

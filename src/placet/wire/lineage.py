@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import msgspec
 
 from placet import config
 from placet.adapters.keys import read_secret
+from placet.adapters.lineage_apart import LineageApart
 from placet.adapters.told import FileRecord
 from placet.core.digest import sha256_hex
 from placet.core.lineageevent import LineageEvent
@@ -60,7 +63,7 @@ class Reporter:
             Conflict: another process does the same now.
             Unavailable, Refused: the backend did not take an event; the next run goes on there.
         """
-        with self._record.alone():
+        with self._record.alone(), closing(self):
             wire = self._wire
             view = self._watch.load(wire.repo, wire.trust_root(), wire.clock.now(), wire.memory)
             told = _read(self._record.read())
@@ -73,6 +76,12 @@ class Reporter:
                 self._record.write(msgspec.json.encode(told))
             progress.done()
             return Sent(taken[True], taken[False])
+
+    def close(self) -> None:
+        """End what the backend is told by; the next run opens it again."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
 
     def tried(self) -> str:
         """That the settings can be used, in words; sends nothing.
@@ -100,23 +109,30 @@ class Reporter:
         return self._sink
 
     def _opened(self) -> LineageSink:
-        try:
-            from placet.adapters.openlineage import OpenLineageSink
-        except ImportError as error:
+        if not _installed():
             raise NotFound(
                 "OpenLineage's client is not installed.",
                 kind="no-openlineage",
                 mend="pip install '/path/to/placet[lineage]'",
-            ) from error
+            )
         form, root = self._form, self._wire.settings.root
         if form.file is not None:
-            return OpenLineageSink.file(root / form.file)
+            from placet.adapters.openlineage import open_file
+
+            return open_file(root / form.file)
         token = None
         if form.token_file is not None:
             token = read_secret(root / form.token_file).decode("ascii", "replace").strip()
             if not token.isascii() or not token.isprintable() or not token:
                 raise Invalid(f"{root / form.token_file} holds no API key.", kind="lineage-token")
-        return OpenLineageSink.http(form.url or "", form.endpoint, token, form.timeout)
+        return LineageApart(form.url or "", form.endpoint, token, form.timeout, config.environment())
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("openlineage.client") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _read(data: bytes | None) -> Mapping[str, int]:

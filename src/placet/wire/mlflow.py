@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from placet import config
+from placet.adapters.mlflow_apart import MlflowApart
 from placet.core.mlflowform import MlflowForm
 from placet.errors import NotFound
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 _OURS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -20,42 +17,38 @@ _OURS = {
 }
 
 
-def require_mlflow(environ: MutableMapping[str, str] | None = None) -> None:
-    """Refuse to go on without MLflow's client; to be called before anything imports it in a program of ours.
+def server(form: MlflowForm, environ: Mapping[str, str] | None = None) -> MlflowApart:
+    """The server, asked in a process of its own; to be closed.
 
-    It looks at the environment then: it sends no telemetry, and gives up in a minute or two.
-
-    Raises:
-        NotFound: kind `no-mlflow`.
-    """
-    env = os.environ if environ is None else environ
-    for name, value in _OURS.items():
-        env.setdefault(name, value)
-    if importlib.util.find_spec("mlflow") is None:
-        raise NotFound(
-            "MLflow is not installed.", kind="no-mlflow", mend="pip install '/path/to/placet[mlflow]'"
-        )
-
-
-def server(form: MlflowForm) -> MlflowClient:
-    """The server's client.
+    That process sends no telemetry, and gives up after some seconds, unless the environment says otherwise.
 
     Raises:
         NotFound: kind `no-mlflow`: it is not installed, or no server is named.
     """
-    require_mlflow()
-    tracking = _tracking(form, os.environ)
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=tracking, registry_uri=form.registry_uri)
-
-
-def _tracking(form: MlflowForm, environ: Mapping[str, str]) -> str:
-    uri = form.tracking_uri or environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
+    env = config.environment() if environ is None else environ
+    if importlib.util.find_spec("mlflow") is None:
+        raise NotFound(
+            "MLflow is not installed.", kind="no-mlflow", mend="pip install '/path/to/placet[mlflow]'"
+        )
+    tracking = named(form, env)
+    if tracking is None:
         raise NotFound(
             "No MLflow server is named.",
             kind="no-mlflow",
             mend='Write [mlflow] tracking_uri = "https://..." to placet.toml, or set MLFLOW_TRACKING_URI.',
         )
-    return uri
+    return MlflowApart(tracking, form.registry_uri, _OURS | dict(env))
+
+
+def named(form: MlflowForm, environ: Mapping[str, str] | None = None) -> str | None:
+    """The address of the tracking server, if one is named."""
+    env = config.environment() if environ is None else environ
+    return form.tracking_uri or env.get("MLFLOW_TRACKING_URI") or None
+
+
+def shown(form: MlflowForm) -> str:
+    """The registry's address without the name and password that may be in it."""
+    uri = form.registry_uri or named(form) or ""
+    scheme, mark, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
