@@ -1,8 +1,8 @@
 """Make tests/ci/schemas/kubernetes.json: the kinds that our manifests have, every unknown key refused.
 
-Argo's kinds follow from hera's models, which its makers generate from Argo's own schemas; those of Kubernetes
-from what `kubernetes-validate` ships. Both are Apache-2.0 and come from PyPI. Only for who changes a version
-or uses another kind: python3.11 scripts/kubernetes_schemas.py
+Argo's kinds are those of Argo's own schemas, by Go's module proxy; Kubernetes' kinds are what
+`kubernetes-validate` ships, from PyPI. All are Apache-2.0. Needs Go, and only who changes a version or uses
+another kind needs it: python3.11 scripts/kubernetes_schemas.py
 """
 
 from __future__ import annotations
@@ -11,25 +11,14 @@ import json
 import subprocess  # noqa: TID251 - a script
 import sys
 import tempfile
-import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "ci" / "schemas" / "kubernetes.json"
-HERA = "hera==7.1.0"
+ARGO = ("github.com/argoproj/argo-workflows/v3@v3.7.3", "github.com/argoproj/argo-events@v1.9.7")
 KUBERNETES = ("kubernetes-validate==1.37.0", "v1.34")
-ARGO = """
-import json
-from hera.events.models.github.com.argoproj.argo_events.pkg.apis.events import v1alpha1 as events
-from hera.workflows.models.io.argoproj.workflow import v1alpha1 as workflows
-from pydantic.json_schema import models_json_schema
-kinds = [workflows.Workflow, workflows.WorkflowTemplate, workflows.CronWorkflow]
-kinds += [events.EventSource, events.Sensor]
-_, schema = models_json_schema([(one, "validation") for one in kinds], ref_template="#/definitions/{model}")
-print(json.dumps(schema["$defs"]))
-"""
 KINDS = {
     "v1 ServiceAccount": "core.v1.ServiceAccount",
     "v1 Secret": "core.v1.Secret",
@@ -43,8 +32,6 @@ KINDS = {
     "rbac.authorization.k8s.io/v1 RoleBinding": "rbac.v1.RoleBinding",
 }
 ARGO_KINDS = ("Workflow", "WorkflowTemplate", "CronWorkflow", "EventSource", "Sensor")
-_WIRE = {"K8SResource": "object", "Amount": ["number", "string"], "Int64OrString": ["integer", "string"]}
-"""Types of events whose models are of protobuf's form, and not of the manifests'."""
 _SAID = frozenset({"description", "title", "default", "examples"})
 
 
@@ -87,23 +74,26 @@ def reachable(definitions: dict[str, Any], roots: list[str]) -> dict[str, Any]:
     return found
 
 
-def argo(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Argo's kinds."""
-    venv.create(folder / "venv", with_pip=True)
-    python = folder / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--only-binary", ":all:", HERA], check=True)  # noqa: S603
-    done = subprocess.run([python, "-c", ARGO], capture_output=True, text=True, check=True)  # noqa: S603
-    definitions = {f"argo.{name}": one for name, one in strict(json.loads(done.stdout), names=True).items()}
-    text = json.dumps(definitions).replace('"#/definitions/', '"#/definitions/argo.')
-    definitions = json.loads(text)
-    named = {one.rsplit("__", 1)[-1].removeprefix("argo."): one for one in definitions}
-    kinds = {f"argoproj.io/v1alpha1 {kind}": named[kind] for kind in ARGO_KINDS}
-    for name in kinds.values():  # of events, the models have not what every kind has
-        definitions[name]["properties"] |= {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
-    for name in definitions:
-        own = _WIRE.get(name.removeprefix("argo.").rsplit("__", 1)[-1])
-        definitions[name] = {"type": own} if own else definitions[name]
-    return kinds, reachable(definitions, list(kinds.values()))
+def module(name: str) -> Path:
+    """The folder of a Go module, `path@version`, which Go has checked against its checksum database."""
+    argv = ["go", "mod", "download", "-json", name]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tempfile.gettempdir())  # noqa: S603
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def argo(name: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """The kinds of one of Argo's modules that our manifests have; definitions have its name before theirs."""
+    text = (module(name) / "api" / "jsonschema" / "schema.json").read_text()
+    of = name.split("/")[2].partition("@")[0]
+    definitions = json.loads(text.replace('"#/definitions/', f'"#/definitions/{of}.'))["definitions"]
+    named = {f"{of}.{key}": one for key, one in definitions.items()}
+    kinds = {
+        f"{kind['group']}/{kind['version']} {kind['kind']}": key
+        for key, one in named.items()
+        for kind in one.get("x-kubernetes-group-version-kind", ())
+        if kind["kind"] in ARGO_KINDS and kind["group"] == "argoproj.io"
+    }
+    return kinds, strict(reachable(named, list(kinds.values())), names=True)
 
 
 def kubernetes(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
@@ -122,14 +112,14 @@ def kubernetes(folder: Path) -> tuple[dict[str, str], dict[str, Any]]:
 def main() -> None:
     """Write the file."""
     with tempfile.TemporaryDirectory() as temp:
-        (one, first), (other, second) = argo(Path(temp)), kubernetes(Path(temp))
+        found = [*map(argo, ARGO), kubernetes(Path(temp))]
     package, version = KUBERNETES
-    source = f"{HERA}, {version} of {package}; Apache-2.0; made by scripts/kubernetes_schemas.py"
-    found = {"source": source, "kinds": {**one, **other}}
-    every = sorted({**first, **second}.items())
+    source = f"{', '.join(ARGO)}, {version} of {package}; Apache-2.0; made by scripts/kubernetes_schemas.py"
+    kinds = {kind: name for of, _ in found for kind, name in of.items()}
+    every = sorted((name, one) for _, definitions in found for name, one in definitions.items())
     lines = [f'"{name}":{json.dumps(value, separators=(",", ":"))}' for name, value in every]
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps(found, indent=1)[:-2] + ',\n "definitions": {\n' + ",\n".join(lines) + "\n}}\n")
+    head = json.dumps({"source": source, "kinds": kinds}, indent=1)[:-2]
+    OUT.write_text(head + ',\n "definitions": {\n' + ",\n".join(lines) + "\n}}\n")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,15 @@ def _schema():
 def problems(document):
     """What is wrong with a manifest, by the schema of its kind; an unknown kind is wrong."""
     whole = _schema()
-    name = whole["kinds"].get(f"{document['apiVersion']} {document['kind']}")
+    return problems_by(whole["kinds"], whole["definitions"], document)
+
+
+def problems_by(kinds, definitions, document):
+    """What is wrong with a manifest, by these definitions."""
+    name = kinds.get(f"{document['apiVersion']} {document['kind']}")
     if name is None:
         return [f"unknown kind {document['apiVersion']} {document['kind']}"]
-    schema = {"$ref": f"#/definitions/{name}", "definitions": whole["definitions"]}
+    schema = {"$ref": f"#/definitions/{name}", "definitions": definitions}
     found = jsonschema.Draft202012Validator(schema).iter_errors(document)
     return [f"{error.json_path}: {error.message[:200]}" for error in found]
 

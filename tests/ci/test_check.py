@@ -14,7 +14,7 @@ from ci.runner import Job, load, run_action
 from governance.lab import Lab
 
 ACTION = "integrations/ci/check"
-HOSTILE = "means\n::add-path::/evil\n  ::error::x\n##[group]y\n```\n<img src=x> @org/team"
+HOSTILE = "means\n::add-path::/evil\n  ::error::x\n##[group]y\n```\n<img src=x> @org/team\r<b>y\x0b\u2028z"
 
 
 @pytest.fixture(scope="module")
@@ -149,4 +149,5 @@ def test_installing_takes_everything_by_hash_from_the_actions_own_commit():
         if "pip install" in line:
             assert "--no-deps" in line and ("--require-hashes" in line or "--no-index" in line)
             assert "$source" in line
+    assert set(re.findall(r'(?:PYTHON|python)" (.*?) -m', install)) == {"-I"}
     assert os.path.normpath(f"/a/{ACTION}/../../..") == "/a"

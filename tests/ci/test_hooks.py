@@ -110,6 +110,20 @@ def test_outputs_of_dvc_are_refused_whatever_is_allowed(repo):
     }
 
 
+def test_a_copy_of_an_output_is_refused_under_any_name(repo):
+    empty = PLAIN.replace(b"0cc175b9c0f1b6a831c399e269772661", b"d41d8cd98f00b204e9800998ecf8427e")
+    files = {
+        "a.csv.dvc": PLAIN,
+        "notes.txt": "a",
+        "other.txt": "b",
+        "e.dvc": empty.replace(b"a.csv", b"e"),
+        "__init__.py": "",
+    }
+    stage(repo, files)
+    assert reasons(repo) == {"notes.txt": "it has the bytes of a.csv, an output of a.csv.dvc"}
+    assert reasons(repo, allow=["notes.txt"]) == {}
+
+
 def test_each_project_of_a_repository_has_outputs_of_its_own(repo):
     files = {
         "sub/.dvc/config": "", "sub/deep/a.bin.dvc": PLAIN.replace(b"a.csv", b"a.bin"), "sub/deep/a.bin": "a",
@@ -121,9 +135,22 @@ def test_each_project_of_a_repository_has_outputs_of_its_own(repo):
 
 def test_links_into_the_cache_are_refused_and_others_not(repo):
     (repo / "l").symlink_to("/srv/cache/files/md5/0c/c175b9c0f1b6a831c399e269772661")
+    (repo / "old").symlink_to("../.dvc/cache/0c/c175b9c0f1b6a831c399e269772661")
     (repo / "ok").symlink_to("README.md")
-    git(repo, "add", "-f", "l", "ok")
-    assert reasons(repo, allow=["**"]) == {"l": "it is a link into DVC's cache"}
+    git(repo, "add", "-f", "l", "old", "ok")
+    assert reasons(repo, allow=["**"]) == dict.fromkeys(("l", "old"), "it is a link into DVC's cache")
+
+
+def test_a_submodule_and_a_line_end_in_a_name_hide_nothing(repo):
+    git(repo.parent, "init", "-q", "inner")
+    git(repo.parent / "inner", "commit", "-q", "--allow-empty", "-m", "x")
+    git(repo, "-c", "protocol.file.allow=always", "submodule", "add", "-q", "../inner", "sub")
+    git(repo, "config", "diff.ignoreSubmodules", "all")
+    stage(repo, {"a.dvc": PLAIN.replace(b"a.csv", b"a"), "big\nb.txt": "x" * 2000, "\n.csv": "a\n"})
+    git(repo, "-c", "protocol.file.allow=always", "submodule", "add", "-q", "../inner", "a")
+    found = reasons(repo, most=1000)
+    assert set(found) == {"a", "big\nb.txt", "\n.csv"} and "output of a.dvc" in found["a"]
+    assert set(reasons(repo, "big\nb.txt", "sub", "a", most=1000)) == {"a", "big\nb.txt"}
 
 
 def test_what_is_allowed_is_a_glob(repo):

@@ -21,9 +21,12 @@ def test_the_action_installs_itself_by_hash(tmp_path):
     lab = Lab.make(tmp_path)
     lab.clock.time = datetime.now(UTC)
     ident = lab.propose()
+    (tmp_path / "job").mkdir()
     job = Job(tmp_path / "job", {"server_url": "https://git.example.org", "repository": "x/y", "token": "x"})
     job.limit_s = 1800
     job.env["PIP_NO_CACHE_DIR"] = "1"
+    for name in ("venv", "pip"):  # as from a pull request that was checked out
+        (job.folder / f"{name}.py").write_text("raise SystemExit('evil')\n")
     job.github |= {
         "head_ref": f"proposals/{ident}",
         "event": {"pull_request": {"head": {"sha": lab.branch(ident)}}},

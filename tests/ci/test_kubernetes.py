@@ -59,6 +59,8 @@ def test_every_manifest_is_what_its_kind_may_be(folder):
         ("CronWorkflow", lambda one: one["spec"]["workflowSpec"]["workflowTemplateRef"].update(nam="x")),
         ("Sensor", lambda one: one["spec"]["dependencies"][0]["filters"]["data"][0].update(valu=["x"])),
         ("EventSource", lambda one: one["spec"]["github"]["ctrl"].update(webhookSecre={})),
+        ("EventSource", lambda one: one["spec"]["github"]["ctrl"]["webhook"].pop("url")),
+        ("Sensor", lambda one: one["spec"]["triggers"][0]["retryStrategy"].update(factor="2")),
         ("StatefulSet", lambda one: one["spec"]["template"]["spec"].update(securityContex={})),
         ("StatefulSet", lambda one: one["spec"].pop("selector")),
         ("NetworkPolicy", lambda one: one["spec"].update(policyTypes="Ingress")),
@@ -144,6 +146,16 @@ def test_pods_have_no_privilege_and_no_token(path, document):
     assert [one["args"][0] for one in keyed] in (["agent"], [])
     for _, value in walk(document):
         assert not (isinstance(value, dict) and value.get("defaultMode", 288) != 0o440)
+
+
+def test_events_pods_say_another_user_than_their_image_does():
+    found = [one for _, one in documents(f"{ARGO}/events") if one["kind"] in {"EventSource", "Sensor"}]
+    assert len(found) == 2
+    for one in found:
+        context = one["spec"]["template"]["container"]["securityContext"]
+        assert (
+            context["runAsNonRoot"] is True and context["runAsUser"] > 0 and context["readOnlyRootFilesystem"]
+        )
 
 
 def test_roles_let_as_little_as_argo_needs():

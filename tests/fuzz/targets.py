@@ -208,7 +208,7 @@ def read_staged(data: bytes) -> object:
         for name in ("a.dvc", "artifacts/s/a.dvc", ".dvc/config", "a.txt")
     ]
     found = [staged.metafiles_in(files, lambda *_: data, governed=one) for one in (False, True)]
-    return found, staged.data_in(files, lambda *_: data, lambda _: None)
+    return found, staged.data_in(files, lambda *_: data, lambda _: None, lambda *_: None)
 
 
 def read_dir(data: bytes, *, strict: bool) -> object:

@@ -45,7 +45,9 @@ class Index:
 
     def changed(self) -> Sequence[Staged]:
         """The files that the next commit adds or changes."""
-        raw = self._git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=AMT")
+        # Whatever the user's settings leave out of a diff.
+        how = ("--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=none")
+        raw = self._git("diff", *how, "--diff-filter=AMT")
         fields = raw.split(b"\0")
         pairs = zip(fields[::2], fields[1::2], strict=False)
         return self._sized((path, *_raw(entry)) for entry, path in pairs)

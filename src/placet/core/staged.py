@@ -44,7 +44,7 @@ _SECRET = re.compile(
 )
 _USER = re.compile(r"(?im)^\s*(?:url|endpointurl)\s*=\s*\S+://[^/@\s:]*:[^/@\s]+@")
 _LOCAL = re.compile(r"(?:.*/)?\.dvc/(?:config\.local|cache/.*|tmp/.*)", re.DOTALL)
-_CACHED = re.compile(rb"(?:^|/)files/md5/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?$")
+_CACHED = re.compile(rb"(?:^|/)(?:files/md5|\.dvc/cache)/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?$")
 _LINK, _FILE = "120000", frozenset({"100644", "100755"})
 
 
@@ -71,12 +71,15 @@ Read = Callable[[Staged, int], bytes]
 """The content of a file, if it is not longer than so many bytes."""
 Owner = Callable[[str], Tracking | None]
 """The output of DVC that is at a path or around it."""
+Same = Callable[[str, bytes], Tracking | None]
+"""The output of DVC, in the project that a path is in, that has this content."""
 
 
 def data_in(
     files: Sequence[Staged],
     read: Read,
     owner: Owner,
+    same: Same,
     *,
     most: int = MOST,
     allow: Sequence[str] = (),
@@ -88,6 +91,7 @@ def data_in(
         files: What is to be committed.
         read: Reads one of them.
         owner: Tells which output of DVC a file belongs to.
+        same: Tells which output of DVC has the same bytes.
         most: Bytes that a file has at most.
         allow: Globs of files that may be of any size and kind; not of outputs, and of nothing of DVC's own.
         governed: This is a clone of a Ctrl repository.
@@ -96,7 +100,7 @@ def data_in(
     for one in files:
         reason = _never(one, read, owner, governed=governed)
         if reason is None and not any(matches(glob, one.path) for glob in allow):
-            reason = _data(one, read, most)
+            reason = _data(one, read, same, most)
         if reason is not None:
             out.append(Objection(one.path, *reason))
     return out
@@ -124,8 +128,8 @@ def _holds_secret(config: bytes) -> bool:
     return _SECRET.search(text) is not None or _USER.search(text) is not None
 
 
-def _data(one: Staged, read: Read, most: int) -> tuple[str, str] | None:
-    """What looks like data, by name, size or first bytes."""
+def _data(one: Staged, read: Read, same: Same, most: int) -> tuple[str, str] | None:
+    """What looks like data, by name, size or first bytes, or is a copy of some."""
     if one.mode not in _FILE:
         return None
     track = f"git rm --cached -- {one.path}; then placet track {one.path}, or allow it: --allow"
@@ -137,6 +141,8 @@ def _data(one: Staged, read: Read, most: int) -> tuple[str, str] | None:
     content = read(one, most)
     if _MAGIC.match(content[:_HEAD]):
         return "it begins as a file that holds data", track
+    if content and (found := same(one.path, content)) is not None:
+        return f"it has the bytes of {found.path}, an output of {found.named}", track
     if _KEY.search(content):
         return (
             "it holds a private key",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from placet import config
 from placet.adapters.git_index import Index
 from placet.core import layout
+from placet.core.digest import md5_hex
 from placet.core.outputs import Tracking
-from placet.core.staged import Objection, Owner, Read, Rewritten, data_in, metafiles_in
+from placet.core.staged import Objection, Read, Rewritten, data_in, metafiles_in
 from placet.engine.disk import disk
 from placet.engine.outputs import Outputs
 from placet.wire.data import DataWire
@@ -41,8 +42,9 @@ def judge_data(folder: Path, names: Sequence[str], *, most: int, allow: Sequence
     with Index(folder, config.environment()) as index:
         files = index.named(names) if names else index.changed()
         governed = _governed(index.root)
-        with _owners(folder, index.root) as owner:
-            found = data_in(files, index.read, owner, most=most, allow=allow, governed=governed)
+        with ExitStack() as stack:
+            of = _Projects(folder, index.root, stack)
+            found = data_in(files, index.read, of.owner, of.same, most=most, allow=allow, governed=governed)
     return Judged(len(files), tuple(found))
 
 
@@ -87,22 +89,40 @@ def _rewrite(root: Path, one: Rewritten, read: Read) -> bool:
     return True
 
 
-@contextmanager
-def _owners(folder: Path, root: Path) -> Iterator[Owner]:
-    """Which output a file of the work tree belongs to: of the DVC project that is nearest above it."""
-    known: dict[Path, Outputs] = {}
-    with ExitStack() as stack:
+class _Projects:
+    """The outputs of the DVC projects in a work tree; for a file, of the project that is nearest above it."""
 
-        def owner(path: str) -> Tracking | None:
-            full = root / path
-            project = config.find_dvc(full.parent)
-            if project is None or not (project.is_relative_to(root) and full.is_relative_to(project)):
-                return None
-            if project not in known:
-                wire = DataWire(config.Settings(project, project), folder, None)
-                wire.project = project
-                stack.callback(wire.close)
-                known[project] = wire.workspace.outputs()
-            return known[project].owner(full.relative_to(project).as_posix())
+    def __init__(self, folder: Path, root: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._root = root
+        self._stack = stack
+        self._known: dict[Path, Outputs] = {}
 
-        yield owner
+    def owner(self, path: str) -> Tracking | None:
+        """The output that is at a path of the work tree, or around it."""
+        project = self._above(path)
+        if project is None:
+            return None
+        return self._outputs(project).owner((self._root / path).relative_to(project).as_posix())
+
+    def same(self, path: str, content: bytes) -> Tracking | None:
+        """The output that is one file with this content."""
+        project = self._above(path)
+        if project is None:
+            return None
+        md5 = md5_hex(content)
+        return next((one for one in self._outputs(project).every() if one.out.md5 == md5), None)
+
+    def _above(self, path: str) -> Path | None:
+        full = self._root / path
+        project = config.find_dvc(full.parent)
+        inside = project and project.is_relative_to(self._root) and full.is_relative_to(project)
+        return project if inside else None
+
+    def _outputs(self, project: Path) -> Outputs:
+        if project not in self._known:
+            wire = DataWire(config.Settings(project, project), self._folder, None)
+            wire.project = project
+            self._stack.callback(wire.close)
+            self._known[project] = wire.workspace.outputs()
+        return self._known[project]
