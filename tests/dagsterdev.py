@@ -1,4 +1,8 @@
-"""`dagster dev` as a user starts it: web server, daemon and code server, on a free port; asked by GraphQL."""
+"""`dagster dev` as a user starts it: web server, daemon and code server, on a free port; asked by GraphQL.
+
+What it takes is the start of processes (each imports Dagster), and Dagster's own loops: 5 s of sensors, 30 s of
+backfills. So tests start few, and let a backfill run beside all else.
+"""
 
 import json
 import os
@@ -9,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +21,10 @@ LIMIT_S = 400
 CONFIG = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
 """
 _REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": "dagster_node.definitions"}
 
@@ -26,7 +34,7 @@ def until(look, limit_s=LIMIT_S):
     end = time.monotonic() + limit_s
     while not (found := look()):
         assert time.monotonic() < end, "it took too long"
-        time.sleep(0.3)
+        time.sleep(0.2)
     return found
 
 
@@ -53,27 +61,44 @@ class Dev:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.log = (self.home / "log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                Path(sys.executable).parent / "dagster", "dev", "-m", "dagster_node.definitions",
-                "-h", "127.0.0.1", "-p", str(self.port),
-            ],
-            cwd=self.project, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, **self.environ, "DAGSTER_HOME": str(self.home), "PYTHONPATH": str(self.project / "src")},
-        )  # fmt: skip
-        until(self._answers)
+        with self._begun("dagster", "dev", "-h", "127.0.0.1", "-p", str(self.port)) as self.process:
+            until(self._answers)
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
+        self._end(self.process)
+
+    @contextmanager
+    def daemon(self):
+        """The daemon alone, as where it is a service of its own."""
+        with self._begun("dagster-daemon", "run") as process:
+            try:
+                yield
+            finally:
+                self._end(process)
+
+    @contextmanager
+    def _begun(self, program, *args):
+        environ = {
+            **os.environ,
+            **self.environ,
+            "DAGSTER_HOME": str(self.home),
+            "PYTHONPATH": str(self.project / "src"),
+        }
+        with (self.home / "log").open("ab") as log:
+            yield subprocess.Popen(
+                [Path(sys.executable).parent / program, *args, "-m", "dagster_node.definitions"],
+                cwd=self.project, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=environ,
+            )  # fmt: skip
+
+    def _end(self, process):
+        process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(60)
+            process.wait(60)
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
-            self.log.close()
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
 
     def _answers(self):
         assert self.process.poll() is None, (self.home / "log").read_text()[-3000:]
@@ -92,9 +117,8 @@ class Dev:
         assert "errors" not in found, found["errors"]
         return found["data"]
 
-    def launch(self, job, assets=(), config=None, *, alone=True):
-        """Start a run; its id. Its steps are processes of their own if it is not `alone`."""
-        config = {**(config or {}), **({"execution": {"config": {"in_process": {}}}} if alone else {})}
+    def launch(self, job, assets=(), config=None):
+        """Start a run; its id."""
         found = self.ask(
             """mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
                  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
@@ -105,7 +129,7 @@ class Dev:
                     **({"assetSelection": [{"path": [one]} for one in assets]} if assets else {}),
                 },
                 "mode": "default",
-                "runConfigData": config,
+                "runConfigData": config or {},
             },
         )["launchPipelineExecution"]  # fmt: skip
         assert found["__typename"] == "LaunchRunSuccess", found
@@ -152,6 +176,15 @@ class Dev:
             "sensorState"
         ]
         return {**found, "cursor": found["typeSpecificData"]["lastCursor"]}
+
+    def reload(self):
+        """As the button of the code location."""
+        found = self.ask(
+            """mutation($n: String!) { reloadRepositoryLocation(repositoryLocationName: $n) {
+                 ... on WorkspaceLocationEntry { locationOrLoadError { __typename } } } }""",
+            n=_REPOSITORY["repositoryLocationName"],
+        )["reloadRepositoryLocation"]
+        assert found["locationOrLoadError"]["__typename"] == "RepositoryLocation", found
 
     def reset_cursor(self):
         """As the button of the sensor's page."""

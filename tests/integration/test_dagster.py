@@ -133,6 +133,7 @@ import dagster as dg
 from placet.integrations.dagster import PlacetIOManager, PlacetResource
 
 WORKSPACE = {workspace!r}
+QUICKLY = {{"start_method": {{"forkserver": {{"preload_modules": ["placet.integrations.dagster"]}}}}}}
 
 def make(number):
     @dg.asset(name=f"asset_{{number}}")
@@ -157,7 +158,7 @@ def job():
             "io_manager": PlacetIOManager(workspace=WORKSPACE),
         }},
         jobs=[dg.define_asset_job("everything")],
-        executor=dg.multiprocess_executor.configured({{"max_concurrent": 5}}),
+        executor=dg.multiprocess_executor.configured({{"max_concurrent": 5, **QUICKLY}}),
     ).get_job_def("everything")
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -22,6 +23,7 @@ from placet.integrations import outputs
 from placet.integrations.dagster import PlacetIOManager, PlacetResource, events, promotion_job
 from placet.integrations.dagster.events import outputs_of, told
 from placet.integrations.dagster.paths import safe_part
+from placet.integrations.dagster.provenance import provenance_of
 
 
 @pytest.fixture
@@ -349,6 +351,35 @@ def test_one_run_for_several_partitions_makes_an_artifact_of_each(run, workspace
         client.track(["outputs/part/a.txt"])
     found = failure(run(part, reader, selection=[reader], partition_key="a", good=False))
     assert "is not the version that Dagster recorded" in found
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_of_partitions_with_one_version_the_one_that_went_in_is_named(run, instance):
+    @dg.asset(
+        partitions_def=DAYS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        metadata={"placet/format": "text"},
+    )
+    def part(context: dg.AssetExecutionContext) -> dict[str, str]:
+        return {key: key for key in context.partition_keys}
+
+    @dg.asset(partitions_def=DAYS)
+    def same(part: str) -> str:
+        return part
+
+    def named(one):
+        found = provenance_of(instance, [one], repository="ab" * 16, node="site-b", run=one.run)
+        (used,) = found.dependencies
+        return used.digest
+
+    run(part, tags=RANGE)
+    newest = instance.fetch_materializations(dg.AssetKey("part"), limit=1).records[0]
+    (other,) = {"a", "b"} - {newest.partition_key}
+    run(part, same, selection=[same], partition_key=other)
+    (made,) = outputs_of(instance, dg.AssetKey("same"))
+    assert named(made) == {"sha256": sha256_hex(other.encode())}
+    version = newest.asset_materialization.tags["dagster/data_version"]
+    assert named(replace(made, inputs={"part": (newest.storage_id, version)})) == {}
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -108,7 +108,8 @@ def _input(instance: dg.DagsterInstance, one: Recorded, name: str) -> Recorded |
     """
     key, (place, version) = dg.AssetKey.from_user_string(name), one.inputs[name]
     made = output_at(instance, key, place)
-    if made is not None and made.version == version:
+    related = made is not None and (one.partition is None or made.partition in {None, one.partition})
+    if made is not None and related and made.version == version:
         return made
     same = outputs_of(instance, key, [one.partition]) if one.partition is not None else []
     return next((made for made in same if sha256_hex(made.version.encode()) == version), None)
