@@ -11,6 +11,8 @@ import pytest
 from agent.site import PLACET, Agent, Site
 from governance.lab import PUBLISHED
 from integration.test_openlineage import served
+from placet.cli.app import run
+from placet.cli.output import output
 from placet.core import layout
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "lineage.md"
@@ -104,17 +106,27 @@ def test_an_agent_tells_what_it_published_and_is_not_kept_by_a_backend_that_is_d
             assert agent.stop() == 0
 
 
-def test_json_of_lineage_and_wrong_uses(workspace):
+def test_json_of_lineage_and_wrong_uses(workspace, monkeypatch, capsys):
     site = workspace
     ident = site.land()
-    found = json.loads(site.run("lineage", ident, "--json").stdout)
-    assert [one["key"] for one in found["nodes"]] == [ident]
-    assert site.run("lineage", expect=2).stdout == ""
-    site.run("lineage", ident, "--send", expect=2)
-    site.run("lineage", "--send", expect=10)
+    for name, value in site.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(site.folder)
+    monkeypatch.setattr(output, "json", True)
+
+    def placet(*argv):
+        """Exit code and what was said; each start of the program costs seconds."""
+        code = run(list(argv))
+        return code, capsys.readouterr().out
+
+    code, said = placet("lineage", ident)
+    assert code == 0 and [one["key"] for one in json.loads(said)["nodes"]] == [ident]
+    assert placet("lineage")[0] == 2
+    assert placet("lineage", ident, "--send")[0] == 2
+    assert placet("lineage", "--send")[0] == 10
     (site.folder / "bad.json").write_text('{"buildDefinition": {}}')
     (site.folder / "outputs").mkdir()
     (site.folder / "outputs" / "b.csv").write_text("n\n")
-    refused = site.run("propose", "outputs/b.csv", "-m", "m", "--provenance", "bad.json", expect=2)
-    assert "provenance" in refused.stderr
-    site.run("propose", "outputs/b.csv", "-m", "m", "--input", "outputs/none.csv", expect=10)
+    code, said = placet("propose", "outputs/b.csv", "-m", "m", "--provenance", "bad.json")
+    assert code == 2 and "provenance" in json.loads(said)["what"]
+    assert placet("propose", "outputs/b.csv", "-m", "m", "--input", "outputs/none.csv")[0] == 10
