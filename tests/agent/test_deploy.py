@@ -132,6 +132,7 @@ def test_alerts_name_metrics_and_labels_that_there_are():
     metrics.jobs.labels("w", "promote", "failed").inc()
     metrics.webhooks.labels("refused").inc()
     metrics.serious.labels("w").set(1)
+    metrics.overdue.labels("w", "promote").set(1)
     there = {sample.name: sample.labels for one in metrics.registry.collect() for sample in one.samples}
     assert len({rule["alert"] for rule in rules}) == len(rules) >= 6
     for rule in rules:
