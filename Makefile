@@ -128,7 +128,7 @@ soak: setup
 lock:
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	$(LOCK) pyproject.toml --extra bench -c requirements.lock -o requirements-bench.lock
-	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 --extra forge --extra lineage --extra notify -c requirements.lock -o requirements-agent.lock
+	echo 'hatchling==1.27.0' | $(LOCK) pyproject.toml - --extra parquet --extra s3 --extra forge --extra lineage --extra mlflow --extra notify -c requirements.lock -o requirements-agent.lock
 	echo 'atheris==3.0.0' | $(LOCK) - -o requirements-fuzz.lock
 	echo 'minio==7.2.20' | $(LOCK) - -c requirements.lock -o requirements-minio.lock
 	echo 'mlflow[auth]==3.17.2' | $(LOCK) - -o requirements-mlflow.lock

@@ -224,18 +224,25 @@ class Client(Governed):
         """Branch -> commit in the Ctrl repository as it is now; cheap: nothing is fetched or recomputed."""
         return self._wire.repo.heads()
 
-    def notify(self, agent: Mapping[str, Trouble | None] | None = None, *, dry: bool = False) -> Notified:
+    def notify(
+        self,
+        agent: Mapping[str, Trouble | None] | None = None,
+        *,
+        whole: tuple[str, ...] = (),
+        dry: bool = False,
+    ) -> Notified:
         """Tell people what happened since the last time, as the settings say; what fails is told later.
 
         Args:
             agent: The troubles of the agent that runs this, by name; None where one is over.
+            whole: Beginnings of names; of those that begin so, `agent` has all.
             dry: Only say what would be told; send and record nothing.
 
         Raises:
             NotFound: kind `no-notify`: the settings name nobody.
             Conflict: kind `notify-busy`: another process does the same now.
         """
-        return self._notifier.run(agent or {}, dry=dry)
+        return self._notifier.run(agent or {}, whole=whole, dry=dry)
 
     def notify_test(self, targets: Sequence[str] = ()) -> Sequence[Delivery]:
         """Send each of these targets, or all, a message that says that it is a test."""

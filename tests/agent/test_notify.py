@@ -8,9 +8,13 @@ import stat
 import subprocess
 import sys
 import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 import mailboxes
 from agent.site import PLACET, Agent
@@ -21,6 +25,9 @@ from placet.adapters.messenger import AppriseMessenger
 from placet.adapters.told import FileRecord
 from placet.agent.board import Board
 from placet.config import load_settings
+from placet.core.defang import defang
+from placet.core.happening import Happening
+from placet.core.notice import line, notice
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.wire import doctor
 
@@ -208,12 +215,17 @@ def test_a_service_that_never_ends_its_answer_is_left_alone(hook, monkeypatch):
     monkeypatch.setattr(messengers, "_LIMIT_S", 0.2)
     place = AppriseMessenger("one", f"json://127.0.0.1:{port}/a?rto=30")
     box.hold.clear()
-    for why in ("did not answer within", "has not answered the message before"):
+    for why in (*["did not answer within"] * 3, "has not answered the messages before"):
         with pytest.raises(Unavailable) as caught:
             place.send("t", "x", loud=False)
         assert why in caught.value.why
     box.hold.set()
-    box.wait(1)
+    box.wait(3)
+    for one in place._hanging:
+        one.join(LIMIT_S)
+    monkeypatch.setattr(messengers, "_LIMIT_S", LIMIT_S)
+    place.send("t", "the fourth", loud=False)
+    assert box.wait(4)[3][2]["message"] == "the fourth"
 
 
 def test_no_redirect_takes_a_message_elsewhere(hook):
@@ -240,6 +252,82 @@ def test_nothing_of_a_url_is_logged(hook, caplog):
     assert "secret-token" not in caplog.text
 
 
+def test_nothing_of_a_url_is_logged_by_a_library_that_nobody_thought_of(hook, caplog, monkeypatch):
+    box, port = hook
+    place = AppriseMessenger("one", f"json://127.0.0.1:{port}/secret-token-5")
+    real, library = HTTPAdapter.send, logging.getLogger("some.library")
+
+    def send(self, request, **more):
+        library.warning("%s", request.url)
+        sent.append(request.url)
+        return real(self, request, **more)
+
+    sent = []
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    library.warning("before")
+    place.send("t", "x", loud=True)
+    library.warning("after")
+    assert len(sent) == len(box.messages) == 1
+    assert [one.getMessage() for one in caplog.records] == ["before", "after"]
+
+
+def test_what_a_plug_in_raises_does_not_show_its_url(monkeypatch):
+    def broken(url, **_):
+        raise ValueError(url)
+
+    monkeypatch.setattr("apprise.Apprise.instantiate", broken)
+    word = "-".join(["hush"] * 2)
+    with pytest.raises(Invalid) as caught:
+        AppriseMessenger("one", f"json://{word}")
+    told = "".join(traceback.format_exception(caught.value))
+    assert caught.value.kind == "notify-url" and word not in told
+
+
+HOSTILE = (
+    "<!channel> <!here> <@U024BE7LH> @channel @here @room @everyone [x](https://evil.example) **bold** ~~s~~"
+    " `c` #general :tada:\r\nBcc: all@evil.example\r\n\r\n<at>everyone</at> &lt;!here&gt; <b>b</b>"
+)
+LIVE = (
+    "<!", "<@", "<b", "<a", "@channel", "@here", "@room", "@everyone", "](", "evil.example", "https:", "**", "~~",
+    "`", "#general :", ":tada:", "&lt;!", "Bcc:",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+        "workflows://host.example/643a063aba0b4b1f8cd3ae5b8e9d2d1b/C0sNWJAeEtiUoCJHQPpxbLvVNvR9dAdzEYtSxDfJQ4o/",
+        "matrixs://user:word@host.example/!room:host.example",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+        "jsons://host.example/x",
+    ],
+    ids=lambda url: url.partition(":")[0],
+)
+def test_what_others_wrote_reaches_a_service_with_nothing_in_it_that_it_obeys(url, monkeypatch):
+    """The real plug-ins make the request; what would be sent is read on its way."""
+    sent = []
+
+    def take(_, request, **__):
+        body = request.body or b""
+        sent.append(body if isinstance(body, str) else body.decode())
+        answer = requests.Response()
+        answer.status_code = 200
+        slack = "slack.com" in request.url
+        answer._content = b"ok" if slack else b'{"access_token": "t", "user_id": "@u:h", "room_id": "!r:h"}'
+        return answer
+
+    monkeypatch.setattr(HTTPAdapter, "send", take)
+    one = Happening("proposed", defang(HOSTILE, 400), f"a proposal: {defang(HOSTILE, 400)}", "ab" * 16)
+    title, text = notice(HOSTILE, [line(one, 0.0)], 0, 2000)
+    with suppress(Unavailable):  # what a service says afterwards is not the matter
+        AppriseMessenger("one", url).send(title, text, loud=True)
+    (said,) = [one for one in sent if "a proposal" in one]
+    read = json.dumps(json.loads(said), ensure_ascii=False)
+    assert "Bcc\N{RATIO}" in read and [one for one in LIVE if one in read] == []
+    assert all(one in HOSTILE for one in LIVE), "each is live before"
+
+
 def test_importing_placet_does_not_import_it():
     code = "import placet, sys; placet.Client; import placet.wire.notify; assert 'apprise' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -248,34 +336,29 @@ def test_importing_placet_does_not_import_it():
 # --- the agent ---------------------------------------------------------------------------------
 
 
-class Ticks:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_the_board_has_patience_with_what_passes():
-    clock = Ticks()
-    board = Board(clock)
+def test_the_board_knows_what_fails_and_wakes_who_tells():
+    board = Board()
     woken = []
-    board.changed = lambda: woken.append(clock.now)
-    board.bad("job promote", Unavailable("gone", kind="ctrl-unreachable"))
-    assert board.told(300.0) == ({}, 300.0)
-    clock.now = 299.0
-    board.bad("job promote", Unavailable("gone", kind="ctrl-unreachable"))
-    assert board.told(300.0) == ({}, 1.0) and woken == [0.0]
-    clock.now = 300.0
-    found, wait = board.told(300.0)
-    assert found["job promote"].kind == "ctrl-unreachable" and wait is None
+    board.changed = lambda: woken.append(board.told()[0])
+    gone = Unavailable("gone", kind="ctrl-unreachable")
+    board.bad("job promote", gone)
+    board.bad("job promote", gone)
+    assert len(woken) == 1 and not board.told()[0]["job promote"].lasting
     board.good("job promote")
     board.good("job promote")
-    assert board.told(300.0) == ({"job promote": None}, None) and woken == [0.0, 300.0]
+    assert board.told() == ({"job promote": None}, ()) and len(woken) == 2
     board.bad("job promote", Corrupt("bad", kind="trust-root"))
-    assert board.told(300.0)[0]["job promote"].kind == "trust-root"
-    board.refused("ab" * 16, Refused("no", kind="checks-failed"))
-    board.waiting(["cd" * 16])
-    assert board.told(0.0)[0]["promotion of abababababab"] is None
+    assert board.told()[0]["job promote"].lasting
+    board.unpromoted("ab" * 16, Refused("no", kind="checks-failed"))
+    board.unpromoted("cd" * 16, Refused("later", kind="window"))
+    board.unpromoted("ef" * 16, gone)
+    found = board.told()[0]
+    assert {name: one.lasting for name, one in found.items() if one and name.startswith("promotion")} == {
+        "promotion of abababababab": True, "promotion of efefefefefef": False,
+    }  # fmt: skip
+    board.waiting(["ef" * 16])
+    found, whole = board.told()
+    assert found["promotion of abababababab"] is None and whole == ("promotion of ",)
 
 
 def test_the_agent_tells_what_happens_and_what_fails(site, hook):

@@ -1,5 +1,6 @@
 """The agent's parts on clocks of the test's own: when it tries again, what wakes it, what it says."""
 
+import io
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import pytest
 from waitress import channel as waitress
 
 from placet.adapters.keys import read_secret
-from placet.agent.events import EVENTS, JsonLines, TextLines, say
+from placet.agent.events import EVENTS, JsonLines, TextLines, say, say_last
 from placet.agent.jobs import Desk, Job, announce, jobs_of, promote, witness
 from placet.agent.lane import FULL_S, Lane
 from placet.agent.metrics import Metrics
@@ -297,6 +298,13 @@ def test_alive_and_ready(tmp_path):
     watch.seen_at = watch.tried_at = 60.0
     lanes[0].ok = False
     assert (service.alive(), service.ready()) == (True, False)
+    lanes[0].ok, clock.now = True, 60.0
+    for one in lanes:
+        one._busy, one.progress.moved_at = True, -1200.0
+        leads = one is lanes[0]
+        assert (service.alive(), service.ready()) == (True, not leads)
+        assert service.late() == [f"{one.name} of {tmp_path}"]
+        one._busy = False
     clock.now = 360.0
     assert not service.alive()
     watch.tried_at = 360.0
@@ -331,7 +339,7 @@ def server(monkeypatch):
     ]
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lambda *_: two)
-        made = Server(Pages(Metrics(), alive=bool, ready=bool, webhook=None), "localhost", 0)
+        made = Server(Pages(Metrics(), alive=bool, ready=bool, late=list, webhook=None), "localhost", 0)
     yield made
     made.close()
 
@@ -355,6 +363,97 @@ def test_a_connection_ends_though_its_bytes_keep_dripping(server, monkeypatch):
         assert found[0].will_close
         first.pull_trigger()
         assert line.recv(1) == b""
+
+
+def test_a_server_that_is_closed_has_nothing_more_to_say(caplog):
+    """What it said of requests under way used to come after `stopped`."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def ready():
+        asked.set()
+        return go_on.wait(60)
+
+    made = Server(Pages(Metrics(), alive=bool, ready=ready, late=list, webhook=None), "127.0.0.1", 0)
+    before = {one for one in threading.enumerate() if one.name.startswith(("waitress", "placet-http"))}
+    (port,) = (int(one.effective_port) for one in made.sockets)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
+        line.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert asked.wait(60)
+        closer = threading.Thread(target=made.close)
+        closer.start()
+        closer.join(0.2)
+        go_on.set()
+        closer.join(60)
+    assert before and not any(one.is_alive() for one in before)
+    assert caplog.records == []
+
+
+def test_nothing_is_written_after_the_last_word(monkeypatch, caplog):
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(TextLines())
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    caplog.set_level(logging.INFO, "placet.agent")
+    late = logging.getLogger("placet.late")
+    with handler.lock:  # one has been let through already, and waits for its turn
+        waiting = threading.Thread(target=late.warning, args=("said before",))
+        waiting.start()
+        waiting.join(0.1)
+        say_last("stopped")
+    waiting.join(60)
+    late.warning("said after")
+    assert not waiting.is_alive()
+    assert [line.split()[2] for line in out.getvalue().splitlines()] == ["stopped"]
+
+
+def test_a_lane_without_a_sign_of_life_is_said_once_and_when_it_is_over(caplog):
+    caplog.set_level(logging.INFO, "placet.agent")
+    clock, seen = Clock(), []
+
+    def run(_client, _desk):
+        for now, more in ((50.0, 0), (99.0, 1), (190.0, 0), (200.0, 0), (201.0, 0)):
+            clock.now = now
+            one.progress.advance(more)
+            one.judge(100.0)
+            seen.append((one.late(100.0), value(one.desk.metrics, "lane_overdue", lane="announce")))
+
+    one = lane(Job("announce", run, apart=True), clock=clock)
+    assert not one.late(100.0)
+    one.cycle()
+    assert seen == [(False, 0), (False, 0), (False, 0), (True, 1), (True, 1)]
+    assert one.desk.board.told()[0]["lane announce"].kind == "lane-overdue"
+    one.judge(100.0)
+    assert value(one.desk.metrics, "lane_overdue", lane="announce") == 0
+    assert one.desk.board.told()[0]["lane announce"] is None
+    assert [record.getMessage() for record in caplog.records] == ["overdue", "job-done", "moving"]
+
+
+def test_what_a_job_could_not_do_though_it_went_on_is_a_trouble(caplog):
+    answers = [Unavailable("x", kind="forge-unreachable"), None]
+
+    def run(_client, desk):
+        desk.note("pull requests", [None, answers.pop(0)])
+
+    one = lane(Job("announce", run, apart=True))
+    one.cycle()
+    assert one.outcome["announce"].kind == "forge-unreachable"
+    assert one.desk.board.told()[0]["pull requests"].kind == "forge-unreachable"
+    one.cycle()
+    assert (one.outcome["announce"], one.desk.board.told()[0]["pull requests"]) == (None, None)
+    results = [
+        value(one.desk.metrics, "job_runs_total", job="announce", result=one_) for one_ in ("failed", "ok")
+    ]
+    assert results == [1, 1]
+
+
+def test_what_the_settings_do_not_ask_for_is_not_done():
+    ran = []
+    one = lane(
+        Job("lineage", lambda *_: ran.append(1), apart=True, wanted=lambda client: bool(client.waiting))
+    )
+    one.cycle()
+    assert ran == [] and one.outcome == {} and not one.asks(Client()) and one.asks(Client(ONE))
+    assert value(one.desk.metrics, "job_runs_total", job="lineage", result="ok") is None
 
 
 def test_events_are_one_line_each(caplog):

@@ -6,11 +6,14 @@ import http.client
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+import mailboxes
 from agent.site import Agent, Site, ask
 from governance.lab import PUBLISHED, TIER
 from placet.core import layout
@@ -128,6 +131,75 @@ def test_what_hangs_is_cut_off_in_time_or_by_a_second_signal(slow, signals, code
         assert agent.end() == code
         assert bool(agent.told("cut-off")) == (signals == 1)
     assert entries(slow) == 1
+
+
+SERVICE = """
+import concurrent.futures, logging, os, signal, threading, time
+from pathlib import Path
+from placet.agent.jobs import Job
+from placet.agent.service import Service
+from placet.core.agentform import AgentForm
+
+def second_signal(client, desk):
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    while not desk.ending():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    threading.Event().wait()
+
+def left_over(client, desk):
+    concurrent.futures.ThreadPoolExecutor(1).submit(threading.Event().wait)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+logging.basicConfig(level=logging.INFO)
+job = Job("x", globals()[{name!r}], every_s=0.1)
+form = AgentForm(stop={stop})
+raise SystemExit(Service([Path.cwd()], form, environ={{}}, jobs=[job]).run())
+"""
+
+
+@pytest.mark.parametrize(("name", "stop", "code"), [("second_signal", 600.0, 130), ("left_over", 0.5, 3)])
+def test_it_ends_in_time_whatever_thread_a_signal_meets_and_whatever_a_job_left_running(
+    site, name, stop, code
+):
+    """The system may hand a signal to a thread that is not Python's main one, which then is not woken by it."""
+    done = subprocess.run(
+        [sys.executable, "-c", SERVICE.format(name=name, stop=stop)], cwd=site.folder, env=site.env, text=True,
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("cut-off") == (code == 3)
+
+
+def test_a_lane_that_hangs_is_seen_and_told_and_keeps_neither_promotion_nor_the_end_waiting(site):
+    with mailboxes.webhook() as (box, hook), socket.create_server(("127.0.0.1", 0)) as silent:
+        (site.folder / "ops.url").write_text(f"json://127.0.0.1:{hook}/ops")
+        (site.folder / "ops.url").chmod(0o600)
+        site.configure(
+            f'listen = "0"\ninterval = 0.2\noverdue = 3\nstop = 0.5\n[lineage]\n'
+            f'url = "http://127.0.0.1:{silent.getsockname()[1]}"\n[notify]\npause = 1\n'
+            f'[notify.targets.ops]\nurl_file = "{site.folder / "ops.url"}"\nevents = ["failing"]'
+        )
+        first = site.land()
+        with Agent(site) as agent:
+            port = agent.wait("listening")["port"]
+            agent.wait("published", proposal=first)
+            found = agent.wait("overdue", lane="lineage")
+            assert found["level"] == "error" and found["idle_s"] >= 3
+            late = f"ok\noverdue: lineage of {site.folder}\n"
+            assert (ask(port, "/healthz"), ask(port, "/readyz")) == ((200, late), (200, late))
+            lanes = r'lane_overdue{lane="%s",.*'
+            assert [metric(port, lanes % one) for one in ("lineage", "promote")] == [1, 0]
+            rounds = r'last_round_timestamp_seconds{lane="%s",.*'
+            assert 0 < metric(port, rounds % "lineage") < metric(port, rounds % "promote")
+            second = site.land("outputs/b.csv", b"b\n")
+            agent.wait("published", proposal=second)
+            assert "The agent fails: lane lineage." in box.wait(1)[0][2]["message"]
+            began = time.monotonic()
+            assert agent.stop() == 3
+            assert time.monotonic() - began < 10
+        assert agent.events[-1]["event"] == "cut-off" and agent.events[-1]["lanes"] == ["lineage"]
 
 
 def test_a_webhook_wakes_it_if_its_signature_is_right(site):

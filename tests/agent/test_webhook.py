@@ -37,7 +37,7 @@ class Agent:
     def __init__(self):
         self.woken = 0
         webhook = Webhook(SECRET, self.wake)
-        self.pages = Pages(Metrics(), alive=bool, ready=bool, webhook=webhook)
+        self.pages = Pages(Metrics(), alive=bool, ready=bool, late=list, webhook=webhook)
 
     def wake(self):
         self.woken += 1

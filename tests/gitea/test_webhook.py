@@ -33,7 +33,7 @@ class Counting(Webhook):
 @pytest.fixture
 def agent():
     webhook = Counting(SECRET.encode())
-    server = Server(Pages(Metrics(), alive=bool, ready=bool, webhook=webhook), "127.0.0.1", 0)
+    server = Server(Pages(Metrics(), alive=bool, ready=bool, late=list, webhook=webhook), "127.0.0.1", 0)
     webhook.url = f"http://127.0.0.1:{server.sockets[0].effective_port}/webhook"
     yield webhook
     server.close()

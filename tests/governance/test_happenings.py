@@ -3,7 +3,7 @@
 
 import contextlib
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -340,14 +340,14 @@ def test_messages_to_one_target_are_apart_and_the_next_has_all():
     assert post(happening("published"), happening("failing", proposal="")) == [("two", 1, None)]
     assert post(happening("published")) == []
     told = read_told(post.record.data)
-    assert next_s(told, watch.now) == pytest.approx(50)
+    assert next_s(told, post.form, watch.now) == pytest.approx(50)
     watch.later(seconds=50)
     assert post() == [("one", 3, None)]
     (title, _, loud), (second, text, shout) = post.places["one"].sent
     assert title == "[project] proposed: outputs/a.csv".replace("project", "") and not loud
-    assert second == "[] 2 published, 1 failing" and shout
+    assert second == "[] 1 failing, 2 published" and shout
     assert text.count("placet show abababababab") == 2
-    assert next_s(read_told(post.record.data), watch.now) is None
+    assert next_s(read_told(post.record.data), post.form, watch.now) is None
 
 
 def test_who_cannot_be_told_keeps_its_lines_and_nobody_waiting():
@@ -358,13 +358,13 @@ def test_who_cannot_be_told_keeps_its_lines_and_nobody_waiting():
     assert post() == []
     waits = []
     for _ in range(8):
-        waits.append(next_s(read_told(post.record.data), watch.now))
+        waits.append(next_s(read_told(post.record.data), post.form, watch.now))
         watch.later(seconds=waits[-1])
         assert post() == [("one", 0, "not-told")]
     assert waits[0] == 60 and waits == sorted(waits) and waits[-1] == 3600
     post.places["one"].fails = False
     watch.later(hours=1)
-    assert post(happening("published")) == [("one", 2, None), ("two", 1, None)]
+    assert post(happening("published")) == [("two", 1, None), ("one", 2, None)]
     assert "it was proposed" in post.places["one"].sent[0][1]
 
 
@@ -425,20 +425,72 @@ def test_a_message_is_as_long_as_its_target_takes():
     assert len(text) <= 300
 
 
+def trouble(told, now, at=0.0, **more):
+    return troubles(told, now, people=frozenset({"carol"}), at=at, patience_s=300.0, **more)
+
+
 def test_troubles_are_told_when_they_begin_and_end():
-    people = frozenset({"carol"})
-    known, new = troubles({}, {"job promote": Trouble("ctrl-unreachable", "why")}, people)
-    assert kinds(new) == ["failing"] and new[0].concerns == people and "why" in new[0].text
-    assert troubles(known, {"job promote": Trouble("ctrl-unreachable", "other words")}, people)[1] == []
-    assert troubles(known, {}, people) == (known, [])
-    assert kinds(troubles(known, {"job promote": Trouble("corrupt", "")}, people)[1]) == ["failing"]
-    left, new = troubles(known, {"job promote": None, "job scrub": None}, people)
-    assert left == {} and kinds(new) == ["recovered"]
+    told, new = trouble(Told(), {"job promote": Trouble("policy", "why")})
+    assert kinds(new) == ["failing"] and new[0].concerns == {"carol"} and "why" in new[0].text
+    assert trouble(told, {"job promote": Trouble("policy", "other words")}) == (told, [])
+    assert trouble(told, {}) == (told, [])
+    assert kinds(trouble(told, {"job promote": Trouble("corrupt", "")})[1]) == ["failing"]
+    left, new = trouble(told, {"job promote": None, "job scrub": None})
+    assert left == Told() and kinds(new) == ["recovered"]
+
+
+def test_what_may_pass_is_told_after_a_while_over_any_number_of_runs():
+    """A cron job has no memory but the record."""
+    here = form(one={})
+    passing = {"job lineage": Trouble("unreachable", "why", lasting=False)}
+    told, new = trouble(Told(), passing, at=1000.0)
+    assert new == [] and told.failing == {"job lineage": 1000.0}
+    now = datetime.fromtimestamp(1100, UTC)
+    assert next_s(told, here, now) == here.patience - 100
+    told = read_told(encoded(told))
+    assert trouble(told, passing, at=1299.0) == (told, [])
+    assert trouble(told, {"job lineage": None}, at=1299.0) == (Told(), [])
+    late, new = trouble(told, passing, at=1300.0)
+    assert kinds(new) == ["failing"] and late.failing == {}
+    assert kinds(trouble(late, {"job lineage": Trouble("other", "", lasting=False)}, at=1301.0)[1]) == [
+        "failing"
+    ]
+    assert trouble(told, passing, at=10.0)[0].failing == {"job lineage": 10.0}, "the clock was wrong"
+
+
+def test_troubles_of_a_process_before_are_over_where_all_are_known():
+    told, _ = trouble(Told(failing={"promotion of b": 1.0}), {"promotion of a": Trouble("x", "")}, at=2.0)
+    assert trouble(told, {}, at=3.0) == (told, [])
+    left, new = trouble(told, {}, at=3.0, whole=("promotion of ",))
+    assert (left, kinds(new)) == (Told(), ["recovered"])
+
+
+def test_a_flood_hides_nothing_that_somebody_should_act_on():
+    watch = Watch()
+    post = Post(watch, form(one={}))
+    post.places["one"].limit = 500
+    flood = [happening(text=f"number {number}") for number in range(10_000)]
+    assert post(happening("quarantined", text="act on this"), *flood) == [("one", telling.MAX_LINES, None)]
+    ((title, text, loud),) = post.places["one"].sent
+    assert title == f"[] 1 quarantined, {telling.MAX_LINES - 1} proposed" and loud
+    assert text.startswith("act on this") and "number 9999" in text and len(text) <= 500
+    assert "more: placet list" in text
+
+
+def test_who_is_silent_is_tried_last():
+    watch = Watch()
+    post = Post(watch, form(one={}, two={}))
+    post.places["one"].fails = True
+    post(happening())
+    watch.later(hours=2)
+    assert post(happening()) == [("two", 1, None), ("one", 0, "not-told")]
 
 
 def test_an_error_as_a_trouble_has_no_markup():
-    found = telling.as_trouble(Corrupt("object <b> of @all", kind="x", mend="see http://a.example"))
-    assert found == Trouble("x", "object ‹b› of ＠all see http∶//a․example")
+    found = telling.as_trouble(
+        Corrupt("object <b> of @all", kind="x", mend="see http://a.example"), lasting=False
+    )
+    assert found == Trouble("x", "object ‹b› of ＠all see http∶//a․example", lasting=False)
 
 
 def test_outboxes_of_targets_that_are_gone_are_dropped():

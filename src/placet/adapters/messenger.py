@@ -1,7 +1,7 @@
 """Messages by Apprise: e-mail, Slack, Teams, Matrix, webhooks and what else it speaks.
 
 A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and that
-of its HTTP client while a message is sent.
+of every library that is not Placet's while a message is sent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from placet.errors import Invalid, NotFound, Unavailable
 
 _LIMIT_S, _STEP_S = 60.0, 0.2
 _LEAST, _MOST = 200, 20_000
-_TALKERS = ("urllib3.connectionpool", "urllib3.util.retry", "requests", "asyncio")
+_HANGING = 3
 
 
 class _Silence(logging.Filter):
@@ -33,7 +33,10 @@ class _Silence(logging.Filter):
         return not self._sending
 
     def __enter__(self) -> None:
-        """A message is sent from now on."""
+        """A message is sent from now on, by whatever libraries its service's plug-in uses."""
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] != "placet":
+                logging.getLogger(name).addFilter(self)
         self._count(1)
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +68,7 @@ class AppriseMessenger:
         self._name = name
         self._checkpoint = checkpoint
         self._service = _open(name, url)
-        self._busy: threading.Thread | None = None
+        self._hanging: list[threading.Thread] = []
 
     @property
     def limit(self) -> int:
@@ -75,19 +78,23 @@ class AppriseMessenger:
     def send(self, title: str, text: str, *, loud: bool) -> None:
         """Send one message; a service that does not end its answer is left alone after a minute.
 
+        Some messages may hang there at a time; then it is not tried until one of them has ended.
+
         Raises:
             Unavailable: kind `not-told`.
         """
-        if self._busy is not None and self._busy.is_alive():
-            raise self._failed("It has not answered the message before.")
+        self._hanging = [one for one in self._hanging if one.is_alive()]
+        if len(self._hanging) >= _HANGING:
+            raise self._failed("It has not answered the messages before.")
         sent: list[bool] = []
-        self._busy = threading.Thread(target=self._send, args=(title, text, loud, sent), daemon=True)
-        self._busy.start()
+        sender = threading.Thread(target=self._send, args=(title, text, loud, sent), daemon=True)
+        sender.start()
+        self._hanging.append(sender)
         ends = time.monotonic() + _LIMIT_S
-        while self._busy.is_alive() and time.monotonic() < ends:
+        while sender.is_alive() and time.monotonic() < ends:
             self._checkpoint()
-            self._busy.join(_STEP_S)
-        if self._busy.is_alive():
+            sender.join(_STEP_S)
+        if sender.is_alive():
             raise self._failed(f"It did not answer within {_LIMIT_S:.0f} s.")
         if sent != [True]:
             raise self._failed("The service cannot be reached, or refused the message.")
@@ -122,8 +129,6 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
             "Apprise is not installed.", kind="no-apprise", mend="pip install '/path/to/placet[notify]'"
         ) from error
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    for one in _TALKERS:
-        logging.getLogger(one).addFilter(_silence)
     asset = AppriseAsset(
         app_id="Placet",
         app_desc="Placet",
@@ -138,7 +143,11 @@ def _open(name: str, url: str) -> Any:  # noqa: ANN401 - a plug-in of Apprise's
         pgp_autogen=False,
         pem_autogen=False,
     )
-    service = Apprise.instantiate(url, asset=asset)
+    try:
+        with _silence:
+            service = Apprise.instantiate(url, asset=asset)
+    except Exception:  # noqa: BLE001 - whatever a plug-in of Apprise's raises may name its URL
+        service = None
     if service is None:
         raise Invalid(
             f"The URL of the target {name} of [notify] is none that Apprise knows.",

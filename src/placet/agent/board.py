@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
-from placet.agent.retries import stays
+from placet.agent.retries import PASSES, stays
 from placet.engine.telling import Trouble, as_trouble
 from placet.errors import PlacetError
 
@@ -15,67 +13,45 @@ _PROMOTION = "promotion of "
 _ID = 12
 
 
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    trouble: Trouble
-    since: float
-    lasting: bool
-
-
 class Board:
-    """What keeps failing, by name; used by several threads.
+    """What fails now, and what does not, by name; used by several threads."""
 
-    Args:
-        clock: Seconds of a clock that never goes back.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         self.changed: Callable[[], None] = lambda: None
-        self._clock = clock
         self._lock = threading.Lock()
-        self._noted: dict[str, _Noted | None] = {}
+        self._noted: dict[str, Trouble | None] = {}
+        self._whole: tuple[str, ...] = ()
 
     def bad(self, name: str, error: PlacetError, *, lasting: bool = False) -> None:
         """Something failed, perhaps again."""
+        after = as_trouble(error, lasting=lasting or stays(error))
         with self._lock:
-            before = self._noted.get(name)
-            since = before.since if before is not None else self._clock()
-            after = _Noted(as_trouble(error), since, lasting or stays(error))
-            self._noted[name] = after
-        if before is None or before.trouble.kind != after.trouble.kind:
+            before, self._noted[name] = self._noted.get(name), after
+        if before is None or before.kind != after.kind:
             self.changed()
 
     def good(self, name: str) -> None:
         """It works, or works again."""
         with self._lock:
-            before = self._noted.get(name)
-            self._noted[name] = None
+            before, self._noted[name] = self._noted.get(name), None
         if before is not None:
             self.changed()
 
-    def refused(self, proposal: str, error: PlacetError) -> None:
-        """A proposal was not promoted, for a reason that stays until somebody acts."""
-        self.bad(f"{_PROMOTION}{proposal[:_ID]}", error, lasting=True)
+    def unpromoted(self, proposal: str, error: PlacetError) -> None:
+        """A proposal was not promoted; a window or a freeze, which people made, is no trouble."""
+        if error.kind not in PASSES:
+            self.bad(f"{_PROMOTION}{proposal[:_ID]}", error)
 
     def waiting(self, proposals: Iterable[str]) -> None:
-        """Only these are to be promoted: what was refused of others is over."""
+        """Only these are to be promoted: what kept others from it is over, whoever noted it."""
         left = {f"{_PROMOTION}{one[:_ID]}" for one in proposals}
         with self._lock:
+            self._whole = (_PROMOTION,)
             gone = [one for one in self._noted if one.startswith(_PROMOTION) and one not in left]
         for one in gone:
             self.good(one)
 
-    def told(self, patience_s: float) -> tuple[Mapping[str, Trouble | None], float | None]:
-        """The troubles that last, or have lasted so long; and seconds until that is so of another."""
-        now = self._clock()
+    def told(self) -> tuple[Mapping[str, Trouble | None], tuple[str, ...]]:
+        """Troubles by name, None where there is none; and of what names, by how they begin, all are here."""
         with self._lock:
-            noted = dict(self._noted)
-        early = {
-            name: one.since + patience_s - now
-            for name, one in noted.items()
-            if one is not None and not one.lasting and now < one.since + patience_s
-        }
-        found = {
-            name: one.trouble if one is not None else None for name, one in noted.items() if name not in early
-        }
-        return found, min(early.values(), default=None)
+            return dict(self._noted), self._whole

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 
 from placet.errors import PlacetError
@@ -46,6 +48,8 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     ),
     "job-done": (_I, "a job ended; `seconds` says how long it took"),
     "job-failed": (_E, "a job could not do its work; it is tried again in `retry_s`"),
+    "overdue": (_E, "a lane has shown no sign of life for `idle_s` seconds within a round"),
+    "moving": (_I, "it does again, or its round has ended"),
     "corrupt": (_C, "the Ctrl repository does not verify: nothing is promoted from it"),
     "mistake": (_C, "Placet made a mistake; please report it"),
     "webhook": (_I, "a webhook was `accepted`, `replayed` or `refused`"),
@@ -53,7 +57,10 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "reload-failed": (_E, "they could not be; the old ones hold"),
     "stopping": (_I, "a signal came; work under way ends at its next step"),
     "stopped": (_I, "everything has ended"),
-    "cut-off": (_W, "work did not end in time and was cut off; the next run goes on from there"),
+    "cut-off": (
+        _W,
+        "work of these `lanes` did not end in time and is cut off; the next run goes on from there",
+    ),
     "message": (_I, "what another part of Placet says, with its own level"),
 }
 
@@ -61,6 +68,25 @@ EVENTS: Mapping[str, tuple[int, str]] = {
 def say(event: str, /, **fields: object) -> None:
     """Say one event with its fields."""
     log.log(EVENTS[event][0], event, extra={"fields": fields})
+
+
+def say_last(event: str, /, **fields: object) -> None:
+    """Say one event; nothing is written that any thread says later, or is about to say."""
+    handlers = [one for one in logging.getLogger().handlers if isinstance(one, logging.StreamHandler)]
+    with ExitStack() as held:
+        for one in handlers:
+            held.enter_context(one.lock or nullcontext())
+        say(event, **fields)
+        for one in handlers:
+            one.setStream(_Nowhere())
+
+
+class _Nowhere(io.TextIOBase):
+    """What is written here is gone."""
+
+    def write(self, text: str, /) -> int:
+        """Nothing."""
+        return len(text)
 
 
 def words(error: PlacetError) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -20,9 +20,11 @@ from placet.engine.promote import Promotion, Waiting
 from placet.engine.retract import Retracted
 from placet.errors import Bug, Corrupt, PlacetError
 
+PROMOTE = "promote"
 NOTIFY = "notify"
 _RETRACT_S = 60.0
 _FORGE_S = 60.0
+_PAGES = "pull requests"
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Desk:
         retractions: When they were gone on with: the client, its branches then, and when they are due again.
         board: What keeps failing, of all lanes of the workspace.
         shown: What the forge shows of proposals.
+        failed: What the job under way could not do, though it went on; the lane empties it.
+        done: Called with what became of each proposal that was due.
     """
 
     workspace: str
@@ -48,6 +52,17 @@ class Desk:
     retractions: tuple[Client, Mapping[str, str], float | None] | None = None
     board: Board = field(default_factory=Board)
     shown: dict[str, Announced] = field(default_factory=dict)
+    failed: list[PlacetError] = field(default_factory=list)
+    done: Callable[[Promotion], None] = lambda _: None
+
+    def note(self, what: str, errors: Iterable[PlacetError | None]) -> None:
+        """The job under way did a part of its work, with these errors; it goes on all the same."""
+        found = [one for one in errors if one is not None]
+        self.failed += found
+        if found:
+            self.board.bad(what, found[0])
+        else:
+            self.board.good(what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,8 @@ class Job:
             repository, one such job after the other.
         apart: When something is new, but in a thread of its own: promotion never waits for it.
         hears: Also when a webhook says that something happened, wherever.
+        wanted: Do the settings of a workspace ask for it?
+        in_round: It is a part of one round of everything; else by its own time only.
     """
 
     name: str
@@ -68,6 +85,8 @@ class Job:
     every_s: float | None = None
     apart: bool = False
     hears: bool = False
+    wanted: Callable[[Client], bool] = lambda _: True
+    in_round: bool = True
 
 
 def promote(client: Client, desk: Desk) -> float | None:
@@ -101,6 +120,7 @@ def retract(client: Client, desk: Desk) -> float | None:
     for one in done:
         more = words(one.error) if one.error is not None else {}
         say("retraction", workspace=desk.workspace, proposal=one.id, stage=one.stage, waits=one.waits, **more)
+    desk.note("retractions", (one.error for one in done))
     wait = min((wait for one in done if (wait := _due_s(one, client.now())) is not None), default=None)
     desk.retractions = client, heads, None if wait is None else desk.clock() + wait
     return wait
@@ -127,6 +147,7 @@ def announce(client: Client, desk: Desk) -> float | None:
         pages = client.announce(desk.shown)
     except PlacetError as error:
         say("page-failed", workspace=desk.workspace, retry_s=_FORGE_S, **words(error))
+        desk.note(_PAGES, [error])
         return _FORGE_S
     for one in pages:
         fields = {"workspace": desk.workspace, "proposal": one.id}
@@ -134,21 +155,22 @@ def announce(client: Client, desk: Desk) -> float | None:
             say("page-failed", **fields, retry_s=_FORGE_S, **words(one.error))
         elif one.changed:
             say("page", **fields, url=one.url)
+    desk.note(_PAGES, (one.error for one in pages))
     return _FORGE_S if any(one.error for one in pages) else None
 
 
 def witness(client: Client, desk: Desk) -> float | None:
     """Sign what reviews there are, then bring the pull requests up to date."""
-    failed = False
-    for one in client.witness():
+    found = client.witness()
+    for one in found:
         fields = {"workspace": desk.workspace, "proposal": one.id}
         for new in one.noted:
             say("witnessed", **fields, person=new.person, review=new.review, verdict=new.verdict)
         if one.error is not None:
-            failed = True
             say("not-witnessed", **fields, retry_s=_FORGE_S, **words(one.error))
+    desk.note("reviews", (one.error for one in found))
     again = announce(client, desk)
-    return _FORGE_S if failed else again
+    return _FORGE_S if any(one.error for one in found) else again
 
 
 def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
@@ -170,26 +192,22 @@ def scrub(client: Client, desk: Desk, form: AgentForm) -> None:
 
 
 def notify(client: Client, desk: Desk) -> float | None:
-    """Tell people what happened, and what keeps failing here, if the settings name anybody."""
-    form = client.settings.notify
-    if form is None:
-        return None
-    troubles, early = desk.board.told(form.patience)
-    found = client.notify(troubles)
+    """Tell people what happened, and what keeps failing here."""
+    troubles, whole = desk.board.told()
+    found = client.notify(troubles, whole=whole)
     for one in found.deliveries:
         outcome = "sent" if one.error is None else "failed"
         desk.metrics.messages.labels(desk.workspace, outcome).inc()
         if one.error is None:
             say("notified", workspace=desk.workspace, target=one.target, lines=one.lines)
         else:
+            desk.failed.append(one.error)
             say("not-notified", workspace=desk.workspace, target=one.target, **words(one.error))
-    return min((one for one in (early, found.next_s) if one is not None), default=None)
+    return found.next_s
 
 
 def lineage(client: Client, desk: Desk) -> float | None:
-    """Tell a lineage backend what was published and retracted, if the settings name one."""
-    if client.settings.lineage is None:
-        return None
+    """Tell a lineage backend what was published and retracted."""
     found = client.report_lineage()
     if found.events or found.refused:
         say("lineage", workspace=desk.workspace, told=found.events, refused=found.refused)
@@ -199,14 +217,14 @@ def lineage(client: Client, desk: Desk) -> float | None:
 def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
     table = [
-        Job("promote", work),
-        Job("announce", announce, apart=True),
-        Job(NOTIFY, notify, apart=True),
-        Job("lineage", lineage, apart=True),
+        Job(PROMOTE, work),
+        Job("announce", announce, apart=True, wanted=lambda client: client.settings.forge is not None),
+        Job(NOTIFY, notify, apart=True, wanted=lambda client: client.settings.notify is not None),
+        Job("lineage", lineage, apart=True, wanted=lambda client: client.settings.lineage is not None),
     ]
     if form.scrub_hours is not None:
         run = partial(scrub, form=form)
-        table.append(Job("scrub", run, every_s=form.scrub_hours * 3600))
+        table.append(Job("scrub", run, every_s=form.scrub_hours * 3600, in_round=False))
     return table
 
 
@@ -225,8 +243,9 @@ def _promote(client: Client, desk: Desk, one: Waiting) -> bool:
     except PlacetError:
         raise
     except Exception as error:  # noqa: BLE001 - one mistake must not keep the others from being promoted
-        _failed(desk, one, Bug(f"Placet made a mistake: {blame(error)}.", kind="mistake"))
-        return False
+        bug = Bug(f"Placet made a mistake: {blame(error)}.", kind="mistake")
+        done = Promotion(one.id, one.state, None, (), bug)
+    desk.done(done)
     if done.error is None:
         _published(desk, done, desk.clock() - began)
         return True
@@ -254,7 +273,6 @@ def _failed(desk: Desk, one: Waiting, error: PlacetError) -> None:
         return
     event = "quarantined" if stays(error) else "deferred"
     wait = desk.retries.failed(one, error, desk.clock())
-    if stays(error):
-        desk.board.refused(one.id, error)
+    desk.board.unpromoted(one.id, error)
     desk.metrics.promotions.labels(desk.workspace, event).inc()
     say(event, workspace=desk.workspace, proposal=one.id, retry_s=round(wait), **words(error))

@@ -33,6 +33,14 @@ class Metrics:
             ("workspace",), buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self.jobs = self._count("job_runs", "Runs of the agent's jobs: ok, failed", "job", "result")
+        self.rounds = self._now(
+            "last_round_timestamp_seconds", "When a lane ended a round, good or bad, in Unix time", "lane"
+        )
+        self.overdue = self._now(
+            "lane_overdue",
+            "1 while a lane's round shows no sign of life for `overdue` seconds, else 0",
+            "lane",
+        )
         self.messages = self._count(
             "notifications", "Messages to targets of [notify]: sent, failed", "result"
         )
@@ -61,5 +69,5 @@ class Metrics:
     def _count(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"placet_agent_{name}", text, ("workspace", *labels), registry=self.registry)
 
-    def _now(self, name: str, text: str) -> Gauge:
-        return Gauge(f"placet_agent_{name}", text, ("workspace",), registry=self.registry)
+    def _now(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"placet_agent_{name}", text, ("workspace", *labels), registry=self.registry)

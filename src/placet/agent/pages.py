@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -17,6 +18,7 @@ from placet.errors import Unavailable
 
 _Answer = tuple[str, str, bytes]
 _PLAIN = "text/plain; charset=utf-8"
+_END_S = 10.0
 _SIGNATURES = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS)
 _NOTHING = ("404 Not Found", _PLAIN, b"")
 
@@ -30,14 +32,15 @@ class Pages:
         *,
         alive: Callable[[], bool],
         ready: Callable[[], bool],
+        late: Callable[[], Sequence[str]],
         webhook: Webhook | None,
     ) -> None:
         self._metrics = metrics
         self._webhook = webhook
         self._lock = threading.Lock()
         self._pages: dict[str, Callable[[], _Answer]] = {
-            "/healthz": lambda: _state(alive()),
-            "/readyz": lambda: _state(ready()),
+            "/healthz": lambda: _state(alive(), late()),
+            "/readyz": lambda: _state(ready(), late()),
             "/metrics": lambda: ("200 OK", CONTENT_TYPE_LATEST, generate_latest(metrics.registry)),
         }
 
@@ -101,26 +104,36 @@ class Server:
                 why=f"{error}.",
                 mend="Name another `listen` in placet.toml, or end what uses this one.",
             ) from error
-        self._closed = False
+        logging.getLogger("waitress").setLevel(
+            logging.ERROR
+        )  # that a request waits, or is let go, is no news
+        self._map = sockets
+        self._held: list[Any] = []
         self.sockets = [one for one in sockets.values() if isinstance(one, BaseWSGIServer)]
         for one in self.sockets:
             one.channel_class = _Channel
-        self._thread = threading.Thread(target=self._work, name="placet-http", daemon=True)
+        self._thread = threading.Thread(target=self._server.run, name="placet-http", daemon=True)
         self._thread.start()
         say("listening", address=host, port=self.sockets[0].effective_port)
 
     def close(self) -> None:
-        """Stop serving."""
-        self._closed = True
-        self._server.close()
+        """Stop serving; closes nothing that a thread of it still uses."""
+        self.sockets[0].trigger.pull_trigger(self._let_go)
+        self._thread.join(_END_S)
+        if self._thread.is_alive():
+            return
+        self._server.task_dispatcher.shutdown()
+        for one in self._held:
+            one.close()
 
-    def _work(self) -> None:
-        try:
-            self._server.run()
-        except OSError:  # its sockets were closed beneath it
-            if not self._closed:
-                raise
+    def _let_go(self) -> None:
+        """In the thread that serves: it ends when nothing is left in the map."""
+        self._held = list(self._map.values())
+        self._map.clear()
 
 
-def _state(good: bool) -> _Answer:
-    return ("200 OK", _PLAIN, b"ok\n") if good else ("503 Service Unavailable", _PLAIN, b"no\n")
+def _state(good: bool, late: Sequence[str]) -> _Answer:
+    """`ok` or `no`, then a line for each lane that is overdue."""
+    lines = ["ok" if good else "no", *(f"overdue: {one}" for one in late)]
+    text = "".join(f"{one}\n" for one in lines).encode("utf-8", "replace")
+    return ("200 OK" if good else "503 Service Unavailable"), _PLAIN, text

@@ -12,7 +12,7 @@ from placet.errors import Conflict, Partial, PlacetError, Unavailable
 _SOON_S, _SOON_AT_MOST_S = 5.0, 600.0
 _LATER_S, _LATER_AT_MOST_S = 300.0, 3600.0
 _WAITING_S = 60.0
-_PASSES = frozenset({"window", "frozen"})
+PASSES = frozenset({"window", "frozen"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Failed:
 
 def stays(error: PlacetError) -> bool:
     """Does trying again not help until somebody acts?"""
-    return not isinstance(error, (Unavailable, Partial, Conflict)) and error.kind not in _PASSES
+    return not isinstance(error, (Unavailable, Partial, Conflict)) and error.kind not in PASSES
 
 
 def backoff_s(times: int) -> float:
@@ -65,7 +65,7 @@ class Retries:
         lasting = stays(error)
         same = before is not None and (before.seen, before.stays) == (waiting.seen, lasting)
         times = before.times + 1 if same and before is not None else 1
-        if error.kind in _PASSES:
+        if error.kind in PASSES:
             wait = _WAITING_S
         elif lasting:
             wait = min(_LATER_S * 2 ** min(times - 1, 16), _LATER_AT_MOST_S)

@@ -8,13 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from placet.agent.board import Board
-from placet.agent.events import say
-from placet.agent.jobs import Desk, Job, jobs_of
-from placet.agent.lane import Lane
+from placet.agent.events import say, say_last
+from placet.agent.jobs import Job, jobs_of
+from placet.agent.lane import Lane, lanes_of
 from placet.agent.metrics import Metrics
 from placet.agent.pages import Pages, Server
 from placet.agent.systemd import notify
@@ -26,6 +24,7 @@ from placet.ports import Progress
 
 _STUCK_S = 300.0
 _BEAT_S = 1.0
+_STEP_S = 0.1
 CUT_OFF = 3
 
 
@@ -96,14 +95,19 @@ class Service:
         return looks and all(one.is_alive() for one in self._threads)
 
     def ready(self) -> bool:
-        """Did the last look at each Ctrl repository succeed, not too long ago, and does each verify?"""
+        """Does each Ctrl repository verify, as it was seen not too long ago, and does no promotion hang?"""
         now = self._clock()
         return all(
             one.watch.seen_at is not None
             and now - one.watch.seen_at <= max(self._form.ready, 2 * self._form.interval)
-            and all(lane.ok for lane in one.lanes)
+            and all(lane.ok and not (lane.leads and lane.late(self._form.overdue)) for lane in one.lanes)
             for one in self._served
         )
+
+    def late(self) -> list[str]:
+        """The lanes that are overdue, each with its workspace."""
+        return [f"{lane.name} of {one.watch.workspace}" for one in self._served for lane in one.lanes
+                if lane.late(self._form.overdue)]  # fmt: skip
 
     def wake(self) -> None:
         """Look at every Ctrl repository now, and at what a forge has to say."""
@@ -119,16 +123,7 @@ class Service:
         def open_client(progress: Progress) -> Client:
             return Client(folder, progress=progress)
 
-        board = Board(self._clock)
-
-        def lane(some: Sequence[Job]) -> Lane:
-            desk = Desk(name, self.metrics, self._clock, self._stop.is_set, board=board)
-            return Lane(desk, some, open_client, self._stop)
-
-        together = [job for job in jobs if job.every_s is None and not job.apart]
-        alone = [lane([job]) for job in jobs if job not in together]
-        lanes = (*([lane(together)] if together else []), *alone)
-        board.changed = partial(_wake, [one for one in alone if one.tells])
+        lanes = lanes_of(name, jobs, open_client, metrics=self.metrics, clock=self._clock, stop=self._stop)
         watch = Watch(
             name, lanes, open_client, interval_s=self._form.interval, stop=self._stop, metrics=self.metrics,
             clock=self._clock,
@@ -139,7 +134,7 @@ class Service:
         if self._form.place is None:
             return None
         webhook = Webhook(self._secret, self.wake) if self._secret is not None else None
-        pages = Pages(self.metrics, alive=self.alive, ready=self.ready, webhook=webhook)
+        pages = Pages(self.metrics, alive=self.alive, ready=self.ready, late=self.late, webhook=webhook)
         return Server(pages, *self._form.place)
 
     def _start(self, work: Callable[[], None], *, daemon: bool) -> None:
@@ -159,6 +154,9 @@ class Service:
                 one.watch.reload()
                 for lane in one.lanes:
                     lane.reload()
+        for one in self._served:
+            for lane in one.lanes:
+                lane.judge(self._form.overdue)
         if self.alive():
             notify(self._environ, "WATCHDOG=1")
 
@@ -171,18 +169,18 @@ class Service:
         for lane in lanes:
             lane.end()
         deadline = self._clock() + self._form.stop
-        for thread in self._threads:
-            if not thread.daemon:
-                thread.join(max(0.0, deadline - self._clock()))
-        if any(one.is_alive() for one in self._threads if not one.daemon):
-            say("cut-off")
+        while (left := _unended()) and self._clock() < deadline:
+            left[0].join(_STEP_S)  # short: a signal that another thread took is seen only between two waits
+        if left:
+            say_last("cut-off", lanes=[one.name for one in lanes if one.at_work])
             os._exit(CUT_OFF)
         if server is not None:
             server.close()
-        say("stopped")
+        say_last("stopped")
         return 0
 
 
-def _wake(lanes: Sequence[Lane]) -> None:
-    for one in lanes:
-        one.wake()
+def _unended() -> list[threading.Thread]:
+    """The threads that Python would wait for: lanes, and what they began."""
+    here = threading.current_thread()
+    return [one for one in threading.enumerate() if one is not here and not one.daemon]

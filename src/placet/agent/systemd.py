@@ -6,6 +6,8 @@ import contextlib
 import socket
 from collections.abc import Mapping
 
+_LIMIT_S = 1.0
+
 
 def notify(environ: Mapping[str, str], state: str) -> None:
     """Tell systemd: `READY=1`, `STOPPING=1`, `WATCHDOG=1`."""
@@ -13,4 +15,5 @@ def notify(environ: Mapping[str, str], state: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.settimeout(_LIMIT_S)
         line.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)

@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING
 import click
 
 from placet.cli.clean import clean
-from placet.cli.node import finish
+from placet.cli.node import promotions
 from placet.cli.output import output
-from placet.errors import Invalid, NotFound, PlacetError
+from placet.errors import Invalid, NotFound, Partial, PlacetError
 
 if TYPE_CHECKING:
-    from placet.agent.jobs import Job
+    from rich.console import Console
+
+    from placet.agent.jobs import Desk, Job
+    from placet.agent.once import Round
     from placet.client import Client
     from placet.config import Settings
     from placet.core.agentform import AgentForm
     from placet.core.mlflowform import MlflowForm
-    from placet.engine.promote import Promotion
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Promote what waits, then end.")
+@click.option("--once", is_flag=True, help="Do all of it once, then end.")
 @click.option("--interval", type=click.FloatRange(0.1, 3600), help="Seconds between two looks, at most.")
 @click.option(
     "--workspace", "workspaces", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--listen", metavar="[ADDRESS:]PORT", help="Serve health, metrics and webhook here.")
 def agent(once: bool, interval: float | None, workspaces: Sequence[Path], listen: str | None) -> None:
-    """Promote as a service: look at the Ctrl repository, promote, and look again."""
+    """Promote as a service: look at the Ctrl repository, promote, and look again.
+
+    It also brings pull requests, lineage and MLflow up to date and tells people, as the settings say. With
+    --once it does each once; exit code 3 = all was promoted, something beside it failed.
+    """
     import msgspec
 
     from placet.config import load_settings
@@ -46,10 +52,8 @@ def agent(once: bool, interval: float | None, workspaces: Sequence[Path], listen
     )
     folders = [one.resolve() for one in workspaces or _named(settings, form) or [Path.cwd()]]
     _require_apart(folders)
-    if once:
-        _once(folders)
-    else:
-        raise click.exceptions.Exit(_serve(folders, settings, form))
+    code = _once(folders, form) if once else _serve(folders, settings, form)
+    raise click.exceptions.Exit(code)
 
 
 def _named(settings: Settings, form: AgentForm) -> list[Path]:
@@ -91,42 +95,60 @@ def _require_apart(folders: Sequence[Path]) -> None:
         raise problem
 
 
-def _once(folders: Sequence[Path]) -> None:
-    from placet.client import Client
+def _once(folders: Sequence[Path], form: AgentForm) -> int:
+    """One round of all jobs; what kept something from being promoted gives the exit code."""
+    import os
+    import sys
 
-    done: list[Promotion] = []
-    problem: PlacetError | None = None
-    for folder in folders:
-        try:
-            with Client(folder, progress=output.progress()) as client:
-                done += client.promote()
-        except PlacetError as error:
-            problem = error
-            if len(folders) > 1:
-                logging.getLogger(__name__).error("%s: %s", folder, error)  # noqa: TRY400 - for the operator
-    if problem is not None and not done:
-        raise problem
-    finish(done)
-    if problem is not None:
-        raise click.exceptions.Exit(problem.exit_code)
+    from placet.agent.jobs import PROMOTE
+    from placet.agent.once import once
+
+    if output.json or form.log == "json":
+        log_events(form)
+    elif not output.verbose:
+        logging.getLogger("placet.agent").setLevel(logging.CRITICAL + 1)  # the result says it all
+    found = once(folders, _jobs(folders, form), overdue_s=form.overdue, progress=output.progress())
+    output.close()
+    failed = [one for one in found.jobs if one.error is not None]
+    kept = [one.error for one in failed if one.job == PROMOTE and one.error is not None]
+    if kept and not found.promotions and not found.hangs:
+        output.warn(f"{one.workspace}: {one.job}: {one.error}" for one in failed if one.error is not kept[0])
+        raise kept[0]
+    output.show(found, _round)
+    output.warn(f"{one.workspace}: {one.job}: {one.error}" for one in failed)
+    errors = [*(one.error for one in found.promotions if one.error is not None), *kept]
+    code = errors[0].exit_code if errors else Partial.exit_code if failed else 0
+    if found.hangs:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _round(found: Round, console: Console) -> None:
+    promotions(found.promotions, console)
 
 
 def _serve(folders: Sequence[Path], settings: Settings, form: AgentForm) -> int:
-    from placet.agent.jobs import jobs_of
     from placet.agent.service import Service
     from placet.config import environment
     from placet.wire.keys import webhook_secret
 
     log_events(form)
     secret = webhook_secret(settings.root / form.webhook_secret) if form.webhook_secret else None
-    jobs = [*jobs_of(form), *_mlflow(folders)]
-    return Service(folders, form, secret=secret, environ=environment(), jobs=jobs).run()
+    return Service(folders, form, secret=secret, environ=environment(), jobs=_jobs(folders, form)).run()
+
+
+def _jobs(folders: Sequence[Path], form: AgentForm) -> list[Job]:
+    from placet.agent.jobs import jobs_of
+
+    return [*jobs_of(form), *_mlflow(folders)]
 
 
 def _mlflow(folders: Sequence[Path]) -> list[Job]:
     """The job that keeps MLflow servers true to the ledger, if the settings of a workspace name one."""
     from placet.agent.events import say
-    from placet.agent.jobs import Desk, Job
+    from placet.agent.jobs import Job
     from placet.integrations.mlflow_sync import Keeper
     from placet.wire.mlflow import server
 
@@ -144,7 +166,8 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
         if found.error is not None:
             raise found.error
 
-    return [Job("mlflow", run, every_s=min(one.interval for one in forms))]
+    every_s = min(one.interval for one in forms)
+    return [Job("mlflow", run, every_s=every_s, wanted=lambda client: client.settings.mlflow is not None)]
 
 
 def _mlflow_form(folder: Path) -> MlflowForm | None:

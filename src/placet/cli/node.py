@@ -49,15 +49,16 @@ def doctor() -> None:
             raise click.exceptions.Exit(1)
 
 
-def finish(promotions: Sequence[Promotion]) -> None:
+def finish(found: Sequence[Promotion]) -> None:
     """Show what became of proposals; the first that was not promoted gives the exit code."""
-    output.show(promotions, _promotions, name="promotions")
-    error = next((one.error for one in promotions if one.error is not None), None)
+    output.show(found, promotions, name="promotions")
+    error = next((one.error for one in found if one.error is not None), None)
     if error is not None:
         raise click.exceptions.Exit(error.exit_code)
 
 
-def _promotions(found: Sequence[Promotion], console: Console) -> None:
+def promotions(found: Sequence[Promotion], console: Console) -> None:
+    """What became of proposals, for a person."""
     if not found:
         console.print("Nothing waits to be promoted.")
     for one in found:

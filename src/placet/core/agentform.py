@@ -52,6 +52,12 @@ class AgentForm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ready: Annotated[
         _Seconds, msgspec.Meta(description="seconds since the last good look after which it is not ready")
     ] = 60.0
+    overdue: Annotated[
+        _Seconds,
+        msgspec.Meta(
+            description="seconds without a sign of life after which a lane that is at work counts as hung"
+        ),
+    ] = 1200.0
     stop: Annotated[
         _Seconds, msgspec.Meta(description="seconds that work under way has to end when the agent is stopped")
     ] = 30.0

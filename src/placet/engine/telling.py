@@ -16,7 +16,7 @@ import msgspec
 from placet.core.defang import defang
 from placet.core.formed import formed
 from placet.core.happening import LOUD, Happening
-from placet.core.notice import Line, line, notice
+from placet.core.notice import Line, line, loudest, notice
 from placet.core.notifyform import NotifyForm
 from placet.engine.happenings import Seen
 from placet.errors import PlacetError
@@ -48,21 +48,28 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         project: The Ctrl repository's name for people, as it was seen last.
         troubles: Name -> kind.
+        failing: Name -> since when, in seconds since 1970, of what may pass, and was not told yet.
     """
 
     version: Literal[1] = 1
     project: str = ""
     seen: Seen | None = None
     troubles: dict[str, str] = {}
+    failing: dict[str, float] = {}
     outboxes: dict[str, Outbox] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that keeps an agent from its work; `kind` is the error's."""
+    """Something that keeps an agent from its work; `kind` is the error's.
+
+    Attributes:
+        lasting: It does not pass by itself, so it is told at once.
+    """
 
     kind: str
     text: str
+    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ def file_in(told: Told, new: Sequence[Happening], form: NotifyForm, now: datetim
         fresh = [one for one in old.lines if at - one.at < _WEEK_S]
         lines = [*fresh, *(line(one, at) for one in new if target.wants(one))]
         lost = old.lost + len(old.lines) - len(fresh) + max(0, len(lines) - MAX_LINES)
-        outboxes[name] = msgspec.structs.replace(old, lines=tuple(lines[-MAX_LINES:]), lost=lost)
+        outboxes[name] = msgspec.structs.replace(old, lines=tuple(loudest(lines, MAX_LINES)), lost=lost)
     return msgspec.structs.replace(told, outboxes=outboxes)
 
 
@@ -115,8 +122,8 @@ def send(
     """
     done = []
     at = now.timestamp()
-    for name in form.targets:
-        box = told.outboxes.get(name, Outbox())
+    boxes = {name: told.outboxes.get(name, Outbox()) for name in form.targets}
+    for name, box in sorted(boxes.items(), key=lambda one: one[1].failures):  # who may be silent comes last
         if not box.lines or at < box.due <= at + max(_HOUR_S, form.pause):
             continue
         try:
@@ -142,39 +149,55 @@ def encoded(told: Told) -> bytes:
     return msgspec.json.encode(told)
 
 
-def next_s(told: Told, now: datetime) -> float | None:
+def next_s(told: Told, form: NotifyForm, now: datetime) -> float | None:
     """Seconds until something is due; None: nothing waits."""
-    waits = [one.due - now.timestamp() for one in told.outboxes.values() if one.lines]
-    return max(0.0, min(waits)) if waits else None
+    due = [one.due for one in told.outboxes.values() if one.lines]
+    due += [since + form.patience for since in told.failing.values()]
+    return max(0.0, min(due) - now.timestamp()) if due else None
 
 
 def troubles(
-    before: Mapping[str, str], now: Mapping[str, Trouble | None], people: frozenset[str]
-) -> tuple[dict[str, str], list[Happening]]:
-    """What is told of an agent's troubles, and which are known then.
+    told: Told,
+    now: Mapping[str, Trouble | None],
+    *,
+    whole: tuple[str, ...] = (),
+    people: frozenset[str],
+    at: float,
+    patience_s: float,
+) -> tuple[Told, list[Happening]]:
+    """The record with an agent's troubles as they are now, and what is to be told of them.
 
     Args:
-        before: Those that were told: name -> kind.
-        now: Name -> trouble, or None where it is over. Of what is not named nothing is known.
+        told: The record.
+        now: Name -> trouble, or None where there is none. Of what is not named nothing is known.
+        whole: Beginnings of names; of those that begin so, `now` has all.
         people: Whom they concern.
+        at: Seconds since 1970.
+        patience_s: Seconds that what may pass has to last until it is told, over any number of runs.
     """
-    known, told = dict(before), []
-    for name, one in now.items():
+    known, new = dict(told.troubles), []
+    over = [one for one in {*known, *told.failing} - now.keys() if one.startswith(whole)]
+    failing = {name: since for name, since in told.failing.items() if name not in {*now, *over}}
+    for name, one in [*now.items(), *((name, None) for name in sorted(over))]:
         if one is None:
             if known.pop(name, None) is not None:
                 text = f"The agent can do its work again: {name}."
-                told.append(Happening("recovered", name, text, concerns=people))
+                new.append(Happening("recovered", name, text, concerns=people))
+            continue
+        since = min(at, told.failing.get(name, at))
+        if name not in known and not one.lasting and at < since + patience_s:
+            failing[name] = since
         elif known.get(name) != one.kind:
             known[name] = one.kind
             text = f"The agent fails: {name}. {one.text}"
-            told.append(Happening("failing", name, text, concerns=people))
-    return known, told
+            new.append(Happening("failing", name, text, concerns=people))
+    return msgspec.structs.replace(told, troubles=known, failing=failing), new
 
 
-def as_trouble(error: PlacetError) -> Trouble:
+def as_trouble(error: PlacetError, *, lasting: bool) -> Trouble:
     """An error as a trouble that people are told."""
     text = " ".join(part for part in (error.what, error.why, error.mend) if part)
-    return Trouble(error.kind, defang(text, 500))
+    return Trouble(error.kind, defang(text, 500), lasting)
 
 
 formed(Told)

@@ -30,7 +30,7 @@ from placet.engine.telling import (
     send,
     troubles,
 )
-from placet.errors import Invalid, NotFound, PlacetError
+from placet.errors import Invalid, NotFound, PlacetError, Unavailable
 from placet.ports.messenger import Messenger
 from placet.wire.ctrl import Wire
 
@@ -78,11 +78,14 @@ class Notifier:
         name = sha256_hex(f"{url}\n{wire.settings.identity}\n{wire.settings.root}".encode())[:16]
         self._record = FileRecord(wire.settings.home / "told" / f"{name}.json")
 
-    def run(self, agent: Mapping[str, Trouble | None], *, dry: bool = False) -> Notified:
+    def run(
+        self, agent: Mapping[str, Trouble | None], *, whole: tuple[str, ...] = (), dry: bool = False
+    ) -> Notified:
         """Look, record what is new, and send what is due. One target's failure keeps no other waiting.
 
         Args:
             agent: The troubles of the agent that runs this, by name; None: it is over.
+            whole: Beginnings of names; of those that begin so, `agent` has all.
             dry: Only look: send and record nothing.
 
         Raises:
@@ -92,14 +95,14 @@ class Notifier:
         with self._record.alone():
             before = read_told(self._record.read())
             now = self._wire.clock.now()
-            told, new = self._look(before, agent, now)
+            told, new = self._look(before, agent, whole, now)
             told = file_in(told, new, self._form, now)
             if dry:
-                return _notified(told, new, (), now)
+                return _notified(told, new, (), self._form, now)
             if told != before:
                 self._record.write(encoded(told))
             told, done = send(told, self._form, self._messengers(), self._record, now)
-            return _notified(told, new, done, self._wire.clock.now())
+            return _notified(told, new, done, self._form, self._wire.clock.now())
 
     def test(self, names: Sequence[str] = ()) -> list[Delivery]:
         """Send a message that says that it is a test to these targets, or to all.
@@ -134,7 +137,7 @@ class Notifier:
         return Delivery(name, 1)
 
     def _look(
-        self, told: Told, agent: Mapping[str, Trouble | None], now: datetime
+        self, told: Told, agent: Mapping[str, Trouble | None], whole: tuple[str, ...], now: datetime
     ) -> tuple[Told, list[Happening]]:
         """What is new; a repository that cannot be looked at is a trouble, and everything else waits."""
         new: list[Happening] = []
@@ -142,7 +145,7 @@ class Notifier:
         try:
             view = self._watch.load(self._wire.repo, self._wire.trust_root(), now, self._wire.memory)
         except PlacetError as error:
-            here = as_trouble(error)
+            here = as_trouble(error, lasting=not isinstance(error, Unavailable))
         else:
             found = look(view, now, told.seen)
             new = happenings(told.seen, found)
@@ -150,8 +153,11 @@ class Notifier:
             own = form.nodes.get(self._wire.settings.node or "")
             self._people = frozenset(own.operators if own else ())
             told = msgspec.structs.replace(told, seen=found.seen, project=form.project)
-        known, more = troubles(told.troubles, {**agent, _VIEW: here}, self._people)
-        return msgspec.structs.replace(told, troubles=known), [*new, *more]
+        told, more = troubles(
+            told, {**agent, _VIEW: here}, whole=whole, people=self._people, at=now.timestamp(),
+            patience_s=self._form.patience,
+        )  # fmt: skip
+        return told, [*new, *more]
 
     def _messengers(self) -> dict[str, Callable[[], Messenger]]:
         return {name: partial(self._messenger, name, form) for name, form in self._form.targets.items()}
@@ -187,6 +193,8 @@ class Notifier:
         return lines[0]
 
 
-def _notified(told: Told, new: Sequence[Happening], done: Sequence[Delivery], now: datetime) -> Notified:
+def _notified(
+    told: Told, new: Sequence[Happening], done: Sequence[Delivery], form: NotifyForm, now: datetime
+) -> Notified:
     waits = sum(len(one.lines) for one in told.outboxes.values())
-    return Notified(tuple(new), tuple(done), waits, next_s(told, now))
+    return Notified(tuple(new), tuple(done), waits, next_s(told, form, now))
