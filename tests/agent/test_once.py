@@ -72,7 +72,7 @@ def test_what_fails_beside_promotion_is_reported_and_holds_nothing_else_up(site,
         toml.write_text(toml.read_text().replace("[mlflow]\ntracking_uri", "[mlflow]\n# tracking_uri"))
         done = site.run("agent", "--once", expect=3)
         assert "Nothing waits to be promoted." in done.stdout and "announce: " in done.stderr
-        assert "mlflow: No MLflow server is named." in done.stderr and "lineage: " not in done.stderr
+        assert "mlflow: " not in done.stderr and "lineage: " not in done.stderr
         assert len(backend.got) == 1 and "published outputs/a.csv" in box.wait(1)[0][2]["message"]
 
 

@@ -150,9 +150,13 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
     from placet.agent.events import say
     from placet.agent.jobs import Job
     from placet.integrations.mlflow_sync import Keeper
-    from placet.wire.mlflow import server
+    from placet.wire.mlflow import named, server
 
-    forms = [form for one in folders if (form := _mlflow_form(one)) is not None]
+    def wanted(client: Client) -> bool:
+        form = client.settings.mlflow
+        return form is not None and named(form) is not None
+
+    forms = [form for one in folders if (form := _mlflow_form(one)) is not None and named(form)]
     if not forms:
         return []
     keeper = Keeper(server)
@@ -166,17 +170,14 @@ def _mlflow(folders: Sequence[Path]) -> list[Job]:
         if found.error is not None:
             raise found.error
 
-    every_s = min(one.interval for one in forms)
-    return [Job("mlflow", run, every_s=every_s, wanted=lambda client: client.settings.mlflow is not None)]
+    return [Job("mlflow", run, every_s=min(one.interval for one in forms), wanted=wanted)]
 
 
 def _mlflow_form(folder: Path) -> MlflowForm | None:
     from placet.config import load_settings
-    from placet.wire.mlflow import named
 
     try:
-        form = load_settings(folder).mlflow
-        return form if form is not None and named(form) else None
+        return load_settings(folder).mlflow
     except PlacetError:
         return None  # said when the workspace is opened
 
