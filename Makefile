@@ -49,11 +49,13 @@ test-gitea: setup
 	-$(BIN)/python -m placet.testing.gitea
 	$(BIN)/python -m pytest -s -m gitea -rs tests/gitea
 
-# The action and the hooks installed as users' machines do; with actionlint, and on act's engine, where Go is at hand.
+# The action and the hooks installed as users' machines do; with actionlint, on act's engine, and before Argo and a
+# Kubernetes API server themselves, where Go is at hand, which builds all that once (a quarter of an hour).
 CI_TOOLS := $(CURDIR)/$(VENV)/ci-tools
 test-ci: setup
 	if command -v go >/dev/null; then export GOBIN="$(CI_TOOLS)"; \
 	  go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 && go install github.com/nektos/act@v0.2.89; fi
+	-cd tests && ../$(BIN)/python -m ci.cluster
 	PATH="$(CI_TOOLS):$$PATH" $(BIN)/python -m pytest -m "install or not install" -rs tests/ci
 
 # `make test` starts MLflow's server from the wheel of `mlflow-skinny`; this one is from the full `mlflow`, with its

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keys import POLICY
@@ -312,6 +312,7 @@ def test_the_program_says_it_to_people_and_programs(repo):
     assert (done.returncode, json.loads(done.stdout)["kind"]) == (10, "no-git-repository")
 
 
+@settings(max_examples=40)
 @given(
     st.from_regex(r"[a-zA-Z0-9_ äé:#'\-.]{1,20}", fullmatch=True), st.integers(0, 10**12), st.booleans(),
     st.text("0123456789abcdef", min_size=32, max_size=32),
