@@ -1,7 +1,16 @@
+import os
+
 import pytest
 
 from buckets import IDENTITIES, Buckets
 from placet.testing.seaweed import Seaweed
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores, as a third of the time tests wait for servers and processes."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
