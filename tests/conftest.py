@@ -10,7 +10,7 @@ def pytest_xdist_auto_num_workers():
     """One more than there are cores, as a third of the time tests wait for servers and processes."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return len(os.sched_getaffinity(0)) + 1
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
