@@ -28,6 +28,7 @@ from placet.config import load_settings
 from placet.core.defang import defang
 from placet.core.happening import Happening
 from placet.core.notice import line, notice
+from placet.engine.telling import Trouble
 from placet.errors import Conflict, Corrupt, Invalid, NotFound, Refused, Unavailable
 from placet.wire import doctor
 
@@ -434,6 +435,17 @@ def test_a_repository_that_does_not_verify_is_a_trouble_once(party, hook):
         party.lab.force("refs/heads/main", good)
         assert [one.kind for one in client.notify().happened] == ["recovered"]
     assert "proposed" in posts.messages[0][2]["title"]
+
+
+def test_what_a_process_before_noted_makes_no_agent_look_again_at_once(party, hook):
+    """Nothing is known of it until its lane has run, which may take hours."""
+    party.target("one", f"json://127.0.0.1:{hook[1]}/a")
+    passing = Trouble("store-unreachable", "It does not answer.", lasting=False)
+    with party.client() as client:
+        assert 200 < client.notify({"job scrub": passing}).next_s <= 300
+    with party.client() as client:
+        assert client.notify({}).next_s is None
+        assert 200 < client.notify({"job scrub": passing}).next_s <= 300, "it is not forgotten"
 
 
 def test_the_how_to_page_works_as_it_is_written(party, mail, hook):

@@ -340,14 +340,14 @@ def test_messages_to_one_target_are_apart_and_the_next_has_all():
     assert post(happening("published"), happening("failing", proposal="")) == [("two", 1, None)]
     assert post(happening("published")) == []
     told = read_told(post.record.data)
-    assert next_s(told, post.form, watch.now) == pytest.approx(50)
+    assert next_s(told, post.form, watch.now, ()) == pytest.approx(50)
     watch.later(seconds=50)
     assert post() == [("one", 3, None)]
     (title, _, loud), (second, text, shout) = post.places["one"].sent
     assert title == "[project] proposed: outputs/a.csv".replace("project", "") and not loud
     assert second == "[] 1 failing, 2 published" and shout
     assert text.count("placet show abababababab") == 2
-    assert next_s(read_told(post.record.data), post.form, watch.now) is None
+    assert next_s(read_told(post.record.data), post.form, watch.now, ()) is None
 
 
 def test_who_cannot_be_told_keeps_its_lines_and_nobody_waiting():
@@ -358,7 +358,7 @@ def test_who_cannot_be_told_keeps_its_lines_and_nobody_waiting():
     assert post() == []
     waits = []
     for _ in range(8):
-        waits.append(next_s(read_told(post.record.data), post.form, watch.now))
+        waits.append(next_s(read_told(post.record.data), post.form, watch.now, ()))
         watch.later(seconds=waits[-1])
         assert post() == [("one", 0, "not-told")]
     assert waits[0] == 60 and waits == sorted(waits) and waits[-1] == 3600
@@ -446,7 +446,7 @@ def test_what_may_pass_is_told_after_a_while_over_any_number_of_runs():
     told, new = trouble(Told(), passing, at=1000.0)
     assert new == [] and told.failing == {"job lineage": 1000.0}
     now = datetime.fromtimestamp(1100, UTC)
-    assert next_s(told, here, now) == here.patience - 100
+    assert next_s(told, here, now, passing) == here.patience - 100
     told = read_told(encoded(told))
     assert trouble(told, passing, at=1299.0) == (told, [])
     assert trouble(told, {"job lineage": None}, at=1299.0) == (Told(), [])

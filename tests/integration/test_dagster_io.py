@@ -427,12 +427,19 @@ def test_the_annotation_says_what_each_of_several_partitions_is_and_one_that_is_
     def all_of_them(part: dict[str, pa.Table]) -> None:
         got.extend(part.values())
 
+    @dg.asset(ins=may_be_missing)
+    def files(part: dict[str, Path] | None) -> None:
+        got.extend(one.suffix for one in part.values())
+
     @dg.asset(ins=may_be_missing, partitions_def=DAYS)
     def one(part: pa.Table | None) -> None:
         got.append(part)
 
     for key in ("a", "b"):
         run(part, partition_key=key)
+    run(part, files, selection=[files])
+    assert got == [".parquet", ".parquet"]
+    got.clear()
     run(part, all_of_them, selection=[all_of_them])
     run(part, one, selection=[one], partition_key="a")
     run(part, one, selection=[one], partition_key="c")

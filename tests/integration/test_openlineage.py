@@ -14,6 +14,7 @@ from governance.lab import Memory
 from governance.test_lineage import RAW, REPOSITORY, Chain
 from governance.test_promote import Quiet
 from placet.adapters.openlineage import open_http
+from placet.agent.lane import Interruptible
 from placet.config import load_settings
 from placet.core.lineageform import read_lineage
 from placet.engine.lineageevents import lineage_events
@@ -89,11 +90,12 @@ def chain(tmp_path_factory):
     return made
 
 
-def reporter(chain, folder, text):
+def reporter(chain, folder, text, progress=None):
     (folder / "placet.toml").write_text(f"ctrl = 'x'\n[lineage]\n{text}\n")
     wire = SimpleNamespace(
         settings=load_settings(folder, {"PLACET_HOME": str(folder / "home")}), repo=chain.lab.repo,
-        trust_root=lambda: chain.lab.trust_root, clock=chain.lab.clock, memory=Memory(), progress=Quiet(),
+        trust_root=lambda: chain.lab.trust_root, clock=chain.lab.clock, memory=Memory(),
+        progress=progress or Quiet(),
     )  # fmt: skip
     return Reporter(wire)
 
@@ -152,6 +154,21 @@ def test_it_goes_on_where_a_backend_broke_off(chain, tmp_path, backend):
     backend.answers = [201]
     assert one.run().events == 3
     assert len({event["run"]["runId"] for _, event in backend.got}) == len(backend.got) == 4
+
+
+def test_each_event_is_a_sign_of_life_and_a_stop_is_heeded_between_two(chain, tmp_path, backend):
+    """A long ledger takes long; an agent that is told of nothing would count as hung."""
+    moved = []
+    progress = Interruptible(lambda: len(backend.got))
+    one = reporter(chain, tmp_path, f'url = "{backend.url}"', progress)
+    progress.shown = SimpleNamespace(
+        start=lambda *_: None,
+        advance=lambda *_: (moved.append(progress.moved_at), len(moved) == 2 and progress.told.set()),
+    )
+    with pytest.raises(Unavailable) as caught:
+        one.run()
+    assert caught.value.kind == "stopped" and moved == [1, 2] and len(backend.got) == 3
+    assert reporter(chain, tmp_path, f'url = "{backend.url}"').run().events == 1
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

@@ -6,7 +6,7 @@ that cannot be reached keeps its lines, for a week and within a bound, and keeps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -149,10 +149,17 @@ def encoded(told: Told) -> bytes:
     return msgspec.json.encode(told)
 
 
-def next_s(told: Told, form: NotifyForm, now: datetime) -> float | None:
-    """Seconds until something is due; None: nothing waits."""
+def next_s(told: Told, form: NotifyForm, now: datetime, named: Container[str]) -> float | None:
+    """Seconds until something is due; None: nothing waits.
+
+    Args:
+        told: The record.
+        form: Who is told what.
+        now: For times.
+        named: The troubles of which something is known; what a process before noted of others is never due.
+    """
     due = [one.due for one in told.outboxes.values() if one.lines]
-    due += [since + form.patience for since in told.failing.values()]
+    due += [since + form.patience for name, since in told.failing.items() if name in named]
     return max(0.0, min(due) - now.timestamp()) if due else None
 
 

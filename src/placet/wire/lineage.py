@@ -70,10 +70,10 @@ class Reporter:
             progress = wire.progress.start("lineage")
             taken = {True: 0, False: 0}
             for event in lineage_events(view, told):
-                progress.advance()
                 taken[self._send(event)] += 1
                 told = {**told, event.branch: event.sequence + 1}
                 self._record.write(msgspec.json.encode(told))
+                progress.advance(1)
             progress.done()
             return Sent(taken[True], taken[False])
 

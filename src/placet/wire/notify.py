@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -98,11 +98,11 @@ class Notifier:
             told, new = self._look(before, agent, whole, now)
             told = file_in(told, new, self._form, now)
             if dry:
-                return _notified(told, new, (), self._form, now)
+                return _notified(told, new, (), self._form, now, agent)
             if told != before:
                 self._record.write(encoded(told))
             told, done = send(told, self._form, self._messengers(), self._record, now)
-            return _notified(told, new, done, self._form, self._wire.clock.now())
+            return _notified(told, new, done, self._form, self._wire.clock.now(), agent)
 
     def test(self, names: Sequence[str] = ()) -> list[Delivery]:
         """Send a message that says that it is a test to these targets, or to all.
@@ -194,7 +194,12 @@ class Notifier:
 
 
 def _notified(
-    told: Told, new: Sequence[Happening], done: Sequence[Delivery], form: NotifyForm, now: datetime
+    told: Told,
+    new: Sequence[Happening],
+    done: Sequence[Delivery],
+    form: NotifyForm,
+    now: datetime,
+    agent: Iterable[str],
 ) -> Notified:
     waits = sum(len(one.lines) for one in told.outboxes.values())
-    return Notified(tuple(new), tuple(done), waits, next_s(told, form, now))
+    return Notified(tuple(new), tuple(done), waits, next_s(told, form, now, {*agent, _VIEW}))

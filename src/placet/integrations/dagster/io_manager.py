@@ -217,12 +217,18 @@ def _wanted(context: dg.InputContext, *, many: bool = False) -> type:
         found = context.dagster_type.typing_type
     except dg.DagsterInvariantViolationError:
         return object
+    found = _given(found)
     if many:
-        found = get_args(found)[-1] if len(get_args(found)) == 2 else object  # noqa: PLR2004 - dict[key, value]
-    if get_origin(found) in {Union, UnionType}:
-        (found, *others) = (one for one in get_args(found) if one is not NoneType)
-        found = object if others else found
+        found = _given(get_args(found)[-1]) if len(get_args(found)) == 2 else object  # noqa: PLR2004 - dict[key, value]
     return found if isinstance(found, type) and not get_args(found) else object
+
+
+def _given(annotation: Any) -> Any:  # noqa: ANN401 - whatever is written there
+    """An annotation without `None`; anything at all where several are left."""
+    if get_origin(annotation) not in {Union, UnionType}:
+        return annotation
+    (found, *others) = (one for one in get_args(annotation) if one is not NoneType)
+    return object if others else found
 
 
 def _recorded(context: dg.InputContext, path: str, partition: str | None) -> str | None:
