@@ -139,8 +139,9 @@ def test_the_commission_of_a_policy():
     people = {name: SimpleNamespace(forges=one) for name, one in people.items()}
     form = SimpleNamespace(tiers={"publication-storage": 1, "open": 2}, people=people)
     policy = SimpleNamespace(form=form, governors=lambda: frozenset({"dana", "erin"}))
-    found = forges.commission(policy, "gitea", ["bot"], "https://agent/webhook", b"s3cret")
+    found = forges.commission(policy, "gitea", ["bot"], ["eye"], "https://agent/webhook", b"s3cret")
     assert (found.main, found.published, found.owners) == ("main", ("published", "published-*"), (7,))
-    assert (found.agents, found.hook, found.secret) == (("bot",), "https://agent/webhook", "s3cret")
+    assert (found.agents, found.witnesses) == (("bot",), ("eye",))
+    assert (found.hook, found.secret) == ("https://agent/webhook", "s3cret")
     form.tiers = {"open": 1}
     assert forges.commission(policy, "gitea").published == ("published-open", "published", "published-*")
