@@ -111,25 +111,35 @@ def test_a_node_keeps_up_its_own_and_a_witness_all(lab):
     assert set(known) == {other}
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (Refused("no", kind="forge-refused"), [False, True]),
-        (Unavailable("no", kind="forge-unreachable"), [False]),
-    ],
-)
-def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch, error, told):
-    idents = sorted([lab.propose(), lab.propose("outputs/b.csv")])
+def failing(monkeypatch, error, *idents):
     real = pages.announce
 
     def fails(view, case, *args):
-        if case.id == idents[0]:
+        if case.id in idents:
             raise error
         return real(view, case, *args)
 
     monkeypatch.setattr(pages, "announce", fails)
+
+
+DOWN = Unavailable("no", kind="forge-unreachable")
+
+
+@pytest.mark.parametrize("error", [Refused("no", kind="forge-refused"), DOWN], ids=lambda one: one.kind)
+def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch, error):
+    idents = sorted(lab.propose(f"outputs/{name}.csv") for name in "abc")
+    failing(monkeypatch, error, idents[0])
     found = pages.bring_up(wire(lab, lab.forge), lab.now, {})
-    assert [page.error is None for page in found] == told
+    assert [page.error for page in found] == [error, None, None]
+
+
+def test_a_forge_that_keeps_silent_is_not_asked_for_ever(lab, monkeypatch):
+    idents = sorted(lab.propose(f"outputs/{name}.csv") for name in "abcdef")
+    failing(monkeypatch, DOWN, *idents[:2], *idents[3:])
+    found = pages.bring_up(wire(lab, lab.forge), lab.now, {})
+    assert [page.error is None for page in found] == [False, False, True, False, False, False]
+    failing(monkeypatch, DOWN, *idents)
+    assert [page.id for page in pages.bring_up(wire(lab, lab.forge), lab.now, {})] == idents[:3]
 
 
 def test_plain_git_has_no_pages(lab):

@@ -19,6 +19,8 @@ from placet.wire.ctrl import Wire
 
 log = logging.getLogger(__name__)
 
+_SILENT = 3
+
 Shown = MutableMapping[str, Announced]
 
 
@@ -74,6 +76,9 @@ def written(wire: Wire, case: Case, found: Detail) -> Detail:
 def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
     """Bring the pages of open proposals up to date: of a node its own, of anybody else all.
 
+    One that fails keeps no other from being brought up to date; a forge that did not answer some times in a
+    row does.
+
     Args:
         wire: The party.
         now: For states.
@@ -83,7 +88,7 @@ def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
     if forge.name == PLAIN:
         return []
     view = wire.watch.load(wire.repo, wire.trust_root(), now, wire.memory)
-    out = []
+    out, silent = [], 0
     for ident, case in sorted(view.open.items()):
         if ident not in view.branches or node not in {None, case.manifest.body.node}:
             continue
@@ -92,10 +97,12 @@ def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
             page = shown[ident] = announce(view, case, forge, now, before)
         except PlacetError as error:
             out.append(Page(ident, before.url if before else None, changed=False, error=error))
-            if isinstance(error, Unavailable):
+            silent = silent + 1 if isinstance(error, Unavailable) else 0
+            if silent == _SILENT:
                 break
         else:
             out.append(Page(ident, page.url, changed=page != before))
+            silent = 0
     for ident in shown.keys() - view.open.keys():
         del shown[ident]
     return out
