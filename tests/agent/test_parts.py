@@ -567,6 +567,14 @@ def test_a_forge_that_fails_is_tried_again_and_fails_no_job(caplog):
     assert [one.getMessage() for one in caplog.records] == ["page", "page", "page-failed", "page-failed"]
 
 
+def test_pull_requests_that_were_stopped_are_no_failure_of_the_forge(caplog):
+    caplog.set_level("INFO", "placet.agent")
+    desk = Desk("x", Metrics(), Clock(), lambda: True)
+    with pytest.raises(Unavailable):
+        announce(Forging(Unavailable("told to stop", kind="stopped")), desk)
+    assert (caplog.records, desk.failed, desk.board.told()) == ([], [], ({}, ()))
+
+
 def test_the_witness_says_what_it_noted(caplog):
     caplog.set_level("INFO", "placet.agent")
     desk = Desk("x", Metrics(), Clock(), lambda: False)

@@ -146,6 +146,8 @@ def announce(client: Client, desk: Desk) -> float | None:
     try:
         pages = client.announce(desk.shown)
     except PlacetError as error:
+        if error.kind == "stopped":
+            raise
         say("page-failed", workspace=desk.workspace, retry_s=_FORGE_S, **words(error))
         desk.note(_PAGES, [error])
         return _FORGE_S

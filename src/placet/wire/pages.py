@@ -83,15 +83,22 @@ def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
         wire: The party.
         now: For states.
         shown: What is shown already; brought up to date too.
+
+    Raises:
+        Unavailable: kind `stopped`, by the party's progress; what was shown by then is in `shown`.
     """
     forge, node = wire.forge, wire.settings.node
     if forge.name == PLAIN:
         return []
     view = wire.watch.load(wire.repo, wire.trust_root(), now, wire.memory)
+    cases = [
+        (ident, case)
+        for ident, case in sorted(view.open.items())
+        if ident in view.branches and node in {None, case.manifest.body.node}
+    ]
     out, silent = [], 0
-    for ident, case in sorted(view.open.items()):
-        if ident not in view.branches or node not in {None, case.manifest.body.node}:
-            continue
+    progress = wire.progress.start("pages", len(cases))
+    for ident, case in cases:
         before = shown.get(ident)
         try:
             page = shown[ident] = announce(view, case, forge, now, before)
@@ -103,6 +110,8 @@ def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
         else:
             out.append(Page(ident, page.url, changed=page != before))
             silent = 0
+        progress.advance(1)
+    progress.done()
     for ident in shown.keys() - view.open.keys():
         del shown[ident]
     return out
