@@ -456,6 +456,19 @@ def test_what_the_settings_do_not_ask_for_is_not_done():
     assert value(one.desk.metrics, "job_runs_total", job="lineage", result="ok") is None
 
 
+def test_the_trouble_with_a_forge_is_over_when_the_settings_name_none_any_more():
+    clients = [Forging(Unavailable("down", kind="forge-unreachable")), Forging()]
+    for client, forge in zip(clients, (object(), None), strict=True):
+        client.settings = SimpleNamespace(forge=forge)
+    (job,) = [one for one in jobs_of(AgentForm()) if one.name == "announce"]
+    one = Lane(desk(Clock()), [job], lambda _: clients.pop(0), threading.Event())
+    one.cycle()
+    assert one.desk.board.told()[0]["pull requests"].kind == "forge-unreachable"
+    one.reload()
+    one.cycle()
+    assert clients == [] and not any(one.desk.board.told()[0].values())
+
+
 def test_events_are_one_line_each(caplog):
     caplog.set_level(logging.INFO, "placet.agent")
     say("deferred", workspace="/w", error="two\nlines \x1b[31m", why="", retry_s=5)
@@ -551,6 +564,9 @@ class Forging:
 
     def witness(self):
         return self.seen
+
+    def close(self):
+        pass
 
 
 def test_a_forge_that_fails_is_tried_again_and_fails_no_job(caplog):
