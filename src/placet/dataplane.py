@@ -67,6 +67,11 @@ class DataPlane:
             self.settings = replace(self.settings, jobs=jobs, jobs_given=True)
         self._wire = self._parts(start or Path.cwd(), progress)
 
+    @property
+    def progress(self) -> Progress:
+        """Who is told of long steps."""
+        return self._wire.progress
+
     def _parts(self, folder: Path, progress: Progress | None) -> DataWire:
         return DataWire(self.settings, folder, progress)
 

@@ -97,10 +97,22 @@ def test_a_repository_that_does_not_verify_gives_the_exit_code_and_people_are_to
     assert once(site)[1] == {"promote": None, "notify": None}
     good = site.lab.tip(PUBLISHED)
     site.lab.force(PUBLISHED, site.lab.commit(good, {"x": b"x"}))
-    found, _ = once(site, expect=13)
-    assert found["error"] == "Corrupt"
+    found, jobs = once(site, expect=13)
+    (why,) = [one["error"] for one in found["jobs"] if one["job"] == "promote"]
+    assert why["error"] == "Corrupt" and (found["promotions"], found["hangs"]) == ([], False)
+    assert jobs["notify"] is None
     assert "The agent fails: job promote." in box.wait(1)[0][2]["message"]
     site.lab.force(PUBLISHED, good)
     time.sleep(1.1)  # the target's pause
     assert once(site)[1] == {"promote": None, "notify": None}
     assert "job promote" in box.wait(2)[1][2]["message"]
+
+
+def test_a_ctrl_repository_that_does_not_answer_ends_with_1_and_the_result_is_told_all_the_same(site, hook):
+    configure(site, hook[1])
+    site.configure(ctrl="http://127.0.0.1:9/ctrl.git")
+    found, jobs = once(site, expect=1)
+    assert jobs["promote"] is not None and (found["promotions"], found["hangs"]) == ([], False)
+    assert "error" not in found
+    done = site.run("agent", "--once", expect=1)
+    assert "Nothing waits" not in done.stdout and "http://127.0.0.1:9" in done.stderr

@@ -456,6 +456,19 @@ def test_what_the_settings_do_not_ask_for_is_not_done():
     assert value(one.desk.metrics, "job_runs_total", job="lineage", result="ok") is None
 
 
+def test_the_trouble_with_a_forge_is_over_when_the_settings_name_none_any_more():
+    clients = [Forging(Unavailable("down", kind="forge-unreachable")), Forging()]
+    for client, forge in zip(clients, (object(), None), strict=True):
+        client.settings = SimpleNamespace(forge=forge)
+    (job,) = [one for one in jobs_of(AgentForm()) if one.name == "announce"]
+    one = Lane(desk(Clock()), [job], lambda _: clients.pop(0), threading.Event())
+    one.cycle()
+    assert one.desk.board.told()[0]["pull requests"].kind == "forge-unreachable"
+    one.reload()
+    one.cycle()
+    assert clients == [] and not any(one.desk.board.told()[0].values())
+
+
 def test_events_are_one_line_each(caplog):
     caplog.set_level(logging.INFO, "placet.agent")
     say("deferred", workspace="/w", error="two\nlines \x1b[31m", why="", retry_s=5)
@@ -552,6 +565,9 @@ class Forging:
     def witness(self):
         return self.seen
 
+    def close(self):
+        pass
+
 
 def test_a_forge_that_fails_is_tried_again_and_fails_no_job(caplog):
     caplog.set_level("INFO", "placet.agent")
@@ -565,6 +581,14 @@ def test_a_forge_that_fails_is_tried_again_and_fails_no_job(caplog):
     assert announce(same, desk) is None
     assert same.shown == [desk.shown]
     assert [one.getMessage() for one in caplog.records] == ["page", "page", "page-failed", "page-failed"]
+
+
+def test_pull_requests_that_were_stopped_are_no_failure_of_the_forge(caplog):
+    caplog.set_level("INFO", "placet.agent")
+    desk = Desk("x", Metrics(), Clock(), lambda: True)
+    with pytest.raises(Unavailable):
+        announce(Forging(Unavailable("told to stop", kind="stopped")), desk)
+    assert (caplog.records, desk.failed, desk.board.told()) == ([], [], ({}, ()))
 
 
 def test_the_witness_says_what_it_noted(caplog):

@@ -193,7 +193,9 @@ def test_argo_makes_pods_without_privilege_or_token_and_only_record_has_the_key(
         assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "placet-job"
 
 
-@pytest.mark.parametrize(("code", "again"), [(0, False), (12, False), (13, False), (3, True), (11, True)])
+@pytest.mark.parametrize(
+    ("code", "again"), [(0, False), (12, False), (13, False), (3, False), (1, True), (11, True)]
+)
 def test_argo_tries_again_what_failed_and_never_what_was_refused(installed, code, again):
     name = submit(installed)
     (pod,) = pods(installed, name)

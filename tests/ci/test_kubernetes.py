@@ -13,6 +13,7 @@ from agent.site import PLACET, Site
 from ci.manifests import documents, named, problems, walk
 from ci.runner import ROOT, YAML, Job, load
 from placet.cli.app import app
+from placet.errors import Conflict, Partial, Unavailable
 
 ARGO, AGENT = "integrations/argo", "deploy/kubernetes"
 BY_HAND = {"placet-key", "placet-store", "placet-webhook", "placet-tls"}
@@ -210,6 +211,18 @@ def commands():
             assert one.get("command", ["placet"]) == ["placet"]
             args = [re.sub(r"\{\{(.*?)\}\}", lambda found: filled[found[1]], arg) for arg in one["args"]]
             yield args, {pair["name"]: pair["value"] for pair in one["env"]}, one
+
+
+def test_argo_runs_again_what_passes_by_itself_and_not_what_only_failed_beside_promotion():
+    """`agent --once` ends with 3 if a target is dead for good: another pod would not mend it."""
+    codes = {}
+    for _, document in PODS:
+        for one in named(document, "/spec/templates/[0-9]+"):
+            if "retryStrategy" in one:
+                given = re.search(r"exitCode\) in \[(.*)\]", one["retryStrategy"]["expression"])[1]
+                codes[one["name"]] = {int(code) for code in given.split(",")}
+    again = {kind.exit_code for kind in (Unavailable, Conflict)}
+    assert codes == {"copy": again, "record": again, "scrub": {Unavailable.exit_code, Partial.exit_code}}
 
 
 def test_containers_run_commands_that_there_are():

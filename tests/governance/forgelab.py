@@ -11,6 +11,7 @@ from placet.core.statement import Signed, format_time, subject
 from placet.engine.announce import announce
 from placet.engine.witness import Witness
 from placet.testing.memory_forge import MemoryForge
+from placet.wire.data import Silent
 
 PEOPLE = ("alice", "bob", "carol", "dana")
 ACCOUNTS = {name: number for number, name in enumerate(PEOPLE, start=2)}  # 1 is the forge's own robot
@@ -48,7 +49,7 @@ class Forging:
     def witness(self, name="w", **changes):
         made = Witness(
             repo=self.repo, trust_root=self.trust_root, memory=Memory(), clock=self.clock, signer=Key(name),
-            name=name, forge=self.forge.acting("witness"),
+            name=name, forge=self.forge.acting("witness"), progress=Silent(),
         )  # fmt: skip
         return replace(made, **changes)
 

@@ -7,12 +7,14 @@ import pytest
 from governance.forgelab import ACCOUNTS, ForgeLab
 from governance.lab import Memory
 from placet.adapters.forge.plain import PlainForge
+from placet.agent.lane import Interruptible
 from placet.core import layout
 from placet.engine.announce import announce, remarks
 from placet.engine.ctrl import Watch
 from placet.engine.propose import Proposed
 from placet.errors import Refused, Unavailable
 from placet.wire import pages
+from placet.wire.data import Silent
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ class Counting:
     """A forge that writes down what changes something."""
 
     def __init__(self, forge):
-        self.forge, self.sent = forge, []
+        self.forge, self.sent, self.each = forge, [], lambda: None
 
     def __getattr__(self, name):
         found = getattr(self.forge, name)
@@ -33,6 +35,7 @@ class Counting:
 
         def send(*args):
             self.sent.append(name)
+            self.each()
             return found(*args)
 
         return send
@@ -89,10 +92,10 @@ def test_nobody_is_asked_about_a_draft_or_again(lab):
     assert shown(lab, ident, forge, second) is second
 
 
-def wire(lab, forge, node=None):
+def wire(lab, forge, node=None, progress=None):
     return SimpleNamespace(
         forge=forge, settings=SimpleNamespace(node=node), watch=Watch(), repo=lab.repo,
-        trust_root=lambda: lab.trust_root, memory=Memory(),
+        trust_root=lambda: lab.trust_root, memory=Memory(), progress=progress or Silent(),
     )  # fmt: skip
 
 
@@ -111,25 +114,50 @@ def test_a_node_keeps_up_its_own_and_a_witness_all(lab):
     assert set(known) == {other}
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (Refused("no", kind="forge-refused"), [False, True]),
-        (Unavailable("no", kind="forge-unreachable"), [False]),
-    ],
-)
-def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch, error, told):
-    idents = sorted([lab.propose(), lab.propose("outputs/b.csv")])
+def failing(monkeypatch, error, *idents):
     real = pages.announce
 
     def fails(view, case, *args):
-        if case.id == idents[0]:
+        if case.id in idents:
             raise error
         return real(view, case, *args)
 
     monkeypatch.setattr(pages, "announce", fails)
+
+
+DOWN = Unavailable("no", kind="forge-unreachable")
+
+
+@pytest.mark.parametrize("error", [Refused("no", kind="forge-refused"), DOWN], ids=lambda one: one.kind)
+def test_one_that_fails_is_said_and_the_others_go_on(lab, monkeypatch, error):
+    idents = sorted(lab.propose(f"outputs/{name}.csv") for name in "abc")
+    failing(monkeypatch, error, idents[0])
     found = pages.bring_up(wire(lab, lab.forge), lab.now, {})
-    assert [page.error is None for page in found] == told
+    assert [page.error for page in found] == [error, None, None]
+
+
+def test_a_forge_that_keeps_silent_is_not_asked_for_ever(lab, monkeypatch):
+    idents = sorted(lab.propose(f"outputs/{name}.csv") for name in "abcdef")
+    failing(monkeypatch, DOWN, *idents[:2], *idents[3:])
+    found = pages.bring_up(wire(lab, lab.forge), lab.now, {})
+    assert [page.error is None for page in found] == [False, False, True, False, False, False]
+    failing(monkeypatch, DOWN, *idents)
+    assert [page.id for page in pages.bring_up(wire(lab, lab.forge), lab.now, {})] == idents[:3]
+
+
+def test_each_page_is_a_sign_of_life_and_a_place_to_stop(lab):
+    idents = sorted(lab.propose(f"outputs/{name}.csv") for name in "abc")
+    clock, known = iter(range(100)), {}
+    progress = Interruptible(lambda: next(clock))
+    forge = Counting(lab.forge)
+    forge.each = lambda: progress.told.set() if len(known) == 1 else None
+    with pytest.raises(Unavailable) as caught:
+        pages.bring_up(wire(lab, forge, progress=progress), lab.now, known)
+    assert caught.value.kind == "stopped" and set(known) == set(idents[:2]), "the one under way is ended"
+    assert progress.moved_at == 3, "made, begun, and once for each"
+    progress.told.clear()
+    found = pages.bring_up(wire(lab, forge, progress=progress), lab.now, known)
+    assert [page.changed for page in found] == [False, False, True]
 
 
 def test_plain_git_has_no_pages(lab):

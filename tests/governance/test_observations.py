@@ -11,6 +11,7 @@ from governance.test_bundle import Wire
 from governance.test_gate import merge_commit, refused
 from governance.test_promote import hold, make
 from keys import Key
+from placet.agent.lane import Interruptible
 from placet.core import assent, layout, sightings
 from placet.core.bundle import encode_bundle
 from placet.engine import cases, observed, show, verify, witness
@@ -432,6 +433,28 @@ def test_the_forge_is_down_and_others_go_on(lab):
     assert isinstance(done.error, Unavailable)
     assert lab.look() == [("alice", "approve")]
     assert ident == done.id
+
+
+def test_each_proposal_is_a_sign_of_life_and_a_place_to_stop(lab, monkeypatch):
+    for name in "abc":
+        lab.review(lab.opened(f"outputs/{name}.csv")[1], "alice")
+    clock = iter(range(100))
+    progress = Interruptible(lambda: next(clock))
+    real, looked = witness.Witness._look, []
+
+    def look(self, ident):
+        looked.append(progress.moved_at)
+        if len(looked) == 2:
+            progress.told.set()
+        return real(self, ident)
+
+    monkeypatch.setattr(witness.Witness, "_look", look)
+    with pytest.raises(Unavailable) as caught:
+        lab.witness(progress=progress).run()
+    assert caught.value.kind == "stopped" and looked == [1, 2], "each is a sign of life"
+    assert [len(case.observations) for case in lab.view().cases().values()].count(1) == 2
+    monkeypatch.setattr(witness.Witness, "_look", real)
+    assert lab.look() == [("alice", "approve")], "the next round does the rest"
 
 
 def test_somebody_else_pushes_in_between(lab, monkeypatch):

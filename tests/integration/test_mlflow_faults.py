@@ -16,6 +16,7 @@ from fakemlflow import fake
 from governance.nodes import Site
 from mlflowserver import server as real
 from placet.adapters.mlflow_server import MlflowServer
+from placet.agent.lane import Interruptible
 from placet.client import Client
 from placet.core.location import Location
 from placet.core.mlflowform import MlflowForm
@@ -178,6 +179,27 @@ def test_a_server_that_falls_silent_is_not_asked_for_ever(node, server):
     assert silent.asked == 3
     assert found.error.kind == "mlflow-unreachable" and found.changes == ()
     assert len(found.problems) == 3 + 6, "each thing that was not done is named"
+
+
+def test_each_call_is_a_sign_of_life_and_a_place_to_stop(node, server):
+    clock = iter(range(1000))
+    progress = Interruptible(lambda: next(clock))
+    lived = {}
+
+    def fault(path, body):
+        lived.setdefault((path, body.get("name")), progress.moved_at)
+        if path == "registered-models/alias" and body.get("name") == "beta":
+            progress.told.set()
+
+    server.fault = fault
+    with Client(node[0], progress=progress) as client:
+        with pytest.raises(Unavailable) as caught:
+            sync(client, MlflowServer(MlflowClient(server.url)), MlflowForm())
+        assert caught.value.kind == "stopped" and published(server) < set(MODELS)
+        assert len(lived) == len(set(lived.values())) == 6, "each is a sign of life"
+        progress.told.clear()
+        assert sync(client, MlflowServer(MlflowClient(server.url)), MlflowForm()).error is None
+    assert published(server) == set(MODELS)
 
 
 def test_the_agent_tries_again_later_and_says_so_meanwhile(node, server, monkeypatch):

@@ -77,6 +77,7 @@ class Job:
         apart: When something is new, but in a thread of its own: promotion never waits for it.
         hears: Also when a webhook says that something happened, wherever.
         wanted: Do the settings of a workspace ask for it?
+        notes: The troubles that it notes itself; they are over where the settings do not ask for it.
         in_round: It is a part of one round of everything; else by its own time only.
     """
 
@@ -86,6 +87,7 @@ class Job:
     apart: bool = False
     hears: bool = False
     wanted: Callable[[Client], bool] = lambda _: True
+    notes: tuple[str, ...] = ()
     in_round: bool = True
 
 
@@ -146,6 +148,8 @@ def announce(client: Client, desk: Desk) -> float | None:
     try:
         pages = client.announce(desk.shown)
     except PlacetError as error:
+        if error.kind == "stopped":
+            raise
         say("page-failed", workspace=desk.workspace, retry_s=_FORGE_S, **words(error))
         desk.note(_PAGES, [error])
         return _FORGE_S
@@ -218,7 +222,13 @@ def jobs_of(form: AgentForm) -> Sequence[Job]:
     """What an agent with these settings does."""
     table = [
         Job(PROMOTE, work),
-        Job("announce", announce, apart=True, wanted=lambda client: client.settings.forge is not None),
+        Job(
+            "announce",
+            announce,
+            apart=True,
+            wanted=lambda client: client.settings.forge is not None,
+            notes=(_PAGES,),
+        ),
         Job(NOTIFY, notify, apart=True, wanted=lambda client: client.settings.notify is not None),
         Job("lineage", lineage, apart=True, wanted=lambda client: client.settings.lineage is not None),
     ]

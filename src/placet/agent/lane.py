@@ -225,7 +225,8 @@ class Lane:
         if self._client is None:
             self._client = self._open(self.progress)
         if not job.wanted(self._client):
-            self.desk.board.good(f"job {job.name}")
+            for name in (f"job {job.name}", *job.notes):
+                self.desk.board.good(name)
             return None
         self.desk.failed.clear()
         again = job.run(self._client, self.desk)

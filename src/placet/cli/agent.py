@@ -111,7 +111,7 @@ def _once(folders: Sequence[Path], form: AgentForm) -> int:
     output.close()
     failed = [one for one in found.jobs if one.error is not None]
     kept = [one.error for one in failed if one.job == PROMOTE and one.error is not None]
-    if kept and not found.promotions and not found.hangs:
+    if kept and not found.promotions and not found.hangs and not output.json:
         output.warn(f"{one.workspace}: {one.job}: {one.error}" for one in failed if one.error is not kept[0])
         raise kept[0]
     output.show(found, _round)

@@ -25,7 +25,7 @@ from placet.engine.ctrl import View, Watch
 from placet.engine.detail import is_closed
 from placet.engine.review import DECIDABLE
 from placet.errors import Conflict, Invalid, NotFound, PlacetError, Refused, Unavailable
-from placet.ports import Clock, Forge, RefUpdate, Repo, Review, Signer, TrustMemory
+from placet.ports import Clock, Forge, Progress, RefUpdate, Repo, Review, Signer, TrustMemory
 
 _RACES = 5
 _SILENT = 3
@@ -65,6 +65,7 @@ class Witness:
     signer: Signer
     name: str
     forge: Forge
+    progress: Progress
     watch: Watch = field(default_factory=Watch)
 
     def run(self) -> list[Witnessed]:
@@ -75,10 +76,13 @@ class Witness:
 
         Raises:
             Refused: kind `not-a-witness`.
+            Unavailable: kind `stopped`, by the progress; what was recorded by then stays.
         """
         view = self.require_known()
         done, silent = [], 0
-        for ident in [case.id for case in self._heard(view)]:
+        idents = [case.id for case in self._heard(view)]
+        progress = self.progress.start("reviews", len(idents))
+        for ident in idents:
             try:
                 done.append(Witnessed(ident, self._look(ident)))
                 silent = 0
@@ -87,6 +91,8 @@ class Witness:
                 silent = silent + 1 if isinstance(error, Unavailable) else 0
                 if silent == _SILENT:
                     break
+            progress.advance(1)
+        progress.done()
         return done
 
     def _look(self, ident: str) -> tuple[Noted, ...]:

@@ -32,6 +32,7 @@ from placet.integrations.mlflow_plan import (
     run_tags,
     version_tags,
 )
+from placet.ports import Progress
 from placet.ports.models import ModelServer, Version
 from placet.wire.mlflow import shown
 
@@ -99,6 +100,7 @@ def sync(
         Corrupt: the published branch does not recompute; nothing was changed.
         Unavailable, Refused, Invalid: the server does not tell its versions; nothing was changed. What goes
             wrong later is in `problems`.
+        Unavailable: kind `stopped`, by the client's progress; what was changed by then stays.
     """
     view, now = view or client.view(), client.now()
     if form.tier not in view.history.policy.form.tiers:
@@ -108,7 +110,8 @@ def sync(
             mend="Mend tier in the table [mlflow] of placet.toml.",
         )
     known, repository = editions(view, form.tier, now), view.history.repository
-    versions, work = list(_versions(server)), _Work(server, dry_run)
+    progress = client.progress.start("mlflow")
+    versions, work = list(_versions(server, progress)), _Work(server, dry_run, progress)
     have: dict[str, str | None] = {}
     for name in models(versions, repository):
         found = work.one("alias", name, form.alias, "", partial(server.aliases, name))
@@ -124,6 +127,7 @@ def sync(
     for run, proposals in runs.items():
         tags = work.one("run", run, "", "", partial(server.run_tags, run))
         work.change(run_tags(run, tags, proposals) if tags is not None else ())
+    progress.done()
     return Synced(
         shown(form),
         form.alias,
@@ -143,12 +147,14 @@ class _Work:
 
     server: ModelServer
     dry_run: bool
+    progress: Progress
     changes: list[Change] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     _silent: int = 0
 
     def one(self, what: What, name: str, key: str, version: str, call: Callable[[], T]) -> T | None:
         """What the server says; None if it fails. After some silence it is not asked any more."""
+        self.progress.advance(1)
         try:
             if self._silent >= _SILENT:
                 raise Unavailable("The MLflow server was not asked any more.", kind="mlflow-unreachable")
@@ -218,7 +224,7 @@ class Keeper:
         return found
 
 
-def _versions(server: ModelServer) -> Iterator[Version]:
+def _versions(server: ModelServer, progress: Progress) -> Iterator[Version]:
     """Every version of every page.
 
     Raises:
@@ -228,6 +234,7 @@ def _versions(server: ModelServer) -> Iterator[Version]:
     for _ in range(_MOST_PAGES):
         page = server.versions(token)
         yield from page.versions
+        progress.advance(1)
         token = page.token
         if not token:
             return

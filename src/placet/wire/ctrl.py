@@ -176,6 +176,7 @@ class Wire(DataWire):
             signer=self.signer(),
             name=self.settings.witness,
             forge=self.forge,
+            progress=self.progress,
         )
 
     @cached_property

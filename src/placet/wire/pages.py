@@ -19,6 +19,8 @@ from placet.wire.ctrl import Wire
 
 log = logging.getLogger(__name__)
 
+_SILENT = 3
+
 Shown = MutableMapping[str, Announced]
 
 
@@ -74,28 +76,42 @@ def written(wire: Wire, case: Case, found: Detail) -> Detail:
 def bring_up(wire: Wire, now: datetime, shown: Shown) -> list[Page]:
     """Bring the pages of open proposals up to date: of a node its own, of anybody else all.
 
+    One that fails keeps no other from being brought up to date; a forge that did not answer some times in a
+    row does.
+
     Args:
         wire: The party.
         now: For states.
         shown: What is shown already; brought up to date too.
+
+    Raises:
+        Unavailable: kind `stopped`, by the party's progress; what was shown by then is in `shown`.
     """
     forge, node = wire.forge, wire.settings.node
     if forge.name == PLAIN:
         return []
     view = wire.watch.load(wire.repo, wire.trust_root(), now, wire.memory)
-    out = []
-    for ident, case in sorted(view.open.items()):
-        if ident not in view.branches or node not in {None, case.manifest.body.node}:
-            continue
+    cases = [
+        (ident, case)
+        for ident, case in sorted(view.open.items())
+        if ident in view.branches and node in {None, case.manifest.body.node}
+    ]
+    out, silent = [], 0
+    progress = wire.progress.start("pages", len(cases))
+    for ident, case in cases:
         before = shown.get(ident)
         try:
             page = shown[ident] = announce(view, case, forge, now, before)
         except PlacetError as error:
             out.append(Page(ident, before.url if before else None, changed=False, error=error))
-            if isinstance(error, Unavailable):
+            silent = silent + 1 if isinstance(error, Unavailable) else 0
+            if silent == _SILENT:
                 break
         else:
             out.append(Page(ident, page.url, changed=page != before))
+            silent = 0
+        progress.advance(1)
+    progress.done()
     for ident in shown.keys() - view.open.keys():
         del shown[ident]
     return out
