@@ -394,6 +394,26 @@ def test_a_run_for_several_partitions_that_does_not_return_each_is_refused(run, 
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.parametrize(
+    ("policy", "value", "kept"),
+    [
+        (dg.BackfillPolicy.single_run(), {"a": "1"}, "1"),
+        (dg.BackfillPolicy.multi_run(max_partitions_per_run=2), {"a": {"a": 1}}, {"a": 1}),
+        (dg.BackfillPolicy.single_run(), {"b": "1"}, {"b": "1"}),
+        (dg.BackfillPolicy.single_run(), "1", "1"),
+        (dg.BackfillPolicy.multi_run(max_partitions_per_run=1), {"a": "1"}, {"a": "1"}),
+        (None, {"a": "1"}, {"a": "1"}),
+    ],
+)
+def test_a_dictionary_for_one_partition_is_unwrapped_only_where_a_run_may_have_several(
+    run, workspace, policy, value, kept
+):
+    part = make("part", value, "pickle", partitions_def=DAYS, backfill_policy=policy)
+    run(part, partition_key="a")
+    assert pickle.loads((workspace / "outputs/part/a.pkl").read_bytes()) == kept
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 def test_partitions_that_were_not_all_written_are_refused(run):
     @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
     def part(context: dg.AssetExecutionContext, placet: PlacetResource) -> dg.MaterializeResult:
