@@ -15,6 +15,7 @@ from keys import POLICY
 from placet.core import layout
 from placet.core.dvcfile import Output, encode_metafile, normal_form, update_metafile
 from placet.core.staged import DATA
+from placet.engine.outputs import Outputs
 from placet.errors import Invalid
 from placet.wire.hooks import judge_data, judge_metafiles
 
@@ -122,6 +123,15 @@ def test_a_copy_of_an_output_is_refused_under_any_name(repo):
     stage(repo, files)
     assert reasons(repo) == {"notes.txt": "it has the bytes of a.csv, an output of a.csv.dvc"}
     assert reasons(repo, allow=["notes.txt"]) == {}
+
+
+def test_outputs_are_gone_through_once_however_many_files_are_staged(repo, monkeypatch):
+    listed, every = [], Outputs.every
+    monkeypatch.setattr(Outputs, "every", lambda self: listed.append(self) or every(self))
+    files = {f"note{number}.txt": f"text {number}" for number in range(20)}
+    stage(repo, {"a.csv.dvc": PLAIN, "copy.txt": "a", **files})
+    assert set(reasons(repo)) == {"copy.txt"}
+    assert len(listed) == 1
 
 
 def test_each_project_of_a_repository_has_outputs_of_its_own(repo):

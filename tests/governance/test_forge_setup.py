@@ -97,10 +97,18 @@ def test_a_repository_is_made_on_the_forge_only_when_asked_for(dana, forge, tmp_
     (dana / "bad.yaml").write_text("no: policy\n")
     with pytest.raises(Invalid):
         setup.init_forge(dana, dana / "bad.yaml", create=True)
-    assert not there.exists(), "nothing is made for a policy that cannot be begun with"
+    with pytest.raises(Invalid) as caught:
+        setup.init_forge(dana, None, create=True)
+    assert (caught.value.kind, "--policy" in caught.value.mend) == ("settings", True)
+    assert not there.exists(), "nothing is made without a policy that it can be begun with"
     made = setup.init_forge(dana, policy, create=True, agents=["bot"], witnesses=["office"])
     assert (forge.asked_for[0].agents, forge.asked_for[0].witnesses) == (("bot",), ("office",))
-    assert setup.init_forge(dana, None, create=True)["trust_root"] == made["trust_root"]
+    assert setup.init_forge(dana, None)["trust_root"] == made["trust_root"]
+    there.rename(tmp_path / "away.git")
+    monkeypatch.setattr(forge, "ensure", lambda: False)
+    with pytest.raises(Unavailable) as caught:
+        setup.init_forge(dana, policy, create=True)
+    assert "--create" not in caught.value.mend
 
 
 def test_what_is_lacking_is_said_and_nothing_is_begun(dana, forge):

@@ -394,6 +394,26 @@ def test_a_run_for_several_partitions_that_does_not_return_each_is_refused(run, 
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+@pytest.mark.parametrize(
+    ("policy", "value", "kept"),
+    [
+        (dg.BackfillPolicy.single_run(), {"a": "1"}, "1"),
+        (dg.BackfillPolicy.multi_run(max_partitions_per_run=2), {"a": {"a": 1}}, {"a": 1}),
+        (dg.BackfillPolicy.single_run(), {"b": "1"}, {"b": "1"}),
+        (dg.BackfillPolicy.single_run(), "1", "1"),
+        (dg.BackfillPolicy.multi_run(max_partitions_per_run=1), {"a": "1"}, {"a": "1"}),
+        (None, {"a": "1"}, {"a": "1"}),
+    ],
+)
+def test_a_dictionary_for_one_partition_is_unwrapped_only_where_a_run_may_have_several(
+    run, workspace, policy, value, kept
+):
+    part = make("part", value, "pickle", partitions_def=DAYS, backfill_policy=policy)
+    run(part, partition_key="a")
+    assert pickle.loads((workspace / "outputs/part/a.pkl").read_bytes()) == kept
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 def test_partitions_that_were_not_all_written_are_refused(run):
     @dg.asset(partitions_def=DAYS, backfill_policy=dg.BackfillPolicy.single_run())
     def part(context: dg.AssetExecutionContext, placet: PlacetResource) -> dg.MaterializeResult:
@@ -512,6 +532,60 @@ def test_all_partitions_of_an_asset_are_known_however_many_events_there_are(run,
     for one in outputs_of(instance, key):
         instance.report_runless_asset_event(events.observation(one, "p", f"state of {one.partition}"))
     assert {one.state for one in told(instance, key, keys).values()} == {f"state of {key}" for key in keys}
+
+
+def counted(monkeypatch, instance, name):
+    """How many records of the event log are read from now on, page by page."""
+    read, real = [], getattr(instance, name)
+
+    def fetch(*args, **kwargs):
+        found = real(*args, **kwargs)
+        read.append(len(found.records))
+        return found
+
+    monkeypatch.setattr(instance, name, fetch)
+    return read
+
+
+def test_of_the_event_log_as_much_is_read_as_there_are_outputs(run, instance, monkeypatch):
+    monkeypatch.setattr(events, "_PAGE", 3)
+    one, part = make("one", 1, "json"), make("part", 1, "json", partitions_def=DAYS)
+    for _ in range(5):
+        last = run(one, part, partition_key="a").run_id
+    run(part, partition_key="b")
+    instance.report_runless_asset_event(dg.AssetMaterialization("part", partition="b"))
+    read = counted(monkeypatch, instance, "fetch_materializations")
+    for key, partitions, wanted, most in (
+        ("one", None, [None], 1),
+        ("part", ["a"], ["a"], 1),
+        ("part", ["b"], ["b"], 3),
+        ("part", None, ["b", "a"], 5),
+    ):
+        found = outputs_of(instance, dg.AssetKey(key), partitions)
+        assert [it.partition for it in found] == wanted
+        assert sum(read) <= most
+        read.clear()
+    assert [it.run for it in outputs_of(instance, dg.AssetKey("part"), ["a"])] == [last]
+    read.clear()
+    assert [it.run for it in outputs_of(instance, dg.AssetKey("one"), run=last)] == [last]
+    assert read == []
+
+
+def test_of_observations_those_are_read_that_are_the_last_of_what_is_wanted(run, instance, monkeypatch):
+    monkeypatch.setattr(events, "_PAGE", 3)
+    one, part = make("one", 1, "json"), make("part", 1, "json", partitions_def=DAYS)
+    run(one, part, partition_key="a")
+    made = {it.partition: it for key in ("one", "part") for it in outputs_of(instance, dg.AssetKey(key))}
+    for number in range(9):
+        for it in made.values():
+            instance.report_runless_asset_event(events.observation(it, "p", str(number)))
+    instance.report_runless_asset_event(dg.AssetObservation("one"))
+    read = counted(monkeypatch, instance, "fetch_observations")
+    assert {key: it.state for key, it in told(instance, dg.AssetKey("one"), [None]).items()} == {None: "8"}
+    assert {
+        key: it.state for key, it in told(instance, dg.AssetKey("part"), DAYS.get_partition_keys()).items()
+    } == {"a": "8"}
+    assert sum(read) == 1 + 3 + 1
 
 
 @pytest.mark.parametrize("value", [lambda: 1, Lock()])

@@ -23,7 +23,9 @@ from placet.cli.output import output
 @click.option("--key", help="With --ctrl: the key of who may change the policy.")
 @click.option("--tier", default="", help="With --ctrl: begin this tier's published branch.")
 @click.option(
-    "--create", is_flag=True, help="With --forge: make the repository, private, if it is not there."
+    "--create",
+    is_flag=True,
+    help="With --forge and --policy: make the repository, private, if it is not there.",
 )
 @click.option("--agent", multiple=True, help="With --forge: an account that publishes; may be repeated.")
 @click.option(

@@ -79,7 +79,8 @@ class Outputs:
         beside = self._beside(path)
         if beside is not None:
             return beside
-        return next((_cut(one, path) for one in self.every() if layout.at_or_below(path, one.path)), None)
+        known = self._by_path()
+        return next((_cut(known[top], path) for top in _upwards(path) if top in known), None)
 
     def below(self, path: str) -> list[Tracking]:
         """The outputs that lie below this path."""
@@ -91,11 +92,14 @@ class Outputs:
         Raises:
             Invalid: kind `overlapping-outputs`: one lies inside another, or two metafiles tell of it.
         """
+        return list(self._by_path().values())
+
+    def _by_path(self) -> dict[str, Tracking]:
         if self._known is None:
             found = list(self._walk())
             self._known = {one.path: one for one in found}
             _require_apart(found)
-        return list(self._known.values())
+        return self._known
 
     def _meant(self, target: str | Path) -> list[Tracking]:
         text = str(target)
@@ -147,9 +151,7 @@ class Outputs:
 
     def _beside(self, path: str) -> Tracking | None:
         """The output by the `.dvc` file that has its name, or the name of a folder above."""
-        parts = path.split("/")
-        for end in range(len(parts), 0, -1):
-            top = "/".join(parts[:end])
+        for top in _upwards(path):
             if (self._root / f"{top}.dvc").is_file():
                 for one in self._read(f"{top}.dvc"):
                     if one.path == top:
@@ -244,6 +246,12 @@ class Outputs:
             return True
         real = folder.relative_to(self._root).as_posix()
         return real != "." and leads_out(real)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """This path, and the folders above it."""
+    parts = path.split("/")
+    return ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
 
 
 def _cut(one: Tracking, path: str) -> Tracking:

@@ -97,6 +97,7 @@ class _Projects:
         self._root = root
         self._stack = stack
         self._known: dict[Path, Outputs] = {}
+        self._by_md5: dict[Path, dict[str | None, Tracking]] = {}
 
     def owner(self, path: str) -> Tracking | None:
         """The output that is at a path of the work tree, or around it."""
@@ -110,8 +111,10 @@ class _Projects:
         project = self._above(path)
         if project is None:
             return None
-        md5 = md5_hex(content)
-        return next((one for one in self._outputs(project).every() if one.out.md5 == md5), None)
+        if project not in self._by_md5:
+            every = self._outputs(project).every()
+            self._by_md5[project] = {one.out.md5: one for one in reversed(every)}
+        return self._by_md5[project].get(md5_hex(content))
 
     def _above(self, path: str) -> Path | None:
         full = self._root / path

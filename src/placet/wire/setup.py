@@ -113,7 +113,7 @@ def init_forge(
     Args:
         folder: Where `placet.toml` is, of somebody whom the policy lets change it.
         policy_file: The policy to begin with; none for a repository that has one.
-        create: Make the repository on the forge, private, if it is not there.
+        create: Make the repository on the forge, private, if it is not there; needs a policy.
         agents: Logins of the accounts that may push to `main` and to what is published.
         witnesses: Logins of those that may push to `main` only.
         hook: Address of an agent's webhook.
@@ -123,7 +123,7 @@ def init_forge(
         As `init_ctrl`, with its address for `path`.
 
     Raises:
-        Invalid: kinds `settings`, `policy`: no hosted forge is set; an empty repository and no policy.
+        Invalid: kinds `settings`, `policy`: no hosted forge is set; a new or empty repository and no policy.
         Conflict: kind `not-empty`: a policy was given for a repository that has one.
     """
     settings = config.load_settings(folder)
@@ -133,13 +133,19 @@ def init_forge(
             kind="settings",
             mend='Write a table [forge] with kind = "gitea" (or forgejo, github) to placet.toml.',
         )
+    if create and policy_file is None:
+        raise Invalid(
+            "A new repository needs a policy to begin with.",
+            kind="settings",
+            mend="Give --policy FILE; or leave out --create to protect a repository that is there.",
+        )
     key = _hook_secret(settings, secret) if hook is not None else None
     with contextlib.closing(Wire(settings, folder, None)) as wire:
         forge = wire.forge  # before anything is pushed: is there a credential?
         given = parse_policy(config.complete_policy(read_file(policy_file))) if policy_file else None
         if create:
             forge.ensure()
-        policy, trust_root = _begun(wire, given)
+        policy, trust_root = _begun(wire, given, made=create)
         forge.protect(commission(policy, settings.forge.known_as, agents, witnesses, hook, key))
     return {
         "trust_root": trust_root,
@@ -149,11 +155,13 @@ def init_forge(
     }
 
 
-def _begun(wire: Wire, policy: Policy | None) -> tuple[Policy, str]:
+def _begun(wire: Wire, policy: Policy | None, *, made: bool) -> tuple[Policy, str]:
     """The policy of the Ctrl repository and its trust root; of an empty one, once it has them."""
     try:
         wire.repo.fetch()
     except Unavailable as error:
+        if made:
+            raise
         mend = f"{error.mend} If the repository is not there yet, add --create."
         raise Unavailable(error.what, kind=error.kind, why=error.why, mend=mend) from error
     if wire.repo.refs():

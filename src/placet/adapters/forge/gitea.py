@@ -49,7 +49,7 @@ class GiteaForge:
         self.name = name
         self.whole_s = http.whole_s
         self._http = http
-        self._owner, self._name = owner, repository
+        self._owner, self._repository = owner, repository
         place = f"{quote(owner, safe='')}/{quote(repository, safe='')}"
         self._repo = f"repos/{place}"
         self._pages = f"{http.base.removesuffix(f'/{API}')}/{place}/pulls"
@@ -178,7 +178,9 @@ class GiteaForge:
         mine = self._me.login.lower() == self._owner.lower()
         path = "user/repos" if mine else f"orgs/{quote(self._owner, safe='')}/repos"
         try:
-            self._http.call("POST", path, body={"name": self._name, "private": True, "default_branch": _BASE})
+            self._http.call(
+                "POST", path, body={"name": self._repository, "private": True, "default_branch": _BASE}
+            )
         except Conflict:
             if self._http.maybe(self._repo, Repository) is None:
                 raise

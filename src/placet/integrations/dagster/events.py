@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -16,6 +16,7 @@ CODE_VERSION = "dagster/code_version"
 INPUT_EVENT = "dagster/input_event_pointer/"
 INPUT_VERSION = "dagster/input_data_version/"
 _PAGE = 1000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +67,71 @@ def outputs_of(
         key: The asset.
         partitions: Only these.
         run: Only what this run made, if it made any.
-        pages: Of 1,000 events each, how many are looked at; none = all there are.
+        pages: Of 1,000 partitions each, the newest first, how many are looked at; none = all there are.
     """
+    if run is not None:
+        own = _of_run(instance, key, run)
+        made = [one for one in own.values() if not partitions or one.partition in partitions]
+        if made:
+            return made
+    found = _latest(
+        instance, key, dg.DagsterEventType.ASSET_MATERIALIZATION, partitions or None, _recorded, pages
+    )
+    return list(found.values())
+
+
+def _of_run(instance: dg.DagsterInstance, key: dg.AssetKey, run: str) -> dict[str | None, Recorded]:
+    records = instance.get_records_for_run(
+        run, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, ascending=False
+    ).records
     newest: dict[str | None, Recorded] = {}
-    own: dict[str | None, Recorded] = {}
-    for page in islice(_pages(instance, key, partitions), pages):
-        many = len(own)
-        for one in page:
+    for one in map(_recorded, records):
+        if one is not None and one.key == key:
             newest.setdefault(one.partition, one)
-            if one.run == run:
-                own.setdefault(one.partition, one)
-        if own and len(own) == many:
-            break  # a run's own events lie together
-    return list((own or newest).values())
+    return newest
 
 
-def _pages(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str] | None
-) -> Iterator[list[Recorded]]:
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(partitions) if partitions else None)
-    cursor, more = None, True
-    while more:
-        found = instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
-        cursor, more = found.cursor, found.has_more
-        yield [one for one in map(_recorded, found.records) if one is not None]
+def _latest(
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    kind: dg.DagsterEventType,
+    partitions: Collection[str | None] | None,
+    read: Callable[[dg.EventLogRecord], _T | None],
+    pages: int | None = None,
+) -> dict[str | None, _T]:
+    """Partition -> what its last event says, the newest first; those of the asset itself have none.
+
+    Of the asset itself only where its newest event has no partition. Events that say nothing are passed
+    over, up to a page of them.
+    """
+    materialized = kind is dg.DagsterEventType.ASSET_MATERIALIZATION
+    fetch = instance.fetch_materializations if materialized else instance.fetch_observations
+    found: dict[str | None, tuple[int, _T]] = {}
+
+    def look(limit: int, **only: Any) -> Sequence[dg.EventLogRecord]:  # noqa: ANN401 - as the filter says
+        records = fetch(dg.AssetRecordsFilter(asset_key=key, **only), limit=limit).records
+        for one in records:
+            said = read(one)
+            if said is not None:
+                found.setdefault(one.partition_key, (one.storage_id, said))
+        return records
+
+    names = {one for one in partitions or () if one is not None}
+    if partitions is None or None in partitions:
+        newest = look(1)
+        if newest and newest[0].partition_key is None and None not in found:
+            look(_PAGE)
+    if names or partitions is None:
+        last = instance.get_latest_storage_id_by_partition(key, kind, names or None)
+        places = sorted(last.items(), key=lambda one: one[1], reverse=True)
+        for start in islice(range(0, len(places), _PAGE), pages):
+            page = places[start : start + _PAGE]
+            look(_PAGE, storage_ids=[place for _, place in page])
+            lost = [name for name, _ in page if name not in found]
+            if lost:
+                look(_PAGE, asset_partitions=lost)
+    known = sorted(found.items(), key=lambda one: one[1][0], reverse=True)
+    return {name: said for name, (_, said) in known if partitions is None or name in partitions}
 
 
 def output_at(instance: dg.DagsterInstance, key: dg.AssetKey, place: int) -> Recorded | None:
@@ -112,20 +154,15 @@ def told(
     instance: dg.DagsterInstance, key: dg.AssetKey, wanted: Iterable[str | None]
 ) -> dict[str | None, Told]:
     """Partition -> what was observed last of a proposal of an asset, of those partitions that are wanted."""
-    lost, found = set(wanted), dict[str | None, Told]()
-    cursor, more = None, True
-    while lost and more:
-        page = instance.fetch_observations(key, limit=_PAGE, cursor=cursor)
-        cursor, more = page.cursor, page.has_more
-        for record in page.records:
-            event = record.asset_observation
-            texts = _texts(event.metadata) if event is not None else {}
-            if event is not None and event.partition in lost and "placet/proposal" in texts:
-                lost.remove(event.partition)
-                found[event.partition] = Told(
-                    texts["placet/proposal"], texts.get("placet/state", ""), texts.get("placet/link")
-                )
-    return found
+    return _latest(instance, key, dg.DagsterEventType.ASSET_OBSERVATION, set(wanted), _told)
+
+
+def _told(record: dg.EventLogRecord) -> Told | None:
+    event = record.asset_observation
+    texts = _texts(event.metadata) if event is not None else {}
+    if "placet/proposal" not in texts:
+        return None
+    return Told(texts["placet/proposal"], texts.get("placet/state", ""), texts.get("placet/link"))
 
 
 def observation(one: Recorded, proposal: str, state: str, link: str | None = None) -> dg.AssetObservation:

@@ -49,16 +49,19 @@ class PlacetIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Write, track and push what an asset returned; its data version is its content's.
 
-        A run for several partitions returns a dictionary by their keys; each is an artifact of its own.
+        A run for several partitions returns a dictionary by their keys; each is an artifact of its own. An
+        asset whose backfill policy gives a run several may return one with a single key for one partition.
 
         Raises:
-            Invalid: kind `many-partitions`: it returned another thing.
+            Invalid: kind `many-partitions`: it returned another thing for several.
         """
         if not context.has_asset_key:
             self._step_file(context).write_bytes(pickle.dumps(obj, protocol=5))
             return
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(keys) <= 1:
+            if isinstance(obj, Mapping) and set(obj) == set(keys) and _may_have_many(context):
+                obj = obj[keys[0]]
             made = self._keep(context, keys[0] if keys else None, obj)
             context.add_output_metadata(dict(made.metadata or {}))
             version = made.data_version
@@ -200,6 +203,14 @@ def _parts(context: dg.OutputContext, keys: Sequence[str], obj: object) -> Mappi
         mend="Return a dictionary with context.partition_keys as its keys; or give the asset the policy "
         "BackfillPolicy.multi_run(max_partitions_per_run=1).",
     )
+
+
+def _may_have_many(context: dg.OutputContext) -> bool:
+    """May a run be for several partitions of this asset, by its backfill policy?"""
+    if not (context.has_asset_partitions and _has_step(context)):
+        return False
+    policy = context.step_context.job_def.asset_layer.get(context.asset_key).backfill_policy
+    return policy is not None and policy.max_partitions_per_run != 1
 
 
 def _write(obj: object, place: Path, form: Format) -> None:
