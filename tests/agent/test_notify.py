@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from contextlib import suppress
@@ -270,6 +271,36 @@ def test_nothing_of_a_url_is_logged_by_a_library_that_nobody_thought_of(hook, ca
     library.warning("after")
     assert len(sent) == len(box.messages) == 1
     assert [one.getMessage() for one in caplog.records] == ["before", "after"]
+
+
+def test_a_message_that_hangs_keeps_nobody_elses_log_silent(hook, caplog, monkeypatch):
+    box, port = hook
+    monkeypatch.setattr(messengers, "_LIMIT_S", 0.2)
+    place = AppriseMessenger("one", f"json://127.0.0.1:{port}/secret-token-6?rto=30")
+    real, late = HTTPAdapter.send, logging.getLogger("late")
+
+    def send(self, request, **more):
+        made = logging.getLogger("made.while.it.is.sent")
+        made.warning("%s", request.url)
+        threads = [
+            threading.Thread(target=made.warning, args=(request.url,), name=f"{one}-1")
+            for one in ("apprise", "paho")
+        ]
+        for one in threads:
+            one.start()
+            one.join()
+        return real(self, request, **more)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    box.hold.clear()
+    with pytest.raises(Unavailable):
+        place.send("t", "x", loud=True)
+    late.warning("of another thread")
+    box.hold.set()
+    for one in place._hanging:
+        one.join(LIMIT_S)
+    assert len(box.messages) == 1
+    assert [one.getMessage() for one in caplog.records] == ["of another thread"]
 
 
 def test_what_a_plug_in_raises_does_not_show_its_url(monkeypatch):

@@ -2,8 +2,10 @@
 
 import inspect
 import socket
+import threading
 import time
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpcore
@@ -14,6 +16,7 @@ from placet.adapters.forge import deadline
 from placet.adapters.forge.deadline import bounded, within
 from placet.adapters.forge.gitea import GiteaForge
 from placet.adapters.forge.github import GitHubForge
+from placet.adapters.forge.github_auth import AppTokens
 from placet.adapters.forge.http import ForgeHttp, Place
 from placet.adapters.httpdate import server_time
 from placet.errors import Unavailable
@@ -34,6 +37,7 @@ ARGUMENTS = {
     "ensure": (),
     "protect": (COMMISSION,),
     "holes": (COMMISSION,),
+    "pushers": (COMMISSION,),
 }
 
 
@@ -209,3 +213,30 @@ def test_a_host_that_is_no_name():
 def test_a_servers_time_is_not_waited_for_longer():
     with closing(Server(slow("header"))) as server, in_time():
         assert server_time(f"http://{server.url}", WHOLE_S) is None
+
+
+def test_a_token_that_another_thread_asks_for_is_not_waited_for_longer():
+    """The other thread's own call began later, so it may take longer than what is left here."""
+    with closing(Server(slow("header"))) as server:
+        slower = ForgeHttp(replace(place(server), whole_s=SOON_S))
+        with closing(slower):
+            tokens = AppTokens(slower, "study/ctrl", lambda: datetime.now(UTC))
+            failed = []
+
+            def other():
+                with pytest.raises(Unavailable) as caught:
+                    tokens()
+                failed.append(caught.value)
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            while not tokens._lock.locked():
+                time.sleep(0.01)
+            began = time.monotonic()
+            with pytest.raises(Unavailable) as caught, within(WHOLE_S):
+                tokens()
+            assert time.monotonic() - began < SOON_S / 2
+            assert caught.value.kind == "forge-unreachable"
+            assert thread.is_alive()
+            thread.join()
+            assert failed

@@ -253,3 +253,21 @@ def test_a_witness_pushes_to_main_and_publishes_nothing(scene, closing):
     assert found == ["office may push to main, and is no agent."]
     scene.forge.protect(replace(COMMISSION, witnesses=("site-agent",)))
     assert len(witness.holes(mine)) == 1
+
+
+def test_whoever_may_push_is_told_and_can_be_taken_away(scene, closing):
+    """Also whom somebody else let push before."""
+    for one in ("site-agent", "stranger"):
+        grant(scene.server, scene.owner, scene.name, one)
+    by_hand = {"rule_name": "main", "enable_push": True, "enable_push_whitelist": True}
+    path = f"{scene.repo}/branch_protections"
+    scene.server.call("placet", "POST", path, by_hand | {"push_whitelist_usernames": ["stranger"]})
+    scene.forge.protect(replace(COMMISSION, agents=("site-agent",)))
+    published = {one: ["site-agent"] for one in COMMISSION.published}
+    assert scene.forge.pushers(COMMISSION) == {"main": ["site-agent", "stranger"], **published}
+    assert closing(scene.server, "stranger", scene.owner, scene.name).pushers(COMMISSION) == {}
+    scene.forge.protect(replace(COMMISSION, witnesses=()))
+    assert scene.forge.pushers(COMMISSION) == {"main": ["site-agent"], **published}
+    scene.forge.protect(replace(COMMISSION, agents=()))
+    nobody = {one: [] for one in ("main", *COMMISSION.published)}
+    assert scene.forge.pushers(COMMISSION) == nobody

@@ -515,19 +515,32 @@ def test_a_witness_pushes_to_main_and_publishes_nothing(scene):
     assert holes(scene, replace(COMMISSION, agents=("agent",), witnesses=("office",))) == []
     [hole] = holes(scene, replace(COMMISSION, agents=("agent",)))[:1]
     assert f"user {witness}" in hole
-    scene.forge.protect(replace(COMMISSION, agents=()))
+    scene.forge.protect(replace(COMMISSION, agents=None))
     assert (actors(scene, 2), actors(scene, 3)) == ({agent, witness}, {agent}), "whoever is not named stays"
-    scene.forge.protect(replace(COMMISSION, agents=(), witnesses=("other",)))
+    scene.forge.protect(replace(COMMISSION, agents=None, witnesses=("other",)))
     assert (actors(scene, 2), actors(scene, 3)) == ({agent, other}, {agent})
     scene.forge.protect(replace(COMMISSION, agents=("office",)))
     assert (actors(scene, 2), actors(scene, 3)) == ({witness, other}, {witness})
 
 
+def test_whoever_may_push_is_told_and_can_be_taken_away(scene):
+    scene.account("agent"), scene.account("office")
+    named = replace(COMMISSION, agents=("agent",), witnesses=("office",))
+    scene.forge.protect(named)
+    published = {"published": ["agent"], "published-*": ["agent"]}
+    assert scene.forge.pushers(COMMISSION) == {"main": ["agent", "office"], **published}
+    scene.forge.protect(replace(named, agents=None, witnesses=()))
+    assert scene.forge.pushers(COMMISSION) == {"main": ["agent"], **published}
+    scene.forge.protect(replace(named, agents=(), witnesses=None))
+    assert scene.forge.pushers(COMMISSION) == {"main": [], "published": [], "published-*": []}
+    assert holes(scene, replace(COMMISSION, agents=())) == []
+
+
 def test_whom_a_team_or_a_key_lets_push_is_not_kept(scene):
-    scene.forge.protect(replace(COMMISSION, agents=()))
+    scene.forge.protect(replace(COMMISSION, agents=None))
     for kind, ident in (("Team", 8), ("DeployKey", None), ("OrganizationAdmin", 1)):
         bypassed(3, kind, ident)(scene.hub)
-    scene.forge.protect(replace(COMMISSION, agents=()))
+    scene.forge.protect(replace(COMMISSION, agents=None))
     assert holes(scene) == []
     assert actors(scene, 3) == {scene.me().id}
 

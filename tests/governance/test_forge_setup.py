@@ -11,6 +11,7 @@ from governance.lab import Lab
 from keys import POLICY, Key
 from placet import Client, config
 from placet.adapters import keys as keyfiles
+from placet.cli.app import run
 from placet.errors import Conflict, Invalid, Refused, Unavailable
 from placet.ports import Hole
 from placet.testing.memory_forge import MemoryForge
@@ -178,6 +179,20 @@ def test_doctor_asks_whether_this_party_may_push_where_it_has_to(dana, forge, mo
     assert asked == [(), ("main",), (), ("main", "published")]
 
 
+def test_who_may_push_is_said_and_none_can_be_named(dana, forge, capsys):
+    init = ["init", str(dana), "--forge"]
+    assert run([*init, "--policy", str(dana / "policy.yaml"), "--witness", "office"]) == 0
+    assert "# These may push to main: office; to published: nobody" in capsys.readouterr().out
+    with Client(dana) as client:
+        told = [one.text for one in client.doctor() if one.name == "forge gitea"]
+    assert any("these may push to main: office;" in one and "--no-witnesses" in one for one in told)
+    assert run([*init, "--no-witnesses"]) == 0
+    asked = [(one.agents, one.witnesses) for one in forge.asked_for]
+    assert asked == [(None, ("office",)), (None, ())]
+    assert run([*init, "--no-agents", "--agent", "bot"]) == 2
+    assert len(forge.asked_for) == 2
+
+
 def test_a_forge_that_drips_holds_doctor_for_no_longer_than_a_call_may_take(dana, forge, monkeypatch):
     """The real adapter on a server that never ends its headers."""
     setup.init_forge(dana, dana / "policy.yaml")
@@ -199,6 +214,7 @@ def test_a_forge_that_drips_holds_doctor_for_no_longer_than_a_call_may_take(dana
 
 
 def test_doctor_names_each_hole(dana, forge, monkeypatch):
+    monkeypatch.setattr(forge, "pushers", lambda _: {})
     setup.init_forge(dana, dana / "policy.yaml")
 
     def look():

@@ -2,7 +2,7 @@
 
 Such clients read an answer whole, however long it is and however slowly it comes, its headers too. So it is
 bounded from outside: a process that takes too long or too much is ended, and the next question starts a new
-one. It ends by itself at its deadline, also where nobody is left to end it.
+one. It ends by itself soon after its deadline, also where nobody is left to end it.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Apart:
 
 
 def _reply(channel: Connection, seconds: float) -> Reply:
-    if not channel.poll(seconds + _LATE_S):
+    if not channel.poll(seconds):
         raise TimeoutError
     return msgspec.json.decode(channel.recv_bytes(_MOST), type=Reply)
 
@@ -150,7 +150,7 @@ def _error(name: str, fields: dict[str, Any]) -> PlacetError:
 
 def main(descriptor: int, target: str) -> None:
     """Make the object and answer questions until the other side closes the channel; in the process itself."""
-    signal.alarm(int(START_S))
+    signal.alarm(int(START_S + _LATE_S))
     with Connection(descriptor) as channel, contextlib.suppress(EOFError, OSError):
         module, _, name = target.partition(":")
         make = getattr(import_module(module), name)
@@ -164,7 +164,7 @@ def main(descriptor: int, target: str) -> None:
         while True:
             signal.setitimer(signal.ITIMER_REAL, 0)
             question = msgspec.json.decode(channel.recv_bytes(), type=Question)
-            signal.setitimer(signal.ITIMER_REAL, question.seconds)
+            signal.setitimer(signal.ITIMER_REAL, question.seconds + _LATE_S)
             channel.send_bytes(_said(lambda: answer(made[0], question)))  # noqa: B023 - called at once
 
 

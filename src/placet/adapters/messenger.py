@@ -1,7 +1,7 @@
 """Messages by Apprise: e-mail, Slack, Teams, Matrix, webhooks and what else it speaks.
 
-A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and that
-of every library that is not Placet's while a message is sent.
+A URL of Apprise's holds the credential, so it is in no error and no log: Apprise's own log is off, and
+whatever a thread would log while it sends a message.
 """
 
 from __future__ import annotations
@@ -17,35 +17,34 @@ from placet.errors import Invalid, NotFound, Unavailable
 _LIMIT_S, _STEP_S = 60.0, 0.2
 _LEAST, _MOST = 200, 20_000
 _HANGING = 3
+_THREADS = ("apprise", "paho")  # how the threads of its plug-ins are called
 
 
 class _Silence(logging.Filter):
-    """Nothing passes while a message is sent; Apprise has threads of its own, so none says whose it is."""
+    """Nothing that a thread logs passes while it sends a message, nor what Apprise's own threads do."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._lock = threading.Lock()
-        self._sending = 0
+        self._sending: set[int | None] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """May this be logged?"""
-        del record
-        return not self._sending
+        return record.thread not in self._sending and not (record.threadName or "").startswith(_THREADS)
 
     def __enter__(self) -> None:
-        """A message is sent from now on, by whatever libraries its service's plug-in uses."""
-        for name in list(logging.root.manager.loggerDict):
-            if name.partition(".")[0] != "placet":
-                logging.getLogger(name).addFilter(self)
-        self._count(1)
+        """This thread sends from now on, by whatever libraries its service's plug-in uses."""
+        known = [
+            one for one in list(logging.root.manager.loggerDict.values()) if isinstance(one, logging.Logger)
+        ]
+        handlers = [handler for one in (logging.root, *known) for handler in one.handlers]
+        for handler in (*handlers, logging.lastResort):
+            if handler is not None:
+                handler.addFilter(self)  # a handler has each filter once
+        self._sending.add(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
         """It has ended."""
-        self._count(-1)
-
-    def _count(self, more: int) -> None:
-        with self._lock:
-            self._sending += more
+        self._sending.discard(threading.get_ident())
 
 
 _silence = _Silence()

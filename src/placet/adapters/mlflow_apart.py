@@ -82,7 +82,7 @@ class MlflowApart:
         except TimeoutError as error:
             raise _gone(f"It did not answer within {left:.0f} s.") from error
         except ConnectionError as error:
-            raise _gone(f"Its answer took too much memory or time: {error}.") from error
+            raise _gone(f"Its answer took too much memory: {error}.") from error
 
 
 def _gone(why: str) -> Unavailable:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from placet.cli.output import output
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -31,6 +35,10 @@ from placet.cli.output import output
 @click.option(
     "--witness", multiple=True, help="With --forge: an account that pushes to `main` only; may be repeated."
 )
+@click.option("--no-agents", is_flag=True, help="With --forge: no account publishes from now on.")
+@click.option(
+    "--no-witnesses", is_flag=True, help="With --forge: no account pushes to `main` only from now on."
+)
 @click.option("--hook", help="With --forge: address of an agent's webhook.")
 @click.option("--secret", type=click.Path(path_type=Path), help="With --hook: the file with its secret.")
 def init(
@@ -43,12 +51,15 @@ def init(
     create: bool,
     agent: Sequence[str],
     witness: Sequence[str],
+    no_agents: bool,
+    no_witnesses: bool,
     hook: str | None,
     secret: Path | None,
 ) -> None:
     """Make this DVC project a node's workspace, or with --ctrl or --forge a repository a Ctrl repository.
 
-    With --ctrl or --forge, prints the digest of policy 0: every party pins it as `trust_root`.
+    With --ctrl or --forge, prints the digest of policy 0: every party pins it as `trust_root`. With --forge
+    also who may push: accounts of a kind of which none is named keep that right, whoever gave it.
     """
     from placet.client import Client
     from placet.wire import setup
@@ -59,21 +70,34 @@ def init(
         output.show({"commit": commit}, lambda found, console: console.print(found["commit"]))
     elif ctrl or forge:
         if forge:
+            agents, witnesses = _named("agent", agent, no_agents), _named("witness", witness, no_witnesses)
             made = setup.init_forge(
-                path, policy, create=create, agents=agent, witnesses=witness, hook=hook, secret=secret
+                path, policy, create=create, agents=agents, witnesses=witnesses, hook=hook, secret=secret
             )
         elif policy is None or key is None:
             raise click.BadParameter("--ctrl needs --policy FILE and --key FILE.")
         else:
             made = setup.init_ctrl(path, policy, key)
-        output.show(
-            made, lambda found, console: console.print(f'trust_root = "sha256:{found["trust_root"]}"')
-        )
+        output.show(made, _begun)
     else:
         written = setup.init_workspace(path)
         output.show(
             {"settings": str(written)}, lambda found, console: console.print(f"Edit {found['settings']}")
         )
+
+
+def _named(option: str, names: Sequence[str], none: bool) -> Sequence[str] | None:
+    """The accounts of a kind; None: those that there are."""
+    if names and none:
+        raise click.BadParameter(f"--{option} names somebody, and --no-... says that there is nobody.")
+    return names if names or none else None
+
+
+def _begun(found: Mapping[str, str], console: Console) -> None:
+    """What goes into the parties' placet.toml; the rest as its comment."""
+    console.print(f'trust_root = "sha256:{found["trust_root"]}"')
+    if found.get("may_push"):
+        console.print(f"# These may push {found['may_push']}", markup=False, soft_wrap=True)
 
 
 @click.command()

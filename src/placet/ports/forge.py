@@ -13,7 +13,7 @@ A branch is named as Git's refs are (`refs/heads/proposals/<id>`) or without `re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -105,8 +105,8 @@ class Commission:
         main: The branch that proposals land on.
         published: Globs of the published branches, which agents alone may push to.
         status: The commit status that must be there before a merge.
-        agents: Logins that may push to the published branches and `main`; empty: who they are is not known.
-        witnesses: Logins that may push to `main` besides: witnesses, and whoever ends freezes; empty as of
+        agents: Logins that may push to the published branches and `main`; None: who they are is not known.
+        witnesses: Logins that may push to `main` besides: witnesses, and whoever ends freezes; None as of
             agents.
         mine: Branches that this very account has to push to.
         owners: Accounts that are asked about every change of the policy (CODEOWNERS); empty: not known.
@@ -117,8 +117,8 @@ class Commission:
     main: str
     published: Sequence[str]
     status: str
-    agents: Sequence[str] = ()
-    witnesses: Sequence[str] = ()
+    agents: Sequence[str] | None = None
+    witnesses: Sequence[str] | None = None
     mine: Sequence[str] = ()
     owners: Sequence[int] = ()
     hook: str | None = None
@@ -191,10 +191,18 @@ class Forge(Protocol):
     def protect(self, commission: Commission) -> None:
         """Set up protection and webhook of the repository. Idempotent.
 
-        Of agents and witnesses those that are named replace the others; where none is named, they stay.
+        Of agents and witnesses those that are named replace the others; where they are None, whoever may push
+        stays, whoever let them; where there is no agent then, this account is one.
         """
         ...
 
     def holes(self, commission: Commission) -> Sequence[Hole]:
         """What the repository's protection leaves open."""
+        ...
+
+    def pushers(self, commission: Commission) -> Mapping[str, Sequence[str]]:
+        """Who may push to `main` and what is published as it is now, by the forge's names, sorted.
+
+        Of branches left out it cannot be seen, or no rule names anybody.
+        """
         ...

@@ -185,6 +185,16 @@ class MemoryForge:
         branches = (commission.main, *commission.published)
         return [Hole(f"Anybody may push to {one}.", "placet init --forge") for one in branches]
 
+    def pushers(self, commission: Commission) -> Mapping[str, Sequence[str]]:
+        """As the port says."""
+        self._reach()
+        made = self._site.commission
+        if made is None:
+            return {}
+        agents, witnesses = set(made.agents or ()), set(made.witnesses or ())
+        found = {one: sorted(agents) for one in commission.published}
+        return {commission.main: sorted(agents | witnesses), **found}
+
     def nowhere(self) -> MemoryForge:
         """The same account at a repository that is not there."""
         other = MemoryForge(dict, self._account(self._me).login, name=self.name)

@@ -22,7 +22,7 @@ from placet.engine.doctor import Finding, Level, Role, failed, guarded
 from placet.errors import PlacetError
 from placet.ports import ObjectStore, StoreAddress
 from placet.wire.ctrl import Wire
-from placet.wire.forge import commission
+from placet.wire.forge import commission, may_push
 from placet.wire.keys import webhook_secret
 from placet.wire.lineage import Reporter
 from placet.wire.notify import Notifier
@@ -98,13 +98,17 @@ def _ctrl(wire: Wire) -> Iterator[Finding]:
 def _forge(wire: Wire, view: View, name: str) -> Iterator[Finding]:
     """What the repository's protection on the forge leaves open."""
     try:
-        holes = wire.forge.holes(commission(view.history.policy, name, mine=_pushed(wire, view)))
+        wanted = commission(view.history.policy, name, mine=_pushed(wire, view))
+        holes, pushers = wire.forge.holes(wanted), may_push(wire.forge, wanted)
     except PlacetError as error:
         yield failed(f"forge {name}", error)
         return
     yield from (Finding(f"forge {name}", "warn", hole.what, hole.mend) for hole in holes)
     if not holes:
         yield Finding(f"forge {name}", "ok", "no hole seen in the protection of main and what is published")
+    if pushers:
+        text = f"these may push {pushers}; to name others: placet init --forge --agent NAME --witness NAME"
+        yield Finding(f"forge {name}", "ok", f"{text}, or --no-agents, --no-witnesses")
 
 
 def _pushed(wire: Wire, view: View) -> tuple[str, ...]:

@@ -65,8 +65,8 @@ def open_forge(settings: Settings, clock: Clock, closing: ExitStack) -> Forge:
 def commission(
     policy: Policy,
     name: str,
-    agents: Sequence[str] = (),
-    witnesses: Sequence[str] = (),
+    agents: Sequence[str] | None = None,
+    witnesses: Sequence[str] | None = None,
     hook: str | None = None,
     secret: bytes | None = None,
     mine: Sequence[str] = (),
@@ -79,13 +79,19 @@ def commission(
         main=layout.MAIN.removeprefix("refs/heads/"),
         published=tuple(dict.fromkeys(branches)),
         status=STATUS,
-        agents=tuple(agents),
-        witnesses=tuple(witnesses),
+        agents=None if agents is None else tuple(agents),
+        witnesses=None if witnesses is None else tuple(witnesses),
         mine=tuple(mine),
         owners=tuple(one[name] for one in people if name in one),
         hook=hook,
         secret=secret.decode("ascii") if secret is not None else None,
     )
+
+
+def may_push(forge: Forge, wanted: Commission) -> str:
+    """Who may push to which branches of the forge; empty where it does not tell."""
+    found = forge.pushers(wanted)
+    return "; ".join(f"to {name}: {', '.join(who) or 'nobody'}" for name, who in found.items())
 
 
 def git_credential(settings: Settings) -> Mapping[str, str]:

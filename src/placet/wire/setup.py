@@ -23,7 +23,7 @@ from placet.errors import Conflict, Invalid, NotFound, Unavailable
 from placet.ports import RefUpdate, Signer
 from placet.wire.ctrl import Wire, read_file
 from placet.wire.data import SystemClock
-from placet.wire.forge import commission
+from placet.wire.forge import commission, may_push
 from placet.wire.keys import signer, webhook_secret
 
 _MAX_PUSH = 64 << 20
@@ -103,8 +103,8 @@ def init_forge(
     policy_file: Path | None,
     *,
     create: bool = False,
-    agents: Sequence[str] = (),
-    witnesses: Sequence[str] = (),
+    agents: Sequence[str] | None = None,
+    witnesses: Sequence[str] | None = None,
     hook: str | None = None,
     secret: Path | None = None,
 ) -> dict[str, str]:
@@ -114,13 +114,13 @@ def init_forge(
         folder: Where `placet.toml` is, of somebody whom the policy lets change it.
         policy_file: The policy to begin with; none for a repository that has one.
         create: Make the repository on the forge, private, if it is not there; needs a policy.
-        agents: Logins of the accounts that may push to `main` and to what is published.
-        witnesses: Logins of those that may push to `main` only.
+        agents: Logins of the accounts that may push to `main` and to what is published; None: whoever may.
+        witnesses: Logins of those that may push to `main` only; None: whoever may.
         hook: Address of an agent's webhook.
         secret: The file with its secret; that of `[agent]` by default.
 
     Returns:
-        As `init_ctrl`, with its address for `path`.
+        As `init_ctrl`, with its address for `path`; and `may_push`, who may push where from now on.
 
     Raises:
         Invalid: kinds `settings`, `policy`: no hosted forge is set; a new or empty repository and no policy.
@@ -146,12 +146,15 @@ def init_forge(
         if create:
             forge.ensure()
         policy, trust_root = _begun(wire, given, made=create)
-        forge.protect(commission(policy, settings.forge.known_as, agents, witnesses, hook, key))
+        wanted = commission(policy, settings.forge.known_as, agents, witnesses, hook, key)
+        forge.protect(wanted)
+        pushers = may_push(forge, wanted)
     return {
         "trust_root": trust_root,
         "repository": policy.form.repository,
         "path": config.require_ctrl(settings),
         "policy": policy.data.decode(),
+        "may_push": pushers,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from urllib.parse import quote
 
@@ -197,6 +197,11 @@ class GiteaForge:
         """As the port says; of what only administrators see nothing is told to others."""
         guard = self._guard(commission)
         return [*guard.holes(), *(guard.barred(self._me.login) if commission.mine else ())]
+
+    @bounded
+    def pushers(self, commission: Commission) -> Mapping[str, Sequence[str]]:
+        """As the port says; only administrators see it."""
+        return self._guard(commission).pushers()
 
     def _guard(self, commission: Commission) -> Guard:
         logins = (self._login(one) for one in commission.owners)

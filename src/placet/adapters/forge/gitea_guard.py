@@ -87,6 +87,19 @@ class Guard:
             yield from self._overruled(name, rules)
         yield from self._elsewhere()
 
+    def pushers(self) -> dict[str, list[str]]:
+        """Who may push to each branch that a rule closes to others; nothing for who may not see the rules."""
+        try:
+            rules = self._rules()
+        except Refused:
+            return {}
+        closed = {name: rules[name] for name in self._branches if name in rules}
+        return {
+            name: sorted(_pushing(rule))
+            for name, rule in closed.items()
+            if rule.enable_push_whitelist or not rule.enable_push
+        }
+
     def barred(self, me: str) -> Iterator[Hole]:
         """Where this very account may not push, though it has to."""
         option = "--witness" if tuple(self._wanted.mine) == (self._wanted.main,) else "--agent"
@@ -103,14 +116,18 @@ class Guard:
         return self._http.maybe(f"{self._repo}/branches/{quote(name, safe='/')}", Seen)
 
     def _pushers(self, known: Mapping[str, Rule], me: str) -> dict[str, list[str]]:
-        """Who may push to each branch; of a kind of which none is named, those that may already."""
+        """Who may push to each branch; of a kind that is not known, those that may already."""
         main, found = self._wanted.main, {}
         on_main = _pushing(known.get(main))
         for name in self._wanted.published:
-            found[name] = list(self._wanted.agents) or _pushing(known.get(name)) or [me]
+            may = self._wanted.agents
+            found[name] = (_pushing(known.get(name)) or [me]) if may is None else list(may)
         publishing = {one for name in self._wanted.published for one in _pushing(known.get(name))}
-        agents = self._wanted.agents or [one for one in on_main if one in publishing]
-        witnesses = self._wanted.witnesses or [one for one in on_main if one not in publishing]
+        agents, witnesses = self._wanted.agents, self._wanted.witnesses
+        if agents is None:
+            agents = [one for one in on_main if one in publishing]
+        if witnesses is None:
+            witnesses = [one for one in on_main if one not in publishing]
         found[main] = list(dict.fromkeys([*agents, *witnesses]))
         return found
 
@@ -158,10 +175,10 @@ class Guard:
         if not rule.enable_push_whitelist:
             yield Hole(f"Whoever may write may push to {name}.", INIT)
             return
-        strange = set(rule.push_whitelist_usernames or ()) - set(self._wanted.agents)
+        strange = set(rule.push_whitelist_usernames or ()) - set(self._wanted.agents or ())
         if name == self._wanted.main:
-            strange -= set(self._wanted.witnesses)
-        if self._wanted.agents and strange:
+            strange -= set(self._wanted.witnesses or ())
+        if self._wanted.agents is not None and strange:
             yield Hole(f"{', '.join(sorted(strange))} may push to {name}, and is no agent.", INIT)
         if rule.push_whitelist_teams or rule.push_whitelist_deploy_keys:
             yield Hole(f"Teams or deploy keys may push to {name}, whoever has them.", INIT)

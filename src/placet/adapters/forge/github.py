@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
@@ -286,6 +286,11 @@ class GitHubForge:
         known = self._looked_up()
         found = github_holes.holes(self._http, known, commission)
         return [*found, *github_holes.barred(self._http, known, commission, self._login_of_mine)]
+
+    @bounded
+    def pushers(self, commission: Commission) -> Mapping[str, Sequence[str]]:
+        """As the port says: who may go around the rules that let nobody else push."""
+        return github_holes.pushers(self._http, self._looked_up(), commission)
 
     # --- inside ---------------------------------------------------------------------------------
 

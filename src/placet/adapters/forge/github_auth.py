@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from placet.adapters.forge.deadline import left_s
 from placet.adapters.forge.github_answers import Created, Integration, Moment
 from placet.adapters.forge.http import ForgeHttp
 from placet.errors import Invalid
@@ -90,11 +91,18 @@ class AppTokens:
         self._token: InstallationToken | None = None
 
     def __call__(self) -> str:
-        """A token that is good for some minutes at least. Raises what asking does."""
-        with self._lock:
+        """A token that is good for some minutes at least. Raises what asking does.
+
+        Another thread that asks for one is waited for no longer than the call may take.
+        """
+        if not self._lock.acquire(timeout=min(max(left_s(), 0.0), threading.TIMEOUT_MAX)):
+            raise self._http.late()
+        try:
             if self._token is None or self._token.expires_at - self._now() < _RENEW:
                 self._token = self._fresh()
             return self._token.token
+        finally:
+            self._lock.release()
 
     def number(self) -> int:
         """The App's number."""

@@ -17,6 +17,7 @@ from placet.adapters.forge.github_answers import (
     Repository,
     Rule,
     Ruleset,
+    User,
 )
 from placet.adapters.forge.github_rules import PAGE, logins, owned, who
 from placet.adapters.forge.http import ForgeHttp
@@ -52,11 +53,11 @@ _LANDING = {
 def holes(http: ForgeHttp, known: Repository, wanted: Commission) -> list[Hole]:
     """What is left open, the repository itself first."""
     at = f"/repos/{known.full_name}"
-    agents = frozenset(_name(*who(http, login)) for login in wanted.agents)
+    agents = None if wanted.agents is None else _names(http, wanted.agents)
     found = [*_of_repository(http, known, wanted)]
     guards = _guards(http, at, wanted.main, wanted.status)
-    witnesses = frozenset(_name(*who(http, login)) for login in wanted.witnesses)
-    found += _of_main(guards, wanted, agents | witnesses if agents else agents)
+    may_land = None if agents is None else agents | _names(http, wanted.witnesses or ())
+    found += _of_main(guards, wanted, may_land)
     if wanted.owners:
         found += _of_owners(http, at, guards, wanted)
     for glob in wanted.published:
@@ -65,6 +66,28 @@ def holes(http: ForgeHttp, known: Repository, wanted: Commission) -> list[Hole]:
     if wanted.hook is not None:
         found += _of_hook(http, at, wanted.hook)
     return found
+
+
+def pushers(http: ForgeHttp, known: Repository, wanted: Commission) -> dict[str, list[str]]:
+    """Who may go around every rule that stops pushes to a branch, where such rules can be seen."""
+    at, found = f"/repos/{known.full_name}", dict[str, list[str]]()
+    for branch in (wanted.main, *wanted.published):
+        guards = _guards(http, at, branch.replace("*", "example"), wanted.status)
+        around = [one.around for one in guards if one.kind in _STOPS and one.around is not None]
+        if around:
+            found[branch] = sorted(_login(http, one) for one in frozenset.intersection(*around))
+    return found
+
+
+def _login(http: ForgeHttp, name: str) -> str:
+    """An account by its login of today; whatever else it is as it was."""
+    kind, _, ident = name.partition(" ")
+    user = http.maybe(f"/user/{ident}", User) if kind == "user" and ident.isdecimal() else None
+    return user.login if user is not None else name
+
+
+def _names(http: ForgeHttp, accounts: Sequence[str]) -> frozenset[str]:
+    return frozenset(_name(*who(http, login)) for login in accounts)
 
 
 def barred(http: ForgeHttp, known: Repository, wanted: Commission, me: Callable[[], str]) -> Iterator[Hole]:
@@ -98,7 +121,7 @@ def _of_repository(http: ForgeHttp, known: Repository, wanted: Commission) -> It
     yield from github_actions.holes(http, known, _unseen)
 
 
-def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str]) -> Iterator[Hole]:
+def _of_main(guards: Sequence[_Guard], wanted: Commission, agents: frozenset[str] | None) -> Iterator[Hole]:
     for kind, (text, rule) in _KEPT.items():
         yield from _lacking(wanted.main, text, rule, _around(guards, kind))
     for kind, (text, rule) in _LANDING.items():
@@ -125,7 +148,7 @@ def _of_owners(http: ForgeHttp, at: str, guards: Sequence[_Guard], wanted: Commi
         )
 
 
-def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str]) -> Iterator[Hole]:
+def _of_published(glob: str, guards: Sequence[_Guard], agents: frozenset[str] | None) -> Iterator[Hole]:
     for kind, (text, rule) in _KEPT.items():
         yield from _lacking(glob, text, rule, _around(guards, kind))
     mend = f"{INIT}; or {_WHERE}: 'Restrict updates' for {glob}, which agents alone bypass."
@@ -146,11 +169,13 @@ def _around(guards: Sequence[_Guard], kind: str) -> list[frozenset[str] | None]:
     return found or [None for one in guards if one.kind == _UNSEEN]
 
 
-def _others(around: Sequence[frozenset[str] | None], agents: frozenset[str]) -> list[frozenset[str] | None]:
+def _others(
+    around: Sequence[frozenset[str] | None], agents: frozenset[str] | None
+) -> list[frozenset[str] | None]:
     """The same without the agents; where they are not known, without single accounts and apps."""
 
     def is_agent(name: str) -> bool:
-        return name in agents if agents else name.startswith(("app ", "user "))
+        return name in agents if agents is not None else name.startswith(("app ", "user "))
 
     return [None if one is None else frozenset(name for name in one if not is_agent(name)) for one in around]
 

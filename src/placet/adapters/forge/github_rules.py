@@ -49,10 +49,12 @@ def protect(
         one.name: one.id for one in http.pages(f"{at}/rulesets", Named, {"includes_parents": "false", **PAGE})
     }
     landing, publishing = (_around(http, at, there.get(name)) for name in (_LANDS, _PUBLISHES))
-    agents = [who(http, login) for login in wanted.agents]
-    witnesses = [who(http, login) for login in wanted.witnesses]
-    witnesses = witnesses or [one for one in landing if one not in publishing]
-    agents = agents or publishing or [me]
+    witnesses = [one for one in landing if one not in publishing]
+    if wanted.witnesses is not None:
+        witnesses = [who(http, login) for login in wanted.witnesses]
+    agents = publishing or [me]
+    if wanted.agents is not None:
+        agents = [who(http, login) for login in wanted.agents]
     for ruleset in _rulesets(wanted, agents, witnesses, app):
         ident = there.get(str(ruleset["name"]))
         way, path = ("PUT", f"{at}/rulesets/{ident}") if ident else ("POST", f"{at}/rulesets")

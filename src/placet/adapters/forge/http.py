@@ -90,7 +90,7 @@ class ForgeHttp:
             Unavailable: kind `forge-unreachable`: the whole call would be over by then.
         """
         if seconds >= left_s():
-            raise self._late()
+            raise self.late()
         self._place.sleep(seconds)
 
     @property
@@ -180,7 +180,7 @@ class ForgeHttp:
                 raise odd(str(error)) from error
             except httpx.HTTPError as error:
                 if left_s() <= 0:
-                    raise self._late() from error
+                    raise self.late() from error
                 if last or not (method != _NOT_TWICE or isinstance(error, httpx.ConnectError)):
                     raise self._unreachable(error) from error
                 self._again(attempt)
@@ -253,7 +253,7 @@ class ForgeHttp:
                 if size > _MAX_ANSWER:
                     raise odd(f"it is longer than {_MAX_ANSWER} bytes")
                 if left_s() <= 0:
-                    raise self._late()
+                    raise self.late()
             return Answer(response.status_code, response.headers, b"".join(parts))
 
     def _wait_for_limit(self) -> None:
@@ -304,7 +304,8 @@ class ForgeHttp:
             details={"retry_s": whole},
         )
 
-    def _late(self) -> Unavailable:
+    def late(self) -> Unavailable:
+        """The error of a call that has taken all of its time."""
         return self._unreachable(f"It took longer than {self.whole_s:.0f} s in all.")
 
     def _unreachable(self, error: object) -> Unavailable:

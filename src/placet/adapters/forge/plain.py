@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from placet.ports import PLAIN, Commission, Hole, PullRequest, Remark, Review, StatusState
 
@@ -65,3 +65,8 @@ class PlainForge:
         """The gate is looked at by `placet doctor` itself."""
         del commission
         return ()
+
+    def pushers(self, commission: Commission) -> Mapping[str, Sequence[str]]:
+        """Git knows no accounts."""
+        del commission
+        return {}
