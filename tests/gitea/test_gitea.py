@@ -213,7 +213,7 @@ def test_a_repository_is_made_private_and_where_one_may(scene, closing):
         forge = scene.nowhere(organisation=organisation)
         assert forge.ensure() is True
         assert scene.server.call("root", "GET", forge._repo)["private"] is True
-        owner, name = forge._owner, forge._name
+        owner, name = forge._owner, forge._repository
         scene.server.account("stranger")
         with pytest.raises((Refused, Conflict, NotFound)):
             closing(scene.server, "stranger", owner, name).ensure()
