@@ -79,8 +79,12 @@ def test_the_repository_can_be_made_too(stage, gitea):
     assert gitea.call("erin", "GET", repo)["private"] is True
     for name in ("site-a-agent", "alice"):
         gitea.call("erin", "PUT", f"{repo}/collaborators/{name}", {"permission": "write"})
-    first = init("--create", "--agent", "site-a-agent")
-    assert init("--witness", "alice") == first
+    again = init("--create", *policy, "--agent", "site-a-agent", expect=11)
+    assert "Leave out --policy and --create" in again["mend"]
+    first = init("--agent", "site-a-agent")
+    second = init("--witness", "alice")
+    assert first | {"may_push": second["may_push"]} == second
+    assert "alice" in str(second["may_push"]) and "alice" not in str(first["may_push"])
     rules = gitea.call("erin", "GET", f"{repo}/branch_protections")
     assert {one["rule_name"]: sorted(one["push_whitelist_usernames"]) for one in rules} == {
         "main": ["alice", "site-a-agent"],

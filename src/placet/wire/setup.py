@@ -172,7 +172,7 @@ def _begun(wire: Wire, policy: Policy | None, *, made: bool) -> tuple[Policy, st
             raise Conflict(
                 f"{wire.settings.ctrl} is not empty.",
                 kind="not-empty",
-                mend="Leave out --policy to protect what is there, or name an empty repository.",
+                mend="Leave out --policy and --create to protect what is there, or name an empty repository.",
             )
         view = load(wire.repo, wire.trust_root(), wire.clock.now(), wire.memory)
         return view.history.policy, view.history.trust_root
