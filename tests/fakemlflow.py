@@ -1,11 +1,12 @@
 """What of MLflow's REST interface a sync asks for, with as many versions as one likes, and faults at will."""
 
 import json
-import threading
 from collections import Counter
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
+
+from servers import listening
 
 OURS = "source_path LIKE 'placet:%'"
 
@@ -89,11 +90,5 @@ def fake():
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Handler) as made.url:
+        yield made

@@ -20,6 +20,20 @@ USER = "me"
 
 
 @contextmanager
+def listening(handler):
+    """The address of a web server on loopback, each request handled by one `handler` in a thread."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
 def sftp(folder):
     """OpenSSH's file protocol, by asyncssh: the options of a DVC remote on it."""
     import asyncssh
@@ -149,16 +163,8 @@ def gcs(endpoint, access_key, secret_key):
     """Google Cloud Storage's XML API over an S3 server's buckets: its endpoint and the token it wants."""
     token = secrets.token_hex(16)
     told = {"endpoint": endpoint, "credentials": Credentials(access_key, secret_key), "token": token}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Gcs", (_Gcs,), told))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", token
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(type("Gcs", (_Gcs,), told)) as url:
+        yield url, token
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -169,12 +175,5 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def http(folder):
     """A plain web server over a folder, which everybody may read."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield {"url": f"http://127.0.0.1:{server.server_port}"}
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(partial(_Quiet, directory=str(folder))) as url:
+        yield {"url": url}

@@ -7,9 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -23,6 +22,7 @@ from placet.core.digest import digest, sha256_hex
 from placet.core.lfs import Pointer, read_pointer
 from placet.engine import adopt
 from placet.errors import Invalid
+from servers import listening
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -531,22 +531,15 @@ class HostileBucket(BaseHTTPRequestHandler):
 
 
 def test_hostile_keys_of_a_bucket_are_named_and_stay_where_they_are(project):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HostileBucket)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with listening(HostileBucket) as url:
         project.dvc("remote", "add", "-q", "old", "s3://b")
         for key, value in (
-            ("endpointurl", f"http://127.0.0.1:{server.server_port}"),
+            ("endpointurl", url),
             ("access_key_id", "x"),
             ("secret_access_key", "y"),
         ):
             project.dvc("remote", "modify", "--local", "old", key, value)
         found = adopted(project, "bucket", "old", "--prefix", "r", "--to", "in")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     brought = {"A.csv", "b", "/".join(["d" * 200] * 5), "%2e%2e/encoded", "sp ace+%2F"}
     assert tree(project.root / "in") == {path: f"r/{path}".encode() for path in brought}
     assert {one["path"] for one in found["left"]} == {

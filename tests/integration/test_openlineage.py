@@ -1,10 +1,9 @@
 """OpenLineage: real events by its client to a real HTTP server and to a file; a backend that is down, slow, hostile."""
 
 import json
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +20,7 @@ from placet.engine.lineageevents import lineage_events
 from placet.errors import Invalid, NotFound, Refused, Unavailable
 from placet.wire import lineage
 from placet.wire.lineage import Reporter
+from servers import listening
 
 TOKEN = "only-the-backend-knows-this"
 
@@ -59,14 +59,8 @@ def served():
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    backend.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield backend
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Handler) as backend.url:
+        yield backend
 
 
 @pytest.fixture(autouse=True)
